@@ -1,0 +1,50 @@
+"""Semantic image segmentation the scikit-learn way.
+
+Public names are loaded when they are first used (PEP 562), so that importing the
+package costs nothing and `sksegment.metrics` never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sksegment.display import SegmentationDisplay
+    from sksegment.metrics import iou_scorer
+    from sksegment.segmenter import FCNSegmenter
+
+__all__ = ["FCNSegmenter", "SegmentationDisplay", "__version__", "iou_scorer"]
+
+__version__ = "0.1.0"
+
+_HOME_OF = {
+    "FCNSegmenter": "sksegment.segmenter",
+    "SegmentationDisplay": "sksegment.display",
+    "iou_scorer": "sksegment.metrics",
+}
+
+_SUBMODULES = (
+    "augmentation",
+    "datasets",
+    "display",
+    "losses",
+    "metrics",
+    "networks",
+    "segmenter",
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name or a submodule where it is first asked for."""
+    if name in _SUBMODULES:
+        return import_module(f"sksegment.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'sksegment' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value  # the next look-up finds it here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBMODULES})

@@ -1,0 +1,301 @@
+"""What all augmenters share: their life in a Pipeline, and a look at one draw."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags, check_random_state
+
+from sksegment._images import ImageList, as_images, as_masks, check_pair, check_pairs
+from sksegment._labels import LabelEncoder, unique_labels
+from sksegment._plan import AugmentedImages, Batch, PlannedStep, augment_batch
+from sksegment._scale import Scale, channel_sums
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_SEED = 2**32 - 1
+
+
+class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
+    """An augmenter: plans in ``fit_transform``, does nothing in ``transform``."""
+
+    is_geometric: bool
+    p: float
+    random_state: Any
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Check the parameters; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : array-like
+            The images; not looked at.
+        y : array-like, default=None
+            The masks; not looked at.
+
+        Returns
+        -------
+        self : object
+            The augmenter.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is out of its range.
+        """
+        self._check_parameters()
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> AugmentedImages:
+        """Add this step to the plan of what training does to the images.
+
+        Parameters
+        ----------
+        X : array-like or AugmentedImages
+            The images.
+        y : array-like, default=None
+            The masks; not looked at.
+
+        Returns
+        -------
+        AugmentedImages
+            The same images with the plan.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is out of its range.
+        """
+        step = PlannedStep(self.fit(X, y), self._own_seed())
+        if isinstance(X, AugmentedImages):
+            return AugmentedImages(X.images, (*X.steps, step))
+        return AugmentedImages(X, (step,))
+
+    def transform(self, X: Any) -> Any:
+        """Return the images as they are: nothing is augmented at prediction.
+
+        Parameters
+        ----------
+        X : array-like
+            The images.
+
+        Returns
+        -------
+        array-like
+            The same object.
+        """
+        return X
+
+    def augment(
+        self, X: Any, y: Any, ignore_label: Any = None
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Draw one augmentation of each image and its mask, to look at.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images, or paths of images.
+        y : array-like of shape (n, height, width), or sequence
+            Their masks, or paths of masks.
+        ignore_label : object, default=None
+            The label of pixels that come in from outside the image when `fill` is a
+            number.
+
+        Returns
+        -------
+        X_augmented : ndarray
+            The images in their own dtype: one array for an array, else a 1-D object
+            array of images.
+        y_augmented : ndarray
+            The masks, likewise.
+
+        Raises
+        ------
+        ValueError
+            If `fill` is a number and `ignore_label` is None, or if images and masks
+            do not go together.
+        """
+        self._check_parameters()
+        self._check_border_label(ignore_label)
+        images, masks = as_images(X), as_masks(y)
+        check_pairs(images, masks)
+        encoder = LabelEncoder(unique_labels(masks, ignore_label), ignore_label)
+        seed = self._own_seed()
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        step = PlannedStep(self, seed)
+        pairs = [
+            _augment_pair(step, images, masks, encoder, index)
+            for index in range(len(images))
+        ]
+        is_grey = images.is_array and np.ndim(X) == 3
+        pictures = [image[..., 0] if is_grey else image for image, _ in pairs]
+        return (
+            _as_container(pictures, images.is_array),
+            _as_container([mask for _, mask in pairs], masks.is_array),
+        )
+
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """Do nothing: images stay images whatever container is asked for.
+
+        Parameters
+        ----------
+        transform : str, default=None
+            Not used; taken so that ``Pipeline.set_output`` works.
+
+        Returns
+        -------
+        self : object
+            The augmenter.
+        """
+        return self
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.requires_fit = False
+        tags.non_deterministic = self.random_state is None
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _own_seed(self) -> int | None:
+        if self.random_state is None:
+            return None
+        if isinstance(self.random_state, Integral):
+            check_random_state(self.random_state)  # refuses what is out of range
+            return int(self.random_state)
+        rng = check_random_state(self.random_state)
+        return int(rng.randint(MAX_SEED, dtype=np.int64))
+
+    def _check_border_label(self, ignore_label: Any) -> None:
+        fill = getattr(self, "fill", "reflect")
+        if fill != "reflect" and ignore_label is None:
+            raise ValueError(
+                f"With fill={fill!r}, pixels come in that have no label; expected "
+                f"ignore_label=, the label to mark them with."
+            )
+
+    def _check_parameters(self) -> None:
+        check_number("p", self.p, 0, 1)
+
+
+class Geometric(BaseAugmenter):
+    """An augmenter that moves image, mask and pixel weights."""
+
+    is_geometric = True
+
+    def _draw_matrix(
+        self, rng: Generator, height: int, width: int
+    ) -> NDArray[np.float64]:
+        """Draw the 3x3 matrix from output to input: pixels from the centre, x first."""
+        if rng.random() >= self.p:
+            return np.eye(3)
+        return self._matrix(rng, height, width)
+
+    @abstractmethod
+    def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
+        """Draw the matrix of an image that is moved."""
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        fill = getattr(self, "fill", "reflect")
+        if isinstance(fill, str) and fill != "reflect":
+            raise ValueError(f"fill is {fill!r}; expected 'reflect' or a number.")
+        if not isinstance(fill, str):
+            check_number("fill", fill, -math.inf, math.inf)
+
+
+class Photometric(BaseAugmenter):
+    """An augmenter that changes the values of the image and nothing else."""
+
+    is_geometric = False
+
+    def _draw_colours(
+        self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
+    ) -> Tensor:
+        """Draw a change of one image of shape (n_channels, height, width).
+
+        `low` and `high`, of shape (n_channels, 1, 1), are the training range.
+        """
+        if rng.random() >= self.p:
+            return image
+        return self._colours(image, low, high, rng)
+
+    @abstractmethod
+    def _colours(
+        self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
+    ) -> Tensor:
+        """Draw the change of an image that is changed."""
+
+
+def check_number(name: str, value: Any, low: float, high: float) -> None:
+    """Refuse a parameter that is no number from `low` to `high`."""
+    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; expected a number.")
+    if not low <= value <= high:
+        raise ValueError(
+            f"{name} is {value!r}; expected a number from {low} to {high}."
+        )
+
+
+def check_range(name: str, value: Any) -> None:
+    """Refuse a parameter that is no pair of positive numbers in ascending order."""
+    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
+        raise TypeError(f"{name} is {value!r}; expected a pair (low, high).")
+    for number in value:
+        check_number(name, number, 0, math.inf)
+    if not 0 < value[0] <= value[1] < math.inf:
+        raise ValueError(f"{name} is {value!r}; expected 0 < low <= high.")
+
+
+def _augment_pair(
+    step: PlannedStep,
+    images: ImageList,
+    masks: ImageList,
+    encoder: LabelEncoder,
+    index: int,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Augment one image and its mask, as training would."""
+    import torch
+
+    image, mask = images[index], masks[index]
+    check_pair(image, mask, masks, index)
+    codes = encoder.encode(mask, masks.name(index))
+    ones = np.ones(image.shape[-1])
+    sums = channel_sums(image)
+    scale = Scale(0 * ones, ones, sums.low, sums.high)
+    pixels = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)
+    batch = Batch(pixels[None], torch.from_numpy(codes)[None], None)
+    batch = augment_batch([step], batch, [(index,)], 0, scale)
+    moved = batch.codes[0].numpy()
+    labels = encoder.decode(np.maximum(moved, 0)).astype(mask.dtype)
+    if encoder.ignore_label is not None:
+        labels[moved < 0] = encoder.ignore_label
+    return _in_dtype(batch.images[0].permute(1, 2, 0).numpy(), image.dtype), labels
+
+
+def _in_dtype(image: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Give an image its dtype back; whole numbers are rounded and kept in range."""
+    if dtype.kind == "f":
+        return image.astype(dtype)
+    if dtype.kind == "b":
+        return image >= 0.5
+    limits = np.iinfo(dtype)
+    rounded = np.rint(image.astype(np.float64))
+    return rounded.clip(limits.min, limits.max).astype(dtype)
+
+
+def _as_container(items: list[NDArray[Any]], is_array: bool) -> NDArray[Any]:
+    if is_array:
+        return np.stack(items)
+    container = np.empty(len(items), dtype=object)
+    container[:] = items
+    return container

@@ -1,0 +1,193 @@
+"""Mini-batches: in which order, which part of an image, and with what done to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sksegment._labels import IGNORED
+from sksegment._plan import Batch, PlannedStep, augment_batch
+from sksegment._samples import Samples, Survey
+from sksegment._tensors import images_to_tensor
+
+# Batches are cut from a shuffled pool of this many, sorted by size: images of about
+# one size meet, so that little padding is needed, and still in ever new company.
+POOL_BATCHES = 16
+
+# Where the random numbers of an epoch are used: one stream each.
+ORDER, CROP = 0, 1
+
+Target = tuple[Tensor, Tensor | None]
+
+
+class Patch(NamedTuple):
+    """A part of an image that is trained on.
+
+    Parameters
+    ----------
+    image : int
+        Index of the image.
+    copy : int
+        Which of the crops of that image in this epoch.
+    height, width : int
+        Size in pixels.
+    """
+
+    image: int
+    copy: int
+    height: int
+    width: int
+
+
+@dataclass
+class Batches:
+    """The mini-batches of training, an epoch each time it is iterated over.
+
+    Every draw is a function of the seed, the epoch and the image, so that nothing
+    depends on how many batches were drawn before.
+
+    Parameters
+    ----------
+    samples : Samples
+        Images, masks and weights.
+    survey : Survey
+        What is known of them.
+    steps : sequence of PlannedStep
+        The augmentations.
+    batch_size : int
+        Largest number of images in a batch.
+    crop_size : tuple of int or None
+        Height and width in pixels of the parts that are trained on; None for whole
+        images.
+    seed : int
+        The seed of all draws.
+    device : torch.device
+        Where the batches are wanted.
+    epoch : int
+        Number of epochs trained before.
+    """
+
+    samples: Samples
+    survey: Survey
+    steps: Sequence[PlannedStep]
+    batch_size: int
+    crop_size: tuple[int, int] | None
+    seed: int
+    device: torch.device
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        return -(-len(self._patches()) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Target]]:
+        self.epoch += 1
+        rng = np.random.default_rng([self.seed, self.epoch, ORDER])
+        for patches in cut_batches(self._patches(), self.batch_size, rng):
+            batch = self._batch(patches)
+            yield batch.images, (batch.codes, batch.weights)
+
+    def _patches(self) -> list[Patch]:
+        """List what an epoch trains on: about as many pixels as the images have."""
+        patches = []
+        for index, (height, width) in enumerate(self.survey.sizes):
+            crop_height, crop_width = self.crop_size or (height, width)
+            copies = max(1, round(height * width / (crop_height * crop_width)))
+            patches += [
+                Patch(index, copy, crop_height, crop_width) for copy in range(copies)
+            ]
+        return patches
+
+    def _batch(self, patches: Sequence[Patch]) -> Batch:
+        height = max(patch.height for patch in patches)
+        width = max(patch.width for patch in patches)
+        parts = [self._part(patch, height, width) for patch in patches]
+        codes = torch.from_numpy(np.stack([codes for _, codes, _ in parts]))
+        weights = None
+        if self.samples.weights is not None:
+            stacked = np.stack([weight for _, _, weight in parts])
+            weights = torch.from_numpy(stacked).to(self.device)
+        batch = Batch(
+            images_to_tensor(
+                [image for image, _, _ in parts], self.survey.scale, self.device
+            ),
+            codes.to(self.device, torch.int64),
+            weights,
+        )
+        keys = [(self.epoch, patch.image, patch.copy) for patch in patches]
+        return augment_batch(self.steps, batch, keys, self.seed, self.survey.scale)
+
+    def _part(
+        self, patch: Patch, height: int, width: int
+    ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float32]]:
+        """Read image, codes and weights of a patch, mirrored out to height and width.
+
+        What the mirror adds is ignored: it never enters the loss, and batch statistics
+        see the image's own content there rather than a constant.
+        """
+        image, mask = self.samples.read(patch.image)
+        weight = self.samples.weight(patch.image)
+        window = self._window(patch, mask.shape)
+        name = self.samples.masks.name(patch.image)
+        codes = self.survey.encoder.encode(mask[window], name)
+        if weight is not None and weight.ndim == 2:
+            weight = weight[window]
+        image = image[window]
+        padding = ((0, height - codes.shape[0]), (0, width - codes.shape[1]))
+        weights = np.broadcast_to(1.0 if weight is None else weight, codes.shape)
+        return (
+            np.pad(image, (*padding, (0, 0)), mode="symmetric"),
+            np.pad(codes, padding, constant_values=IGNORED),
+            np.pad(weights.astype(np.float32), padding),
+        )
+
+    def _window(self, patch: Patch, size: tuple[int, ...]) -> tuple[slice, slice]:
+        """Draw where a patch lies in its image."""
+        rng = np.random.default_rng(
+            [self.seed, self.epoch, CROP, patch.image, patch.copy]
+        )
+        starts = [
+            int(rng.integers(max(length - part, 0) + 1))
+            for length, part in zip(size, (patch.height, patch.width), strict=True)
+        ]
+        return (
+            slice(starts[0], starts[0] + patch.height),
+            slice(starts[1], starts[1] + patch.width),
+        )
+
+
+def cut_batches(
+    patches: Sequence[Patch], batch_size: int, rng: np.random.Generator
+) -> list[list[Patch]]:
+    """Shuffle patches and cut them into batches of nearly equal number.
+
+    Parameters
+    ----------
+    patches : sequence of Patch
+        What is to be trained on.
+    batch_size : int
+        Largest number in a batch.
+    rng : Generator
+        Where the order comes from.
+
+    Returns
+    -------
+    list of list of Patch
+        The batches. None is much smaller than the others: a last batch of one image
+        would make a noisy step, and noisier batch statistics.
+    """
+    order = [patches[index] for index in rng.permutation(len(patches))]
+    pool = POOL_BATCHES * batch_size
+    for start in range(0, len(order), pool):
+        order[start : start + pool] = sorted(
+            order[start : start + pool], key=lambda patch: (patch.height, patch.width)
+        )
+    n_batches = -(-len(order) // batch_size)
+    cuts = np.linspace(0, len(order), n_batches + 1).round().astype(int)
+    batches = [order[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    return [batches[index] for index in rng.permutation(len(batches))]

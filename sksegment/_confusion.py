@@ -1,0 +1,282 @@
+"""The confusion matrix of all pixels of all images, and the ratios made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._images import ImageList, as_masks
+from sksegment._labels import LabelEncoder, format_labels, is_ignored, unique_labels
+from sksegment._tally import BLOCK_PIXELS, Weight, check_size, row_blocks
+
+# Masks whose values lie inside a span of this size are counted as bytes, by value.
+BYTE_SPAN = 256
+# Beyond this many different labels in a pair of masks they are hardly classes, and
+# the square table of their counts would not fit into memory.
+MAX_LABELS = 4096
+# Whole floats and integers up to here are the same numbers.
+MAX_EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix and the labels of its rows and columns.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_classes,)
+        The labels, in the order of rows and columns.
+    counts : ndarray of shape (n_classes, n_classes)
+        Pixels (int64), or sums of weights (float64), by true label and prediction.
+    """
+
+    labels: NDArray[Any]
+    counts: NDArray[Any]
+
+    @property
+    def hits(self) -> NDArray[Any]:
+        """Correct pixels of each class."""
+        return self.counts.diagonal()
+
+    @property
+    def true(self) -> NDArray[Any]:
+        """Pixels that belong to each class."""
+        return np.asarray(self.counts.sum(axis=1))
+
+    @property
+    def predicted(self) -> NDArray[Any]:
+        """Pixels that were given to each class."""
+        return np.asarray(self.counts.sum(axis=0))
+
+    @property
+    def union(self) -> NDArray[Any]:
+        """Pixels that belong to each class or were given to it."""
+        return np.asarray(self.true + self.predicted - self.hits)
+
+
+class ConfusionTally:
+    """Count pixels by true and predicted label, one pair of masks at a time.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_classes,) or None
+        The labels of the matrix, in order; None collects those that occur.
+    ignore_label : object
+        Pixels with this true label are dropped; None drops none.
+    """
+
+    def __init__(self, labels: Any, ignore_label: Any) -> None:
+        self._collects = labels is None
+        known = np.array([]) if labels is None else as_labels(labels, ignore_label)
+        empty = np.zeros((len(known), len(known)), np.int64)
+        self._ignore_label = ignore_label
+        self.confusion = Confusion(known, empty)
+
+    def items(self, predictions: Any) -> ImageList:
+        """Return the predicted masks, checked."""
+        return as_masks(predictions)
+
+    def add(
+        self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
+    ) -> None:
+        """Count the pixels of image `index`."""
+        check_size(mask, prediction.shape, "y_pred", index)
+        _check_kinds(mask, prediction, f"y_true and y_pred of image {index}")
+        values, seen, counts = _tabulate(mask, prediction, weight, index)
+        kept = ~is_ignored(values, self._ignore_label)
+        rows, columns = kept & seen.any(axis=1), seen[kept].any(axis=0)
+        self._check_not_ignored(values[columns], index)
+        if self._collects:
+            self._collect(values[rows | columns], index)
+        labels = self.confusion.labels
+        cells = np.ix_(
+            positions(values[rows], labels, "y_true", index),
+            positions(values[columns], labels, "y_pred", index),
+        )
+        self._add_cells(cells, counts[np.ix_(rows, columns)])
+
+    def _add_cells(self, cells: tuple[NDArray[Any], ...], part: NDArray[Any]) -> None:
+        labels, counts = self.confusion.labels, self.confusion.counts
+        counts = counts.astype(np.result_type(counts, part), copy=False)
+        counts[cells] += part
+        self.confusion = Confusion(labels, counts)
+
+    def _collect(self, values: NDArray[Any], index: int) -> None:
+        """Grow the matrix by the labels that it does not have yet."""
+        labels, counts = self.confusion.labels, self.confusion.counts
+        if not len(labels):
+            labels = values[:0]  # now that the kind of the labels is known
+        _check_kinds(values, labels, f"image {index} and the images before it")
+        if np.isin(values, labels).all():
+            return
+        grown = np.union1d(labels, values)
+        old = np.searchsorted(grown, labels)
+        larger = np.zeros((len(grown), len(grown)), counts.dtype)
+        larger[np.ix_(old, old)] = counts
+        self.confusion = Confusion(grown, larger)
+
+    def _check_not_ignored(self, predicted: NDArray[Any], index: int) -> None:
+        if is_ignored(predicted, self._ignore_label).any():
+            raise ValueError(
+                f"y_pred of image {index} holds ignore_label={self._ignore_label!r} "
+                f"where y_true does not; expected a class on every pixel that counts."
+            )
+
+
+def as_labels(labels: Any, ignore_label: Any) -> NDArray[Any]:
+    """Return `labels` as an array, or say what is wrong with them."""
+    array = np.asarray(labels)
+    if array.dtype == object:
+        array = np.array(array.tolist())
+    if array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"labels={labels!r} has shape {array.shape}; expected a list of one label "
+            f"or more."
+        )
+    if len(np.unique(array)) != len(array):
+        raise ValueError(f"labels={labels!r} holds a label twice; expected each once.")
+    if is_ignored(array, ignore_label).any():
+        raise ValueError(
+            f"ignore_label={ignore_label!r} is one of labels={format_labels(array)}; "
+            f"expected a label that is no class. Leave it out of labels, or use "
+            f"exclude= to leave a class out of an average."
+        )
+    return array
+
+
+def positions(
+    values: NDArray[Any], labels: NDArray[Any], argument: str, index: int
+) -> NDArray[np.intp]:
+    """Return where each of `values` is in `labels`, or say which is not there."""
+    if not len(values):
+        return np.array([], np.intp)
+    order = np.argsort(labels)
+    unknown = np.ones(len(values), np.bool_)
+    found = np.zeros(len(values), np.intp)
+    if _is_text(values) == _is_text(labels):
+        rank = np.searchsorted(labels, values, sorter=order)
+        found = order[rank.clip(max=len(labels) - 1)]
+        unknown = labels[found] != values
+    if unknown.any():
+        raise ValueError(
+            f"{argument} of image {index} holds the label "
+            f"{format_labels(values[unknown])}, expected {format_labels(labels)}. Name "
+            f"every label that the task has with labels= (where an estimator is "
+            f"scored: with its classes=), or mark the label that is no class with "
+            f"ignore_label=."
+        )
+    return found
+
+
+def ratio(
+    numerator: NDArray[Any], denominator: NDArray[Any], absent: float = np.nan
+) -> NDArray[np.float64]:
+    """Divide, with `absent` where there is nothing to divide by."""
+    quotient = np.full(len(numerator), absent, dtype=np.float64)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
+
+
+def _tabulate(
+    mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]:
+    """Count one pair of masks: the values, pixels seen, and their weighted number."""
+    values, blocks = _byte_blocks(mask, prediction) or _coded_blocks(
+        mask, prediction, index
+    )
+    size = len(values)
+    seen = np.zeros(size * size, np.int64)
+    heavy = None if weight is None or weight.ndim == 0 else np.zeros(size * size)
+    for rows, codes in blocks:
+        seen += np.bincount(codes, minlength=size * size)
+        if heavy is not None and weight is not None:
+            part = weight[rows].ravel()
+            heavy += np.bincount(codes, weights=part, minlength=size * size)
+    square = seen.reshape(size, size)
+    if heavy is not None:
+        return values, square, heavy.reshape(size, size)
+    return values, square, square if weight is None else square * weight
+
+
+Blocks = Iterator[tuple[slice, NDArray[Any]]]
+
+
+def _byte_blocks(
+    mask: NDArray[Any], prediction: NDArray[Any]
+) -> tuple[NDArray[Any], Blocks] | None:
+    """Return values and codes of masks with a small span; None for others."""
+    if _is_text(mask):
+        return None
+    low = int(min(mask.min(), prediction.min()))
+    high = int(max(mask.max(), prediction.max()))
+    low = 0 if low >= 0 and high < BYTE_SPAN else low
+    if high - low >= BYTE_SPAN or max(-low, high) > MAX_EXACT:
+        return None
+    dtype = np.result_type(mask, prediction)
+    values = np.arange(low, high + 1).astype(dtype)
+
+    def blocks() -> Blocks:
+        # uint8 times uint8 would overflow without a word: widen before multiplying.
+        width = np.uint16(len(values))
+        for rows in _blocks_for(mask.shape, len(values)):
+            codes = _as_bytes(mask[rows], low).ravel().astype(np.uint16)
+            codes *= width
+            codes += _as_bytes(prediction[rows], low).ravel()
+            yield rows, codes
+
+    return values, blocks()
+
+
+def _as_bytes(block: NDArray[Any], low: int) -> NDArray[np.uint8]:
+    if low == 0:
+        if block.dtype.itemsize == 1:
+            return block.view(np.uint8)
+        return block.astype(np.uint8)
+    # int8 minus a negative int8 would overflow.
+    wide: NDArray[np.int64] = np.subtract(block, low, dtype=np.int64, casting="unsafe")
+    return wide.astype(np.uint8)
+
+
+def _coded_blocks(
+    mask: NDArray[Any], prediction: NDArray[Any], index: int
+) -> tuple[NDArray[Any], Blocks]:
+    """Return values and codes of masks with any values, strings among them."""
+    small = row_blocks(mask.shape)
+    values = unique_labels(
+        (part[rows] for rows in small for part in (mask, prediction)), None
+    )
+    if len(values) > MAX_LABELS:
+        raise ValueError(
+            f"y_true and y_pred of image {index} hold {len(values)} different labels; "
+            f"expected at most {MAX_LABELS}. Are they instance numbers, not classes?"
+        )
+    encoder = LabelEncoder(values)
+
+    def blocks() -> Blocks:
+        for rows in _blocks_for(mask.shape, len(values)):
+            codes = encoder.encode(mask[rows]).ravel().astype(np.int64)
+            codes *= len(values)
+            codes += encoder.encode(prediction[rows]).ravel()
+            yield rows, codes
+
+    return values, blocks()
+
+
+def _blocks_for(shape: tuple[int, ...], n_values: int) -> list[slice]:
+    # With few pixels a block, adding up the cells would cost more than the pixels.
+    return row_blocks(shape, max(BLOCK_PIXELS, min(4 * n_values**2, 4 * BLOCK_PIXELS)))
+
+
+def _check_kinds(first: NDArray[Any], second: NDArray[Any], where: str) -> None:
+    if _is_text(first) != _is_text(second):
+        raise ValueError(
+            f"Mix of label types: {where} hold strings and numbers; expected one kind."
+        )
+
+
+def _is_text(array: NDArray[Any]) -> bool:
+    return array.dtype.kind in "US"

@@ -1,0 +1,76 @@
+"""Where a network runs, and in which precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+# bfloat16 in hardware: NVIDIA from this compute capability on.
+BFLOAT16_CAPABILITY = 8
+
+
+def resolve_device(device: Any) -> torch.device:
+    """Return the device that `device` stands for: "auto" takes CUDA, then MPS.
+
+    Raises
+    ------
+    ValueError
+        If it is no device, or one that this machine does not have.
+    """
+    if isinstance(device, str) and device == "auto":
+        return _best_device()
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device is {device!r}; expected 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
+        ) from error
+    if resolved.type != "cpu" and not _is_there(resolved):
+        raise ValueError(
+            f"device is {device!r}, which this machine does not have; expected 'auto' "
+            f"or 'cpu'."
+        )
+    return resolved
+
+
+def training_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the arithmetic of training: bfloat16 where the hardware has it."""
+    if precision == "auto":
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    return prediction_dtype(precision)
+
+
+def prediction_dtype(precision: str) -> torch.dtype:
+    """Return the arithmetic of prediction: float32 unless bfloat16 is asked for."""
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether the device multiplies bfloat16 in hardware.
+
+    Emulated, it would be slower than float32.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= BFLOAT16_CAPABILITY
+    if device.type == "cpu":
+        # The questions are private names of torch; where they are gone, the answer is
+        # no, which is slower but never wrong.
+        questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, question, bool)() for question in questions)
+    return False
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def _is_there(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return (device.index or 0) < torch.cuda.device_count()
+    return device.type == "mps" and torch.backends.mps.is_available()

@@ -1,0 +1,370 @@
+"""Images and masks: what counts as such, checked, and read one at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import check_array
+
+from sksegment._files import is_path, read_image, read_mask
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class ImageList(Sequence[NDArray[Any]]):
+    """Images or masks in a row; a file is read each time it is asked for.
+
+    Parameters
+    ----------
+    items : sequence of ndarray or path
+        One image or mask each.
+    is_array : bool
+        Whether the user gave one array. It decides what `predict` returns.
+    is_mask : bool
+        Whether the items are masks.
+    """
+
+    items: Sequence[Any]
+    is_array: bool
+    is_mask: bool
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return item `index`, checked: (height, width, n_channels), or a mask."""
+        item = self.items[index]
+        if self.is_mask:
+            mask = read_mask(item) if is_path(item) else item
+            return check_mask(mask, self.name(index))
+        image = read_image(item) if is_path(item) else item
+        return check_image(image, self.name(index))
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def name(self, index: int) -> str:
+        """Name item `index` for a message."""
+        kind = "mask" if self.is_mask else "image"
+        item = self.items[index]
+        return f"{kind} {index} ({str(item)!r})" if is_path(item) else f"{kind} {index}"
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ImageList:
+        """Return the items at `indices`, in that order, without copying them."""
+        return replace(self, items=[self.items[index] for index in indices])
+
+
+def as_images(X: Any, n_channels: int | None = None) -> ImageList:
+    """Return the images that `X` stands for.
+
+    Parameters
+    ----------
+    X : array-like or sequence of array-like or sequence of path
+        See "Images and masks" in the documentation.
+    n_channels : int, default=None
+        The channels of the fitted model. A three-dimensional array is grey only where
+        this is 1 or unknown.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `X` is nothing that could be images. Single images are checked when read.
+    """
+    container = _container(X, "X")
+    if not isinstance(container, np.ndarray):
+        return ImageList(container, is_array=False, is_mask=False)
+    _check_image_axes(container, n_channels)
+    if container.ndim == 3:
+        container = container[..., np.newaxis]
+    return ImageList(container, is_array=True, is_mask=False)  # type: ignore[arg-type]
+
+
+def as_masks(y: Any) -> ImageList:
+    """Return the masks that `y` stands for.
+
+    Parameters
+    ----------
+    y : array-like of shape (n, height, width) or sequence of mask or of path
+        See "Images and masks" in the documentation.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `y` is nothing that could be masks. Single masks are checked when read.
+    """
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None."
+        )
+    container = _container(y, "y")
+    if not isinstance(container, np.ndarray):
+        return ImageList(container, is_array=False, is_mask=True)
+    container = _without_channel_axis(container)
+    return ImageList(container, is_array=True, is_mask=True)  # type: ignore[arg-type]
+
+
+def check_pairs(images: ImageList, masks: ImageList) -> None:
+    """Refuse images and masks that cannot belong together.
+
+    Sizes are compared here for arrays, and pair by pair when read for the rest.
+    """
+    first = masks.items[0]
+    if (
+        images.is_array
+        and images.items[0].shape[-1] == 1
+        and len(images) != len(masks)
+        and not is_path(first)
+        and np.shape(first) == images.items.shape[:2]  # type: ignore[attr-defined]
+    ):
+        raise ValueError(
+            f"X of shape {images.items.shape[:-1]} looks like one "  # type: ignore[attr-defined]
+            f"image: wrap it as X[np.newaxis], and its mask as y[np.newaxis]."
+        )
+    if len(images) != len(masks):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has "
+            f"{len(images)} images and y has {len(masks)} masks; expected one mask an "
+            f"image."
+        )
+
+
+def check_pair(
+    image: NDArray[Any], mask: NDArray[Any], masks: ImageList, index: int
+) -> None:
+    """Refuse a mask that is not as large as its image."""
+    if mask.shape != image.shape[:2]:
+        raise ValueError(
+            f"{masks.name(index)} has height and width {mask.shape}, but its image has "
+            f"{image.shape[:2]}; expected the same."
+        )
+
+
+def check_image(image: Any, name: str) -> NDArray[Any]:
+    """Return one image as (height, width, n_channels), or say what is wrong with it."""
+    image = _plain_array(image, name)
+    if image.ndim == 2:
+        image = image[..., np.newaxis]
+    if image.ndim != 3:
+        raise ValueError(
+            f"{name} has shape {image.shape}; expected (height, width) or (height, "
+            f"width, n_channels)."
+        )
+    _check_not_empty(image.shape, name)
+    if image.dtype.kind not in "buif":
+        raise TypeError(f"{name} has dtype {image.dtype}; expected real numbers.")
+    _check_finite(image, name)
+    return image
+
+
+def check_channels(image: NDArray[Any], n_channels: int, name: str) -> None:
+    """Refuse an image with another number of channels than the others."""
+    if image.shape[-1] != n_channels:
+        raise ValueError(
+            f"{name} has {image.shape[-1]} channels, but image 0 has {n_channels}; "
+            f"expected the same number in all images."
+        )
+
+
+def check_mask(mask: Any, name: str) -> NDArray[Any]:
+    """Return one mask as (height, width), or say what is wrong with it."""
+    mask = _plain_array(mask, name)
+    if mask.ndim == 3 and mask.shape[-1] == 1:
+        mask = mask[..., 0]
+    if mask.ndim != 2:
+        raise ValueError(
+            f"{name} has shape {mask.shape}; expected (height, width) with one label "
+            f"value a pixel.{_several_values_hint(mask.shape)}"
+        )
+    _check_not_empty(mask.shape, name)
+    return _check_label_values(mask, name)
+
+
+def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
+    """Return one array, or a list of arrays or paths, whatever `data` came as."""
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(
+            f"{argument} is a masked array, whose mask would be lost; expected a plain "
+            f"array (mark ignored pixels in y with ignore_label=)."
+        )
+    if is_path(data):
+        raise TypeError(f"{argument} is one path, {str(data)!r}; expected a list.")
+    items = _items(data)
+    if items is None:
+        return _checked_array(_from_torch(data), argument)
+    if not items:
+        raise ValueError(f"Found array with 0 sample(s) in {argument}: it is empty.")
+    return _list_of_items(items, argument)
+
+
+def _items(data: Any) -> list[Any] | None:
+    """Return the elements of a list of images or paths; None for one array."""
+    if hasattr(data, "iloc") and getattr(data, "ndim", 2) == 1:
+        return list(data)  # a pandas Series: positions count, not index labels
+    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OU":
+        return data.tolist() if data.dtype.kind == "U" else list(data)
+    if isinstance(data, (list, tuple)):
+        is_nested = len(data) > 0 and isinstance(data[0], (list, tuple))
+        return None if is_nested and _is_rectangular(data) else list(data)
+    return None
+
+
+def _is_rectangular(nested: Sequence[Any]) -> bool:
+    try:
+        return np.asarray(nested).ndim > 2
+    except ValueError:
+        return False
+
+
+def _list_of_items(items: list[Any], argument: str) -> list[Any]:
+    paths = [is_path(item) for item in items]
+    if any(paths) and not all(paths):
+        raise TypeError(f"{argument} mixes paths and arrays; expected one kind.")
+    if all(paths):
+        return items
+    if all(np.ndim(_from_torch(item)) == 0 for item in items):
+        # A flat list of numbers, or 1-D objects: let check_array name what it is.
+        return [_checked_array(np.asarray(items), argument)]
+    return [_from_torch(item) for item in items]
+
+
+def _from_torch(data: Any) -> Any:
+    """Return a torch tensor as an array; anything else as it is."""
+    if hasattr(data, "detach") and hasattr(data, "cpu"):
+        return data.detach().cpu().numpy()
+    return data
+
+
+def _checked_array(data: Any, argument: str) -> NDArray[Any]:
+    """Return one array of numbers (or, for y, of labels)."""
+    # Masks may be strings, which "numeric" would refuse.
+    dtype = None if argument == "y" else "numeric"
+    array: NDArray[Any] = check_array(
+        data,
+        dtype=dtype,
+        ensure_2d=False,
+        allow_nd=True,
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        ensure_min_features=0,
+        input_name=argument,
+    )
+    return array
+
+
+def _check_image_axes(array: NDArray[Any], n_channels: int | None) -> None:
+    is_grey = array.ndim == 3 and n_channels in (None, 1)
+    if not is_grey and array.ndim != 4:
+        raise ValueError(
+            f"X has shape {array.shape}; expected (n, height, width, n_channels), or "
+            f"(n, height, width) for grey images. Reshape your data: wrap a single "
+            f"image as X[np.newaxis]."
+        )
+    if len(array) == 0:
+        raise ValueError(f"Found array with 0 sample(s) (shape={array.shape}) in X.")
+    _check_not_empty(array.shape[1:] if array.ndim == 4 else array.shape, "X")
+
+
+def _check_not_empty(shape: tuple[int, ...], name: str) -> None:
+    if len(shape) == 3 and shape[-1] == 0 and shape[0] and shape[1]:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={shape}) in {name} while a minimum "
+            f"of 1 is required."
+        )
+    if 0 in shape:
+        raise ValueError(f"{name} is empty: it has shape {shape}.")
+
+
+def _without_channel_axis(array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim == 4 and array.shape[-1] == 1:
+        warnings.warn(
+            "A mask array of shape (n, height, width, 1) was passed; expected (n, "
+            "height, width). The last axis is dropped.",
+            DataConversionWarning,
+            stacklevel=2,
+        )
+        array = array[..., 0]
+    if array.ndim != 3:
+        raise ValueError(
+            f"y has shape {array.shape}; expected (n, height, width) with one label "
+            f"value a pixel.{_several_values_hint(array.shape)}"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"Found array with 0 sample(s) (shape={array.shape}) in y.")
+    return array
+
+
+def _several_values_hint(shape: tuple[int, ...]) -> str:
+    if len(shape) < 3:
+        return " Reshape your data: wrap a single mask as y[np.newaxis]."
+    return (
+        " One-hot masks become labels by y.argmax(axis=-1); colour-coded masks must be "
+        "converted to labels."
+    )
+
+
+def _plain_array(item: Any, name: str) -> NDArray[Any]:
+    if isinstance(item, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; expected a plain array.")
+    try:
+        array = np.asarray(_from_torch(item))
+    except ValueError as error:
+        raise ValueError(f"{name} is not a rectangular array: {error}") from error
+    return _from_objects(array, name) if array.dtype == object else array
+
+
+def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Give an object array the dtype of what it holds: strings or real numbers."""
+    cells = array.ravel().tolist()
+    is_text = [isinstance(cell, str) for cell in cells]
+    if all(is_text):
+        return array.astype(str)
+    is_number = [np.ndim(cell) == 0 and np.isrealobj(cell) for cell in cells]
+    if any(is_text) or not all(is_number):
+        raise TypeError(
+            f"{name} holds mixed objects; argument must be a string or a real number "
+            f"in every pixel."
+        )
+    try:
+        return np.array(cells).reshape(array.shape)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} holds objects that are no numbers: {error}") from error
+
+
+def _check_finite(image: NDArray[Any], name: str) -> None:
+    if image.dtype.kind != "f":
+        return
+    # One reduction finds NaN and infinity, and what float32 cannot hold.
+    largest = max(-float(np.min(image)), float(np.max(image)))
+    if not largest <= FLOAT32_MAX:
+        bad = ~(np.abs(image) <= FLOAT32_MAX)
+        channels = np.flatnonzero(bad.any(axis=(0, 1))).tolist()
+        raise ValueError(
+            f"Input X contains NaN, infinity or a value too large for float32: {name}, "
+            f"channels {channels}, {int(bad.sum())} values. Replace them, and mark "
+            f"such pixels with ignore_label= in y."
+        )
+
+
+def _check_label_values(mask: NDArray[Any], name: str) -> NDArray[Any]:
+    kind = mask.dtype.kind
+    if kind in "buiUS":
+        return mask
+    if kind != "f":
+        raise TypeError(
+            f"{name} has dtype {mask.dtype}; expected integers, booleans or strings."
+        )
+    if not np.isfinite(mask).all():
+        raise ValueError(f"Input y contains NaN or infinity: {name}.")
+    if np.any(mask != np.floor(mask)):
+        raise ValueError(
+            f"Unknown label type: continuous. {name} holds fractions; expected whole "
+            f"numbers. Was it resized with interpolation? Resize masks with order=0."
+        )
+    return mask

@@ -1,0 +1,259 @@
+"""Prediction in constant memory: batches of small images, exact tiles of large ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import ceil, isqrt
+from typing import Any
+
+import numpy as np
+import sklearn
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sksegment._images import ImageList
+from sksegment._scale import Scale
+from sksegment._tensors import images_to_tensor
+
+# What a forward pass holds at its peak, in units of its largest layer output: the
+# input, the skip connection and the output of that layer, and the workspaces of the
+# convolutions. Measured on FCN of several depths and widths.
+PEAK_LAYERS = 6
+
+Interval = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Span:
+    """One side of a tile: the pixels that it answers for, and those it looks at.
+
+    Parameters
+    ----------
+    core, window : tuple of int
+        Start and stop in pixels of the image; the window holds the core.
+    """
+
+    core: Interval
+    window: Interval
+
+    def inner(self) -> slice:
+        """Return where the core lies inside the window."""
+        start = self.core[0] - self.window[0]
+        return slice(start, start + self.core[1] - self.core[0])
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained network, and how it is run.
+
+    Parameters
+    ----------
+    network : nn.Module
+        With the attributes `stride` and `margin`, in pixels.
+    scale : Scale
+        How its images are standardised.
+    device : torch.device
+        Where it runs.
+    dtype : torch.dtype
+        torch.float32, or torch.bfloat16 for faster and coarser scores.
+    batch_size : int
+        Largest number of images in one forward pass.
+    tile_size : int or "auto"
+        Side in pixels of the squares that a large image is cut into; "auto" cuts what
+        does not fit into the working memory.
+    """
+
+    network: nn.Module
+    scale: Scale
+    device: torch.device
+    dtype: torch.dtype
+    batch_size: int
+    tile_size: int | str
+
+    def labels(self, images: ImageList) -> Iterator[NDArray[Any]]:
+        """Yield the class codes of each image, (height, width), in order."""
+        return self._run(images, most_probable)
+
+    def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
+        """Yield the probabilities, (n_classes, height, width), of each image."""
+        return self._run(images, lambda probabilities: probabilities)
+
+    def _run(
+        self, images: ImageList, reduce: Callable[[Tensor], Tensor]
+    ) -> Iterator[NDArray[Any]]:
+        self.network.eval()
+        for group in self._groups(images):
+            rows, columns = (self._spans(size) for size in group[0].shape[:2])
+            if len(rows) * len(columns) == 1:
+                batch = images_to_tensor(group, self.scale, self.device)
+                yield from reduce(self._probabilities(batch)).cpu().numpy()
+            else:
+                yield from (
+                    self._tiled(image, rows, columns, reduce) for image in group
+                )
+
+    def _groups(self, images: ImageList) -> Iterator[list[NDArray[Any]]]:
+        """Yield runs of neighbours of one size that fit into one forward pass."""
+        group: list[NDArray[Any]] = []
+        for index, image in enumerate(images):
+            self._check_channels(image, images.name(index))
+            if group and (
+                image.shape != group[0].shape
+                or len(group) >= min(self.batch_size, self._images_at_once(image))
+            ):
+                yield group
+                group = []
+            group.append(image)
+        yield group
+
+    def _check_channels(self, image: NDArray[Any], name: str) -> None:
+        n_channels = len(self.scale.mean)
+        if image.shape[-1] != n_channels:
+            raise ValueError(
+                f"X has {image.shape[-1]} features, but FCNSegmenter is expecting "
+                f"{n_channels} features as input: the channels of {name}, of shape "
+                f"{image.shape}."
+            )
+
+    def _images_at_once(self, image: NDArray[Any]) -> int:
+        return max(1, self._pixel_limit // (image.shape[0] * image.shape[1]))
+
+    def _tiled(
+        self,
+        image: NDArray[Any],
+        rows: list[Span],
+        columns: list[Span],
+        reduce: Callable[[Tensor], Tensor],
+    ) -> NDArray[Any]:
+        """Predict one large image, tile by tile."""
+        answer: NDArray[Any] | None = None
+        for row, column in product(rows, columns):
+            window = image[slice(*row.window), slice(*column.window)]
+            batch = images_to_tensor([window], self.scale, self.device)
+            core = self._probabilities(batch)[..., row.inner(), column.inner()]
+            tile = reduce(core)[0].cpu().numpy()
+            if answer is None:
+                answer = np.empty((*tile.shape[:-2], *image.shape[:2]), tile.dtype)
+            answer[..., slice(*row.core), slice(*column.core)] = tile
+        assert answer is not None  # an image has at least one tile
+        return answer
+
+    def _probabilities(self, batch: Tensor) -> Tensor:
+        """Return the probabilities of a batch, in float32 unless asked otherwise."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            if self.dtype is not torch.float32:
+                stack.enter_context(torch.autocast(self.device.type, self.dtype))
+            if self.device.type == "cuda":
+                # TF32 rounds to 10 bits: tiles would no longer equal the whole image.
+                flags = torch.backends.cudnn.flags(allow_tf32=False)
+                stack.enter_context(flags)
+            return self.network(batch).float().softmax(dim=1)
+
+    def _spans(self, size: int) -> list[Span]:
+        margin = getattr(self.network, "margin", None)
+        if margin is None:
+            return [Span((0, size), (0, size))]
+        tile = self._auto_tile(margin) if self.tile_size == "auto" else self.tile_size
+        return spans(size, int(tile), margin, self._stride)
+
+    def _auto_tile(self, margin: int) -> int:
+        # A tile thinner than its margin would compute more border than answer.
+        return max(isqrt(self._pixel_limit) - 2 * margin, margin)
+
+    @property
+    def _stride(self) -> int:
+        return int(getattr(self.network, "stride", 1))
+
+    @cached_property
+    def _pixel_limit(self) -> int:
+        """Pixels that one forward pass may hold in the working memory."""
+        bytes_per_pixel = 4 * PEAK_LAYERS * self._largest_layer()
+        return max(1, int(working_memory(self.device) / bytes_per_pixel))
+
+    def _largest_layer(self) -> float:
+        """Return the values per pixel of the network's largest layer output."""
+        largest = 1.0
+        side = 2 * self._stride
+
+        def record(module: nn.Module, inputs: Any, output: Any) -> None:
+            nonlocal largest
+            if isinstance(output, Tensor):
+                largest = max(largest, output.numel() / side**2)
+
+        layers = [
+            layer for layer in self.network.modules() if not len(list(layer.children()))
+        ]
+        hooks = [layer.register_forward_hook(record) for layer in layers]
+        try:
+            self._probabilities(
+                torch.zeros(1, len(self.scale.mean), side, side, device=self.device)
+            )
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return largest
+
+
+def most_probable(probabilities: Tensor) -> Tensor:
+    """Return the codes of the most probable classes, one byte each if that is enough."""
+    dtype = torch.uint8 if probabilities.shape[1] <= 256 else torch.int32
+    return probabilities.argmax(dim=1).to(dtype)
+
+
+def spans(size: int, tile: int, margin: int, stride: int) -> list[Span]:
+    """Cut one side of an image into tiles of about equal length, on the stride grid.
+
+    Each tile looks at least `margin` pixels further than it answers for, or up to the
+    border of the image: what it sees is then all that its answer depends on.
+
+    Parameters
+    ----------
+    size : int
+        Length of the side in pixels.
+    tile : int
+        Largest length of a tile; rounded up to the stride.
+    margin : int
+        Radius of the receptive field.
+    stride : int
+        The grid on which the network sees all positions alike.
+
+    Returns
+    -------
+    list of Span
+        The tiles, in order; together their cores are the side.
+
+    Examples
+    --------
+    >>> [span.core for span in spans(size=100, tile=40, margin=9, stride=8)]
+    [(0, 40), (40, 80), (80, 100)]
+    >>> [span.window for span in spans(size=100, tile=40, margin=9, stride=8)]
+    [(0, 56), (24, 96), (64, 100)]
+    """
+    n_tiles = ceil(size / (ceil(tile / stride) * stride))
+    step = ceil(ceil(size / n_tiles) / stride) * stride
+    reach = ceil(margin / stride) * stride
+    return [
+        Span(
+            (start, min(start + step, size)),
+            (max(start - reach, 0), min(start + step + reach, size)),
+        )
+        for start in range(0, size, step)
+    ]
+
+
+def working_memory(device: torch.device) -> float:
+    """Return the bytes that a forward pass may take.
+
+    Half of scikit-learn's ``working_memory`` setting (1024 MiB by default) on a CPU,
+    half of the free memory on a CUDA device.
+    """
+    if device.type == "cuda":
+        free: int = torch.cuda.mem_get_info(device)[0]
+        return free / 2
+    return float(sklearn.get_config()["working_memory"]) * 2**20 / 2

@@ -1,0 +1,152 @@
+"""Label values: what the user writes in a mask <-> the classes 0..K-1 of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The code of an ignored pixel. Negative, so that it can never be taken for a class.
+IGNORED = -1
+
+# Integer label values inside a span of this size are translated by a table (a gather),
+# others by binary search: 65536 covers all 8- and 16-bit masks.
+TABLE_SPAN = 65_536
+
+
+@dataclass(frozen=True)
+class LabelEncoder:
+    """Translate label values to class codes and back, with one ignored value.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        The label values of the classes, sorted and distinct.
+    ignore_label : object, default=None
+        The label value that is no class.
+    """
+
+    classes: NDArray[Any]
+    ignore_label: Any = None
+
+    def encode(self, mask: NDArray[Any], name: str = "the mask") -> NDArray[np.int32]:
+        """Return the class code of each pixel, `IGNORED` where it has none.
+
+        Raises
+        ------
+        ValueError
+            If the mask holds a value that is neither a class nor the ignored label.
+        """
+        ignored = is_ignored(mask, self.ignore_label)
+        codes, known = self._look_up(mask)
+        if not np.all(known | ignored):
+            self._raise_unknown(mask[~(known | ignored)], name)
+        codes[ignored] = IGNORED
+        return codes
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[Any]:
+        """Return the label values of class codes, in the dtype of `classes`."""
+        return self.classes[codes]
+
+    def _look_up(
+        self, mask: NDArray[Any]
+    ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        classes = self.classes
+        if _both_integers(mask, classes):
+            low, high = int(classes[0]), int(classes[-1])
+            if high - low < TABLE_SPAN:
+                return _table_look_up(mask, classes, low, high)
+        if (mask.dtype.kind in "US") != (classes.dtype.kind in "US"):
+            return np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.bool_)
+        codes = np.searchsorted(classes, mask).clip(max=len(classes) - 1)
+        return codes.astype(np.int32), classes[codes] == mask
+
+    def _raise_unknown(self, values: NDArray[Any], name: str) -> None:
+        unknown = np.unique(values)
+        raise ValueError(
+            f"{name} holds the label {format_labels(unknown)}, expected the classes "
+            f"{format_labels(self.classes)}{self._ignored_text()}. Name every label "
+            f"that the task has with classes=, or mark the label that is no class "
+            f"with ignore_label=."
+        )
+
+    def _ignored_text(self) -> str:
+        if self.ignore_label is None:
+            return ""
+        return f" or the ignored label {self.ignore_label!r}"
+
+
+def unique_labels(masks: Iterable[NDArray[Any]], ignore_label: Any) -> NDArray[Any]:
+    """Return the sorted label values of all masks, the ignored one left out."""
+    found = [distinct(mask) for mask in masks]
+    labels = np.unique(np.concatenate(found)) if found else np.array([])
+    return labels[~is_ignored(labels, ignore_label)]
+
+
+def distinct(mask: NDArray[Any]) -> NDArray[Any]:
+    """Return the sorted distinct values of one mask."""
+    if mask.dtype == np.bool_ or mask.dtype == np.uint8:
+        present = np.bincount(mask.ravel().view(np.uint8)) > 0
+        return np.flatnonzero(present).astype(mask.dtype)
+    return np.unique(mask)
+
+
+def count_labels(
+    mask: NDArray[Any], weight: NDArray[np.float64] | None
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Return the distinct values of one mask and the pixels, or weights, of each.
+
+    Parameters
+    ----------
+    mask : ndarray of shape (height, width)
+        Label values.
+    weight : ndarray of shape () or (height, width), or None
+        One weight for the mask, one a pixel, or none.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_labels,)
+        The distinct values, sorted.
+    counts : ndarray of shape (n_labels,)
+        Their pixels, or the sum of their weights.
+    """
+    labels, positions = np.unique(mask, return_inverse=True)
+    if weight is None or weight.ndim == 0:
+        counts = np.bincount(positions.ravel(), minlength=len(labels)).astype(float)
+        return labels, counts if weight is None else counts * weight
+    return labels, np.bincount(positions.ravel(), weight.ravel(), len(labels))
+
+
+def is_ignored(values: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
+    """Tell where `values` equals the ignored label; nowhere if there is none."""
+    if ignore_label is None or isinstance(ignore_label, str) != (
+        values.dtype.kind in "US"
+    ):
+        return np.zeros(values.shape, dtype=np.bool_)
+    return np.asarray(values == ignore_label)
+
+
+def format_labels(labels: NDArray[Any], limit: int = 8) -> str:
+    """Write labels for a message, at most `limit` of them."""
+    shown = ", ".join(repr(label) for label in labels[:limit].tolist())
+    rest = len(labels) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _both_integers(mask: NDArray[Any], classes: NDArray[Any]) -> bool:
+    return mask.dtype.kind in "bui" and classes.dtype.kind in "bui"
+
+
+def _table_look_up(
+    mask: NDArray[Any], classes: NDArray[Any], low: int, high: int
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    table = np.full(high - low + 1, IGNORED, dtype=np.int32)
+    table[classes.astype(np.int64) - low] = np.arange(len(classes), dtype=np.int32)
+    inside = (mask >= low) & (mask <= high)
+    offset = mask.astype(np.int64) - low
+    offset[~inside] = 0
+    codes = table[offset]
+    return codes, inside & (codes != IGNORED)

@@ -1,0 +1,120 @@
+"""The cross-entropy of predicted probabilities, added up image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._confusion import as_labels, positions
+from sksegment._labels import LabelEncoder, unique_labels
+from sksegment._tally import BLOCK_PIXELS, Weight, check_size, row_blocks
+
+# How far the probabilities of a pixel may be from summing to one: float16 is.
+SUM_TOLERANCE = 1e-3
+
+
+class LogLossTally:
+    """Sum of the losses of all pixels, and of their weights.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_classes,)
+        The class of each entry of the probabilities' class axis.
+    ignore_label : object
+        Pixels with this true label are dropped; None drops none.
+    """
+
+    def __init__(self, labels: Any, ignore_label: Any) -> None:
+        self._labels = as_labels(labels, ignore_label)
+        self._order = np.argsort(self._labels)
+        self._encoder = LabelEncoder(self._labels[self._order], ignore_label)
+        self.loss = 0.0
+        self.weight = 0.0
+
+    def items(self, predictions: Any) -> Sequence[NDArray[Any]]:
+        """Return the probabilities as a sequence of (n_classes, height, width)."""
+        return as_probabilities(predictions)
+
+    def add(
+        self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
+    ) -> None:
+        """Add the loss of image `index`."""
+        proba = self._check_shape(np.asarray(prediction), index)
+        check_size(mask, proba.shape[1:], "y_proba", index)
+        blocks = (mask[rows] for rows in row_blocks(mask.shape))
+        values = unique_labels(blocks, self._encoder.ignore_label)
+        positions(values, self._labels, "y_true", index)
+        block_pixels = BLOCK_PIXELS // len(self._labels)
+        for rows in row_blocks(mask.shape, block_pixels):
+            part = weight[rows] if weight is not None and weight.ndim else weight
+            self._add_block(mask[rows], proba[:, rows], part, index)
+
+    def _add_block(
+        self, mask: NDArray[Any], proba: NDArray[Any], weight: Weight, index: int
+    ) -> None:
+        _check_probabilities(proba, index)
+        codes = self._encoder.encode(mask)
+        kept = codes >= 0
+        axis = self._order[codes]
+        chosen = np.take_along_axis(proba, axis[np.newaxis], axis=0)[0]
+        losses = _losses(chosen[kept])
+        weights = np.broadcast_to(1.0 if weight is None else weight, mask.shape)[kept]
+        self.loss += float(losses @ weights)
+        self.weight += float(weights.sum())
+
+    def _check_shape(self, proba: NDArray[Any], index: int) -> NDArray[Any]:
+        if proba.ndim != 3:
+            raise ValueError(
+                f"y_proba of image {index} has shape {proba.shape}; expected "
+                f"(n_classes, height, width)."
+            )
+        if len(proba) != len(self._labels):
+            raise ValueError(
+                f"y_proba of image {index} has {len(proba)} classes on its first axis, "
+                f"but there are {len(self._labels)} labels: expected one class a "
+                f"label. Pass labels=estimator.classes_."
+            )
+        # As in scikit-learn, what is neither float32 nor float64 becomes float64.
+        return (
+            proba if proba.dtype == np.float32 else proba.astype(np.float64, copy=False)
+        )
+
+
+def as_probabilities(y_proba: Any) -> Sequence[NDArray[Any]]:
+    """Return `y_proba` as a sequence of (n_classes, height, width).
+
+    Raises
+    ------
+    ValueError
+        If it is an array of another number of axes than four.
+    """
+    if isinstance(y_proba, (list, tuple)):
+        return y_proba
+    array = np.asarray(y_proba)
+    if array.ndim != 4 and not (array.ndim == 1 and array.dtype == object):
+        raise ValueError(
+            f"y_proba has shape {array.shape}; expected (n, n_classes, height, width) "
+            f"or a list of (n_classes, height, width). Pass what predict_proba returns "
+            f"(a scorer does so with response_method='predict_proba')."
+        )
+    return array  # type: ignore[return-value]
+
+
+def _check_probabilities(proba: NDArray[Any], index: int) -> None:
+    # Written so that NaN and infinity fail, too.
+    sums_to_one = np.abs(proba.sum(axis=0) - 1.0) <= SUM_TOLERANCE
+    if not (sums_to_one.all() and proba.min() >= -SUM_TOLERANCE):
+        raise ValueError(
+            f"y_proba of image {index} is not finite, negative, or does not sum to one "
+            f"over its classes: expected probabilities, got logits? Pass what "
+            f"predict_proba returns."
+        )
+
+
+def _losses(chosen: NDArray[Any]) -> NDArray[np.float64]:
+    eps = np.finfo(chosen.dtype).eps
+    clipped = np.clip(chosen, eps, 1 - eps)
+    return np.asarray(-np.log(clipped.astype(np.float64)))

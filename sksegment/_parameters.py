@@ -1,0 +1,268 @@
+"""The constructor's parameters: what each may be, and what is said if it is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from sksegment._devices import PRECISIONS, resolve_device
+from sksegment._training import OPTIMIZERS, SCHEDULES
+from sksegment.losses import LOSSES
+from sksegment.networks import NETWORKS, NORMS, SKIPS
+
+# Deeper networks would see single pixels of most images: 2**8 = 256.
+MAX_DEPTH = 8
+
+Check = Callable[[str, Any], None]
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Refuse parameters of `FCNSegmenter` that are out of their range.
+
+    Parameters
+    ----------
+    parameters : dict
+        Values by name; all of them, or those that are about to be used.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the first parameter that is wrong, what it is and what is expected.
+    """
+    for name, value in parameters.items():
+        if name in CHECKS:
+            CHECKS[name](name, value)
+    _check_own_network(parameters)
+    _check_own_loss(parameters)
+
+
+def class_weights(
+    class_weight: Any, classes: NDArray[Any], pixels: NDArray[np.float64]
+) -> NDArray[np.float32] | None:
+    """Return the weight of each class.
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict
+        The parameter. "balanced" is inverse to the pixels of a class, as in
+        scikit-learn: ``n_pixels / (n_classes * pixels)``.
+    classes : ndarray of shape (n_classes,)
+        The label values.
+    pixels : ndarray of shape (n_classes,)
+        Labelled pixels of each class in training.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,) or None
+        The weights.
+
+    Raises
+    ------
+    ValueError
+        If a dict names what is no class, or its weights are no weights.
+    """
+    if class_weight is None:
+        return None
+    if class_weight == "balanced":
+        # A class of classes= that does not occur gets the weight of one pixel.
+        weights = pixels.sum() / (len(classes) * np.maximum(pixels, 1))
+        return weights.astype(np.float32)
+    unknown = [label for label in class_weight if label not in classes.tolist()]
+    if unknown:
+        raise ValueError(
+            f"class_weight has the keys {unknown}, which are no classes; expected some "
+            f"of {classes.tolist()}."
+        )
+    weights = np.array([class_weight.get(label, 1.0) for label in classes.tolist()])
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError(
+            f"class_weight is {class_weight!r}; expected finite weights of 0 or more, "
+            f"not all 0."
+        )
+    return weights.astype(np.float32)
+
+
+def as_pair(size: Any) -> tuple[int, int] | None:
+    """Return a size in pixels as (height, width)."""
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, Integral) else size
+    return int(height), int(width)
+
+
+def _check_own_loss(parameters: dict[str, Any]) -> None:
+    """Refuse class weights beside a loss that does not know them."""
+    if callable(parameters.get("loss")) and parameters["class_weight"] is not None:
+        raise ValueError(
+            f"class_weight does not reach a loss of your own; expected None, or one of "
+            f"the losses {_listed(LOSSES)}."
+        )
+
+
+def _check_own_network(parameters: dict[str, Any]) -> None:
+    """Refuse options of FCN beside a network that has no such option."""
+    if not callable(parameters.get("network")):
+        return
+    for name, default in NETWORK_OPTIONS.items():
+        if parameters[name] != default:
+            raise ValueError(
+                f"{name}={parameters[name]!r} does not reach a network of your own; "
+                f"expected its default, {default!r}."
+            )
+
+
+def _number(low: float, high: float, *, low_open: bool = False) -> Check:
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} is {value!r}; expected a number.")
+        inside = low < value < high if low_open else low <= value < high
+        if not inside:
+            above = "above" if low_open else "from"
+            below = "" if high == math.inf else f" and below {high}"
+            raise ValueError(
+                f"{name} is {value!r}; expected a finite number {above} {low}{below}."
+            )
+
+    return check
+
+
+def _integer(low: int, high: float = math.inf) -> Check:
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} is {value!r}; expected an integer.")
+        if not low <= value <= high:
+            limit = f"from {low} to {high}" if high < math.inf else f"of {low} or more"
+            raise ValueError(f"{name} is {value!r}; expected an integer {limit}.")
+
+    return check
+
+
+def _choice(choices: Sequence[Any] | dict[Any, Any]) -> Check:
+    def check(name: str, value: Any) -> None:
+        if not (value is None or isinstance(value, str)) or value not in choices:
+            raise ValueError(
+                f"{name} is {value!r}; expected one of {_listed(choices)}."
+            )
+
+    return check
+
+
+def _choice_or_callable(choices: dict[str, Any], arguments: str) -> Check:
+    def check(name: str, value: Any) -> None:
+        if not callable(value) and not (isinstance(value, str) and value in choices):
+            raise ValueError(
+                f"{name} is {value!r}; expected one of {_listed(choices)}, or a "
+                f"callable {arguments}."
+            )
+
+    return check
+
+
+def _boolean(name: str, value: Any) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; expected True or False.")
+
+
+def _class_weight(name: str, value: Any) -> None:
+    is_balanced = isinstance(value, str) and value == "balanced"
+    if value is not None and not is_balanced and not isinstance(value, dict):
+        raise ValueError(
+            f"{name} is {value!r}; expected None, 'balanced' or a dict from label to "
+            f"weight."
+        )
+
+
+def _label(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, (Real, str, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; expected one label value, or None.")
+
+
+def _crop_size(name: str, value: Any) -> None:
+    if value is None:
+        return
+    sides = [value] if isinstance(value, Integral) else value
+    if not isinstance(sides, (list, tuple)) or len(sides) > 2 or not len(sides):
+        raise TypeError(
+            f"{name} is {value!r}; expected an integer, a pair (height, width) in "
+            f"pixels, or None."
+        )
+    for side in sides:
+        _integer(1)(name, side)
+
+
+def _tile_size(name: str, value: Any) -> None:
+    if isinstance(value, str) and value == "auto":
+        return
+    if isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}; expected 'auto' or pixels.")
+    _integer(1)(name, value)
+
+
+def _callbacks(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"{name} is {value!r}; expected a list of skorch callbacks, or None."
+        )
+
+
+def _random_state(name: str, value: Any) -> None:
+    try:
+        check_random_state(value)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} is {value!r}; expected an integer, a numpy RandomState, or None."
+        ) from error
+
+
+def _device(name: str, value: Any) -> None:
+    resolve_device(value)
+
+
+def _listed(choices: Sequence[Any] | dict[Any, Any]) -> str:
+    return ", ".join(repr(choice) for choice in choices)
+
+
+# Options of network="fcn", with the defaults of FCNSegmenter.
+NETWORK_OPTIONS: dict[str, Any] = {
+    "depth": 3,
+    "width": 32,
+    "skip": "concat",
+    "norm": "batch",
+    "dropout": 0.5,
+}
+
+CHECKS: dict[str, Check] = {
+    "network": _choice_or_callable(NETWORKS, "(n_channels, n_classes) -> nn.Module"),
+    "depth": _integer(1, MAX_DEPTH),
+    "width": _integer(1),
+    "skip": _choice(SKIPS),
+    "norm": _choice(NORMS),
+    "dropout": _number(0, 1),
+    "ignore_label": _label,
+    "class_weight": _class_weight,
+    "loss": _choice_or_callable(LOSSES, "(scores, codes, weights) -> loss"),
+    "optimizer": _choice(OPTIMIZERS),
+    "learning_rate": _number(0, math.inf, low_open=True),
+    "weight_decay": _number(0, math.inf),
+    "learning_rate_schedule": _choice(("constant", *SCHEDULES)),
+    "max_epochs": _integer(1),
+    "batch_size": _integer(1),
+    "crop_size": _crop_size,
+    "random_state": _random_state,
+    "warm_start": _boolean,
+    "early_stopping": _boolean,
+    "validation_fraction": _number(0, 1, low_open=True),
+    "n_iter_no_change": _integer(1),
+    "tol": _number(0, math.inf),
+    "device": _device,
+    "precision": _choice(PRECISIONS),
+    "tile_size": _tile_size,
+    "callbacks": _callbacks,
+    "verbose": _integer(0),
+}

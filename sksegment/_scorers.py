@@ -1,0 +1,332 @@
+"""Scorers: a score function bound to the predictions of a fitted estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.utils.metadata_routing import MetadataRequest
+
+from sksegment._confusion import as_labels, positions
+from sksegment._images import ImageList, as_masks
+from sksegment._labels import unique_labels
+from sksegment._tally import STREAMS, Stream, tally_part
+from sksegment._weights import as_weights
+
+# Images are predicted in chunks of about this many pixels: memory stays flat.
+CHUNK_PIXELS = 2**21
+# What a scorer finds out itself, and hands to score functions that take it.
+FROM_ESTIMATOR = ("labels", "ignore_label", "sample_weight")
+
+
+class SegmentationScorer:
+    """Score an estimator's predictions; made by `make_segmentation_scorer`.
+
+    Parameters
+    ----------
+    func : callable
+        The score function, `func(y_true, y_pred, **kwargs)`.
+    response_method : str
+        The method of the estimator whose result is scored.
+    sign : int
+        1, or -1 where lower values of `func` are better.
+    kwargs : dict
+        Further arguments of `func`.
+    name : str, default=None
+        The name under which `sksegment.metrics` keeps this scorer.
+    """
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        response_method: str,
+        sign: int,
+        kwargs: dict[str, Any],
+        name: str | None = None,
+    ) -> None:
+        self._func = func
+        self._response_method = response_method
+        self._sign = sign
+        self._kwargs = kwargs
+        self._name = name
+        self._sample_weight_request: bool | str | None = None
+        if name is not None:
+            self.__module__ = "sksegment.metrics"  # where pickle looks the name up
+
+    def __call__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any = None
+    ) -> float:
+        """Predict `X`, and score the predictions against `y`.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted segmenter, or a Pipeline or search object that ends in one.
+        X : array-like or sequence
+            Images.
+        y : array-like or sequence
+            Their masks.
+        sample_weight : array-like of shape (n,) or (n, height, width), default=None
+            Weights, one an image or one a pixel.
+
+        Returns
+        -------
+        float
+            Greater is better.
+        """
+        masks = as_masks(y)
+        _check_lengths(X, masks)
+        settings = self._settings(estimator, sample_weight)
+        stream = STREAMS.get(self._func)
+        if stream is None or settings["labels"] is None:
+            score = self._score_at_once(estimator, X, masks, settings)
+        else:
+            score = self._score_in_chunks(estimator, X, masks, settings, stream)
+        return self._sign * self._as_float(score)
+
+    def set_score_request(
+        self, *, sample_weight: bool | str | None
+    ) -> SegmentationScorer:
+        """Say whether meta-estimators should hand `sample_weight` to this scorer.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            True requests it, False refuses it, None raises where it is given, and a
+            string requests it under that name.
+
+        Returns
+        -------
+        SegmentationScorer
+            This scorer itself. The request holds wherever the scorer is used: make
+            your own with `make_segmentation_scorer` to leave the shared ones alone.
+
+        Raises
+        ------
+        RuntimeError
+            Without `sklearn.set_config(enable_metadata_routing=True)`.
+        """
+        if not get_config()["enable_metadata_routing"]:
+            raise RuntimeError(
+                "set_score_request is only available when metadata routing is enabled: "
+                "call sklearn.set_config(enable_metadata_routing=True)."
+            )
+        self._sample_weight_request = sample_weight
+        return self
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Return what this scorer requests, for scikit-learn's metadata routing."""
+        request = MetadataRequest(owner=repr(self))
+        if self._accept_sample_weight():
+            request.score.add_request(
+                param="sample_weight", alias=self._sample_weight_request
+            )
+        return request
+
+    def _accept_sample_weight(self) -> bool:
+        # scikit-learn asks each of several scorers this, and search objects ask it.
+        return _takes(self._func, "sample_weight")
+
+    def __repr__(self) -> str:
+        if self._name is not None:
+            return f"sksegment.metrics.{self._name}"
+        arguments = [getattr(self._func, "__name__", repr(self._func))]
+        if self._response_method != "predict":
+            arguments.append(f"response_method={self._response_method!r}")
+        if self._sign < 0:
+            arguments.append("greater_is_better=False")
+        arguments += [f"{key}={value!r}" for key, value in self._kwargs.items()]
+        return f"make_segmentation_scorer({', '.join(arguments)})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # A request is not part of what the name stands for, and must not get lost.
+        if self._name is not None and self._sample_weight_request is None:
+            return self._name
+        return super().__reduce_ex__(protocol)
+
+    def _settings(self, estimator: Any, sample_weight: Any) -> dict[str, Any]:
+        """Return what the score depends on beside the labels; explicit ones win."""
+        if sample_weight is not None and not self._accept_sample_weight():
+            raise TypeError(
+                f"sample_weight was given, but {self!r} takes none: its score function "
+                f"has no argument of that name."
+            )
+        fitted = final_estimator(estimator)
+        found = {
+            "labels": getattr(fitted, "classes_", None),
+            "ignore_label": getattr(fitted, "ignore_label", None),
+            "sample_weight": sample_weight,
+        }
+        return {**found, **self._kwargs}
+
+    def _score_in_chunks(
+        self,
+        estimator: Any,
+        X: Any,
+        masks: ImageList,
+        settings: dict[str, Any],
+        stream: Stream,
+    ) -> Any:
+        tally = stream.tally(settings["labels"], settings["ignore_label"])
+        weights = as_weights(settings["sample_weight"], len(masks))
+        for start, chunk in _chunks(masks):
+            rows = slice(start, start + len(chunk))
+            predictions = self._predict(estimator, _slice(X, rows))
+            part = None if weights is None else weights[rows]
+            tally_part(tally, chunk, predictions, part, first=start)
+        return stream.finish(tally, **_other_arguments(self._func, self._kwargs))
+
+    def _score_at_once(
+        self, estimator: Any, X: Any, masks: ImageList, settings: dict[str, Any]
+    ) -> Any:
+        _check_labels(masks, settings["labels"], settings["ignore_label"])
+        y_true = masks.items if masks.is_array else list(masks)
+        arguments = {
+            key: value
+            for key, value in settings.items()
+            if key in self._kwargs or (value is not None and _takes(self._func, key))
+        }
+        return self._func(y_true, self._predict(estimator, X), **arguments)
+
+    def _predict(self, estimator: Any, X: Any) -> Any:
+        return getattr(estimator, self._response_method)(X)
+
+    def _as_float(self, score: Any) -> float:
+        if np.ndim(score) != 0:
+            raise ValueError(
+                f"{self!r} got an array of shape {np.shape(score)} from its score "
+                f"function; expected one number (average=None gives one a class)."
+            )
+        return float(score)
+
+
+def make_segmentation_scorer(
+    func: Callable[..., Any],
+    *,
+    response_method: str = "predict",
+    greater_is_better: bool = True,
+    **kwargs: Any,
+) -> SegmentationScorer:
+    """Make a scorer of a score function, for `scoring=` of scikit-learn's tools.
+
+    The scorer takes the labels (`classes_`) and the `ignore_label` from the fitted
+    estimator, also through a Pipeline or a search object, and passes them on as
+    `labels` and `ignore_label` if `func` takes them. The scores of
+    `sksegment.metrics` are computed in chunks of images, so that memory stays flat;
+    any other `func` gets all masks at once.
+
+    Parameters
+    ----------
+    func : callable
+        `func(y_true, y_pred, **kwargs)`, which returns a number. `y_true` is an array
+        of shape (n, height, width), or a list of (height, width) if `y` was not one
+        array; `y_pred` is what the estimator returned.
+    response_method : str, default="predict"
+        The method of the estimator that gives `y_pred`, such as "predict_proba".
+    greater_is_better : bool, default=True
+        False for a loss: the scorer then returns its negative.
+    **kwargs
+        Further arguments of `func`. They win over what the estimator says.
+
+    Returns
+    -------
+    callable
+        `scorer(estimator, X, y, sample_weight=None)`, which returns a float.
+
+    Raises
+    ------
+    TypeError
+        If `func` cannot be called with `kwargs`.
+
+    Examples
+    --------
+    The mean IoU without the background, whose label is 0:
+
+    >>> from sksegment.metrics import iou_score, make_segmentation_scorer
+    >>> make_segmentation_scorer(iou_score, exclude=(0,))
+    make_segmentation_scorer(iou_score, exclude=(0,))
+    """
+    if not callable(func):
+        raise TypeError(f"func={func!r} is not callable; expected a score function.")
+    if isinstance(func, partial) and not func.args:
+        # What was bound explicitly wins over the estimator's, like `kwargs`.
+        return make_segmentation_scorer(
+            func.func,
+            response_method=response_method,
+            greater_is_better=greater_is_better,
+            **{**func.keywords, **kwargs},
+        )
+    signature(func).bind_partial(None, None, **kwargs)
+    return SegmentationScorer(
+        func, response_method, 1 if greater_is_better else -1, kwargs
+    )
+
+
+def final_estimator(estimator: Any) -> Any:
+    """Return the estimator that predicts inside Pipelines and search objects."""
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(getattr(estimator, "steps", None), list):
+            estimator = estimator.steps[-1][1]
+        else:
+            return estimator
+
+
+def _takes(func: Callable[..., Any], name: str) -> bool:
+    parameters = signature(func).parameters
+    takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+    return takes_any or name in parameters
+
+
+def _other_arguments(
+    func: Callable[..., Any], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a score, beside labels and what a tally needs."""
+    bound = signature(func).bind(None, None, **kwargs)
+    bound.apply_defaults()
+    return {
+        key: value for key, value in bound.kwargs.items() if key not in FROM_ESTIMATOR
+    }
+
+
+def _check_lengths(X: Any, masks: ImageList) -> None:
+    if hasattr(X, "__len__") and len(X) != len(masks):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has "
+            f"{len(X)} images and y has {len(masks)} masks; expected one mask an image."
+        )
+
+
+def _check_labels(masks: ImageList, labels: Any, ignore_label: Any) -> None:
+    if labels is None:
+        return
+    labels = as_labels(labels, ignore_label)
+    for index, mask in enumerate(masks):
+        values = unique_labels([mask], ignore_label)
+        positions(values, labels, "y_true", index)
+
+
+def _chunks(
+    masks: Sequence[NDArray[Any]],
+) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Yield masks in lists of about `CHUNK_PIXELS` pixels, with the first's index."""
+    chunk: list[NDArray[Any]] = []
+    start, n_pixels = 0, 0
+    for index, mask in enumerate(masks):
+        if chunk and n_pixels + mask.size > CHUNK_PIXELS:
+            yield start, chunk
+            start, chunk, n_pixels = index, [], 0
+        chunk.append(mask)
+        n_pixels += mask.size
+    yield start, chunk
+
+
+def _slice(X: Any, rows: slice) -> Any:
+    """Cut images out of whatever holds them, by position, keeping its kind."""
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]

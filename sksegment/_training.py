@@ -1,0 +1,437 @@
+"""Training: a private skorch net that knows batches of masks, seeds and precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNet
+from skorch.callbacks import (
+    EarlyStopping,
+    EpochTimer,
+    LRScheduler,
+    PassthroughScoring,
+    PrintLog,
+)
+from torch import Tensor, nn
+
+from sksegment._batches import Batches, Target
+from sksegment._confusion import ConfusionTally, ratio
+from sksegment._inference import Predictor
+from sksegment._labels import LabelEncoder
+from sksegment._samples import Samples
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+}
+# Exponent of the "poly" schedule, as in DeepLab and most segmentation papers since.
+POLY_POWER = 0.9
+
+
+class TrainingStopped(Exception):
+    """A callback asked for training to end."""
+
+
+class TrainingDiverged(Exception):
+    """The loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out samples, and how a network is judged on them.
+
+    Parameters
+    ----------
+    samples : Samples
+        Images and masks that are not trained on.
+    encoder : LabelEncoder
+        The classes and the ignored label.
+    predictor : Predictor
+        Runs the network.
+    criterion : nn.Module
+        The loss, on the predictor's device.
+    """
+
+    samples: Samples
+    encoder: LabelEncoder
+    predictor: Predictor
+    criterion: nn.Module
+
+    def scores(self) -> tuple[float, float]:
+        """Return the loss and the mean IoU over all samples, without augmentation."""
+        tally = ConfusionTally(self.encoder.classes, self.encoder.ignore_label)
+        losses, pixels = [], []
+        predictions = self.predictor.probabilities(self.samples.images)
+        for index, probabilities in enumerate(predictions):
+            mask = self.samples.masks[index]
+            weight = self.samples.weight(index)
+            codes = self.encoder.encode(mask, self.samples.masks.name(index))
+            losses.append(self._loss(probabilities, codes, weight))
+            pixels.append((codes >= 0).sum())
+            predicted = self.encoder.decode(probabilities.argmax(axis=0))
+            tally.add(mask, predicted, weight, index)
+        loss = np.average(losses, weights=pixels) if any(pixels) else math.nan
+        union = tally.confusion.union
+        iou = ratio(tally.confusion.hits, union)[union > 0]
+        return float(loss), float(iou.mean()) if len(iou) else math.nan
+
+    def _loss(
+        self,
+        probabilities: NDArray[np.float32],
+        codes: NDArray[np.int32],
+        weight: NDArray[np.float64] | None,
+    ) -> float:
+        device = self.predictor.device
+        smallest = np.finfo(np.float32).tiny
+        # The logarithm of probabilities are scores with just these probabilities.
+        scores = torch.from_numpy(np.log(probabilities.clip(min=smallest)))
+        target = torch.from_numpy(codes).to(device, torch.int64)
+        weights = None
+        if weight is not None:
+            spread = np.broadcast_to(weight, codes.shape).astype(np.float32)
+            weights = torch.from_numpy(spread)[None].to(device)
+        with torch.no_grad():
+            loss = self.criterion(scores[None].to(device), target[None], weights)
+        return float(loss)
+
+
+class SegmentationNet(NeuralNet):  # type: ignore[misc]
+    """skorch's training loop over batches of images, class codes and pixel weights.
+
+    `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Nothing of
+    skorch's prediction is used by sksegment; that its softmax runs over the classes
+    matters to callbacks of the user.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    seed : int, default=0
+        The seed of what torch draws.
+    first_epoch : int, default=0
+        Epochs that the network was trained before.
+    precision : torch.dtype, default=torch.float32
+        Arithmetic of the forward pass.
+    **parameters : dict
+        Parameters of skorch's net.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        seed: int = 0,
+        first_epoch: int = 0,
+        precision: torch.dtype = torch.float32,
+        **parameters: Any,
+    ) -> None:
+        self.seed = seed
+        self.first_epoch = first_epoch
+        self.precision = precision
+        super().__init__(module, **parameters)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("print_log", PrintLog()),
+        ]
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Do nothing: the data were checked before."""
+
+    def get_split_datasets(self, X: Any, y: Any = None, **parameters: Any) -> Any:
+        """Return the batches and the validation as they were given."""
+        return X
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return the batches, which iterate over themselves."""
+        return dataset
+
+    def run_single_epoch(
+        self,
+        iterator: Any,
+        training: bool,
+        prefix: str,
+        step_fn: Any,
+        **parameters: Any,
+    ) -> None:
+        """Train on all batches; validation is a judgement of the whole held-out set."""
+        if training:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **parameters)
+        elif iterator is not None:
+            loss, iou = iterator.scores()
+            self.history.record("valid_loss", loss)
+            self.history.record("valid_iou", iou)
+
+    def infer(self, x: Tensor, **parameters: Any) -> Tensor:
+        """Return the scores of a batch in float32, computed in `precision`."""
+        enabled = self.precision is not torch.float32
+        with torch.autocast(x.device.type, self.precision, enabled=enabled):
+            scores = self.module_(x)
+        return scores.float()  # type: ignore[no-any-return]
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Target, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Return the loss of a batch."""
+        codes, weights = y_true
+        loss: Tensor = self.criterion_(y_pred, codes, weights)
+        return loss
+
+    def notify(self, method_name: str, **parameters: Any) -> None:
+        """Call the callbacks, one of which may ask for the end of training.
+
+        skorch's callbacks do that by a KeyboardInterrupt, which is also what Ctrl-C
+        raises; only the first may end in a fitted estimator.
+        """
+        try:
+            super().notify(method_name, **parameters)
+        except KeyboardInterrupt as stop:
+            if method_name == "on_epoch_end":
+                raise TrainingStopped from stop
+            raise
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+        """Note that no epoch has ended yet."""
+        self.finite_state_: dict[str, Tensor] | None = None
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
+    ) -> None:
+        """Seed what torch draws (dropout) by the number of the epoch."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid)
+        epoch = self.first_epoch + len(self.history)
+        state = np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0]))
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **step: Any
+    ) -> None:
+        """Stop at the first loss that is not a number."""
+        if training and not math.isfinite(step["loss"].item()):
+            raise TrainingDiverged
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
+    ) -> None:
+        """Keep the weights of the last epoch with finite ones."""
+        state = self.module_.state_dict()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+            raise TrainingDiverged
+        self.finite_state_ = deepcopy(state)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a network is to be trained.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        The loss.
+    optimizer : str
+        A key of `OPTIMIZERS`.
+    learning_rate, weight_decay : float
+        Of the optimizer.
+    schedule : str
+        "constant", "cosine" or "poly".
+    n_epochs : int
+        Largest number of epochs.
+    precision : torch.dtype
+        Arithmetic of the forward pass.
+    patience : int or None
+        Epochs without a better validation IoU after which training ends; None does
+        not look.
+    tol : float
+        By how much an IoU must be better.
+    callbacks : sequence
+        Callbacks of the user.
+    verbose : int
+        Whether a table is printed.
+    """
+
+    criterion: nn.Module
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    n_epochs: int
+    precision: torch.dtype
+    patience: int | None
+    tol: float
+    callbacks: Sequence[Any]
+    verbose: int
+
+
+@dataclass
+class TrainingResult:
+    """What came out of training.
+
+    Parameters
+    ----------
+    history : list of dict
+        One row an epoch.
+    best_epoch : int or None
+        The epoch whose weights the network has, counted from 1, if that was chosen.
+    optimizer_state : dict
+        What the optimizer learned of each parameter.
+    diverged_at : int or None
+        The epoch in which the loss became NaN or infinite.
+    """
+
+    history: list[dict[str, Any]]
+    best_epoch: int | None
+    optimizer_state: dict[str, Any] = field(repr=False)
+    diverged_at: int | None = None
+
+
+def train(
+    network: nn.Module,
+    batches: Batches,
+    validation: Validation | None,
+    plan: TrainingPlan,
+    optimizer_state: dict[str, Any] | None = None,
+) -> TrainingResult:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On the device of the batches.
+    batches : Batches
+        What it is trained on.
+    validation : Validation or None
+        What it is judged on after each epoch.
+    plan : TrainingPlan
+        How it is trained.
+    optimizer_state : dict or None, default=None
+        What the optimizer learned in an earlier training that is continued.
+
+    Returns
+    -------
+    TrainingResult
+        What happened. If the loss diverged, the network has the weights of the last
+        epoch that ended with finite ones.
+    """
+    net = _net(network, batches, plan)
+    with local_rng(batches.device):
+        net.initialize()
+        if optimizer_state is not None:
+            # Only what was learned: learning rate and decay are the plan's.
+            fresh = net.optimizer_.state_dict()
+            net.optimizer_.load_state_dict({**fresh, "state": optimizer_state})
+        diverged_at = _run(net, batches, validation)
+    rows = [_row(row, batches, net.first_epoch) for row in net.history]
+    if diverged_at is not None:
+        rows = rows[: diverged_at - 1]
+    best_epoch = None
+    if plan.patience is not None and rows:
+        best_epoch = net.first_epoch + _early_stopping(net).best_epoch_
+    state = net.optimizer_.state_dict()["state"]
+    return TrainingResult(rows, best_epoch, state, diverged_at)
+
+
+def _run(
+    net: SegmentationNet, batches: Batches, validation: Validation | None
+) -> int | None:
+    """Run the loop; return the epoch, counted from 1, in which it diverged, if any."""
+    net.notify("on_train_begin", X=batches, y=None)
+    try:
+        with suppress(TrainingStopped):
+            net.fit_loop((batches, validation))
+    except TrainingDiverged:
+        if net.finite_state_ is not None:
+            net.module_.load_state_dict(net.finite_state_)
+        return len(net.history)
+    net.notify("on_train_end", X=batches, y=None)
+    return None
+
+
+def _net(network: nn.Module, batches: Batches, plan: TrainingPlan) -> SegmentationNet:
+    return SegmentationNet(
+        network,
+        seed=batches.seed,
+        first_epoch=batches.epoch,
+        precision=plan.precision,
+        criterion=plan.criterion,
+        optimizer=OPTIMIZERS[plan.optimizer],
+        optimizer__weight_decay=plan.weight_decay,
+        lr=plan.learning_rate,
+        max_epochs=plan.n_epochs,
+        callbacks=_callbacks(plan, len(batches)),
+        # skorch's own guess is a softmax over the width of the image.
+        predict_nonlinearity=partial(torch.softmax, dim=1),
+        train_split=None,
+        verbose=plan.verbose,
+        device=batches.device,
+    )
+
+
+def _callbacks(plan: TrainingPlan, n_batches: int) -> list[Any]:
+    callbacks: list[Any] = []
+    if plan.schedule != "constant":
+        n_steps = plan.n_epochs * n_batches
+        factor = partial(SCHEDULES[plan.schedule], n_steps=n_steps)
+        scheduler = LRScheduler(
+            torch.optim.lr_scheduler.LambdaLR,
+            lr_lambda=factor,
+            step_every="batch",
+            event_name=None,
+        )
+        callbacks.append(("learning_rate_schedule", scheduler))
+    if plan.patience is not None:
+        stopping = EarlyStopping(
+            monitor="valid_iou",
+            patience=plan.patience,
+            threshold=plan.tol,
+            threshold_mode="abs",
+            lower_is_better=False,
+            load_best=True,
+        )
+        callbacks.append(("early_stopping", stopping))
+    return [*callbacks, *plan.callbacks]
+
+
+def _early_stopping(net: SegmentationNet) -> EarlyStopping:
+    return dict(net.callbacks_)["early_stopping"]
+
+
+def _row(row: dict[str, Any], batches: Batches, first_epoch: int) -> dict[str, Any]:
+    """Return the history of one epoch without what is kept of each batch."""
+    kept = {
+        key: value
+        for key, value in row.items()
+        if key != "batches" and not key.endswith("_batch_count")
+    }
+    return {**kept, "epoch": first_epoch + row["epoch"]}
+
+
+def _cosine(step: int, n_steps: int) -> float:
+    return (1 + math.cos(math.pi * min(step / n_steps, 1))) / 2
+
+
+def _poly(step: int, n_steps: int) -> float:
+    return float(max(1 - step / n_steps, 0) ** POLY_POWER)
+
+
+SCHEDULES: dict[str, Callable[..., float]] = {"cosine": _cosine, "poly": _poly}
+
+
+@contextmanager
+def local_rng(device: torch.device) -> Iterator[None]:
+    """Leave torch's global random numbers as they were found."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        yield

@@ -1,0 +1,476 @@
+"""Augmentation as steps of a stock scikit-learn Pipeline.
+
+``fit_transform`` of a step returns an :class:`AugmentedImages`: the images and the plan
+of what is to be done to them. ``FCNSegmenter.fit`` carries the plan out on image, mask
+and pixel weights together, batch by batch and anew in each epoch. ``transform`` is the
+identity: nothing is augmented at prediction.
+
+All geometric steps of a Pipeline are composed into one movement and one resampling
+(bilinear for images, nearest for masks and weights); the changes of colour follow it,
+in their order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from sksegment._augmenters import Geometric, Photometric, check_number, check_range
+from sksegment._plan import AugmentedImages
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "AugmentedImages",
+    "RandomBrightness",
+    "RandomContrast",
+    "RandomFlip",
+    "RandomGamma",
+    "RandomNoise",
+    "RandomRotation",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
+]
+
+# A constant channel has no range to take a power of; dividing by this leaves it as is.
+SMALLEST_EXTENT = 1e-12
+
+
+class RandomFlip(Geometric):
+    """Mirror images and masks at random.
+
+    Parameters
+    ----------
+    horizontal : bool, default=True
+        Whether left and right may be exchanged.
+    vertical : bool, default=False
+        Whether top and bottom may be exchanged; drawn independently of left and right.
+    p : float, default=0.5
+        Probability of each exchange.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksegment.augmentation import RandomFlip
+    >>> images = np.array([[[1, 2, 3]]])
+    >>> RandomFlip(p=1.0).augment(images, images)[0]
+    array([[[3, 2, 1]]])
+    """
+
+    def __init__(
+        self,
+        horizontal: bool = True,
+        *,
+        vertical: bool = False,
+        p: float = 0.5,
+        random_state: Any = None,
+    ) -> None:
+        self.horizontal = horizontal
+        self.vertical = vertical
+        self.p = p
+        self.random_state = random_state
+
+    def _draw_matrix(
+        self, rng: Generator, height: int, width: int
+    ) -> NDArray[np.float64]:
+        return self._matrix(rng, height, width)
+
+    def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
+        mirror_x, mirror_y = rng.random(2) < self.p
+        x = -1.0 if self.horizontal and mirror_x else 1.0
+        y = -1.0 if self.vertical and mirror_y else 1.0
+        return np.diag([x, y, 1.0])
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        for name in ("horizontal", "vertical"):
+            value = getattr(self, name)
+            if not isinstance(value, (bool, np.bool_)):
+                raise TypeError(f"{name} is {value!r}; expected True or False.")
+
+
+class RandomRotation(Geometric):
+    """Turn images and masks about their centre by a random angle.
+
+    Parameters
+    ----------
+    degrees : float, default=15
+        Largest angle in degrees; the angle is uniform between minus and plus this.
+    fill : "reflect" or float, default="reflect"
+        What comes in from outside the image. ``"reflect"`` mirrors image and mask
+        alike; a number, in the units of the image, paints the image and leaves those
+        pixels out of the loss.
+    p : float, default=1.0
+        Probability that an image is turned.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomRotation
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> X_turned, y_turned = RandomRotation(15, random_state=0).augment(X, y)
+    >>> set(y_turned.flat) <= set(y.flat)
+    True
+    """
+
+    def __init__(
+        self,
+        degrees: float = 15,
+        *,
+        fill: float | str = "reflect",
+        p: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        self.degrees = degrees
+        self.fill = fill
+        self.p = p
+        self.random_state = random_state
+
+    def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
+        angle = math.radians(rng.uniform(-self.degrees, self.degrees))
+        cos, sin = math.cos(angle), math.sin(angle)
+        return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("degrees", self.degrees, 0, 180)
+
+
+class RandomZoom(Geometric):
+    """Magnify or shrink images and masks about their centre by a random factor.
+
+    Parameters
+    ----------
+    scale : tuple of float, default=(0.8, 1.25)
+        Smallest and largest factor; above 1 magnifies. The logarithm of the factor is
+        uniform, so that 0.5 and 2 are equally likely.
+    fill : "reflect" or float, default="reflect"
+        What comes in from outside the image. ``"reflect"`` mirrors image and mask
+        alike; a number, in the units of the image, paints the image and leaves those
+        pixels out of the loss.
+    p : float, default=1.0
+        Probability that an image is zoomed.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomZoom
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> X_zoomed, y_zoomed = RandomZoom((1.5, 2.0), random_state=0).augment(X, y)
+    >>> X_zoomed.shape == X.shape
+    True
+    """
+
+    def __init__(
+        self,
+        scale: tuple[float, float] = (0.8, 1.25),
+        *,
+        fill: float | str = "reflect",
+        p: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        self.scale = scale
+        self.fill = fill
+        self.p = p
+        self.random_state = random_state
+
+    def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
+        factor = math.exp(rng.uniform(*np.log(self.scale)))
+        return np.diag([1 / factor, 1 / factor, 1.0])
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_range("scale", self.scale)
+
+
+class RandomTranslation(Geometric):
+    """Shift images and masks by a random distance.
+
+    Parameters
+    ----------
+    fraction : float, default=0.1
+        Largest shift, as a fraction of the height downwards and of the width sideways.
+    fill : "reflect" or float, default="reflect"
+        What comes in from outside the image. ``"reflect"`` mirrors image and mask
+        alike; a number, in the units of the image, paints the image and leaves those
+        pixels out of the loss.
+    p : float, default=1.0
+        Probability that an image is shifted.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomTranslation
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> shift = RandomTranslation(0.5, fill=0, random_state=0)
+    >>> X_shifted, y_shifted = shift.augment(X, y, ignore_label=255)
+    >>> bool((y_shifted == 255).any())
+    True
+    """
+
+    def __init__(
+        self,
+        fraction: float = 0.1,
+        *,
+        fill: float | str = "reflect",
+        p: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        self.fraction = fraction
+        self.fill = fill
+        self.p = p
+        self.random_state = random_state
+
+    def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
+        x, y = rng.uniform(-self.fraction, self.fraction, size=2) * (width, height)
+        return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("fraction", self.fraction, 0, 1)
+
+
+class RandomShear(Geometric):
+    """Slant images and masks by a random angle, along the rows or the columns.
+
+    Parameters
+    ----------
+    degrees : float, default=10
+        Largest angle in degrees, below 90; the angle is uniform between minus and plus
+        this.
+    fill : "reflect" or float, default="reflect"
+        What comes in from outside the image. ``"reflect"`` mirrors image and mask
+        alike; a number, in the units of the image, paints the image and leaves those
+        pixels out of the loss.
+    p : float, default=1.0
+        Probability that an image is slanted.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomShear
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> X_slanted, y_slanted = RandomShear(10, random_state=0).augment(X, y)
+    >>> y_slanted.dtype == y.dtype
+    True
+    """
+
+    def __init__(
+        self,
+        degrees: float = 10,
+        *,
+        fill: float | str = "reflect",
+        p: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        self.degrees = degrees
+        self.fill = fill
+        self.p = p
+        self.random_state = random_state
+
+    def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
+        matrix = np.eye(3)
+        slope = math.tan(math.radians(rng.uniform(-self.degrees, self.degrees)))
+        along_rows = rng.random() < 0.5
+        matrix[(0, 1) if along_rows else (1, 0)] = slope
+        return matrix
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("degrees", self.degrees, 0, 89)
+
+
+class RandomBrightness(Photometric):
+    """Make images brighter or darker by a random amount.
+
+    Parameters
+    ----------
+    strength : float, default=0.2
+        Largest amount, in units of the range of a channel in the training images.
+    p : float, default=1.0
+        Probability that an image is changed.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomBrightness
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> X_lit, y_lit = RandomBrightness(0.2, random_state=0).augment(X, y)
+    >>> bool((y_lit == y).all())
+    True
+    """
+
+    def __init__(
+        self,
+        strength: float = 0.2,
+        *,
+        p: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        self.strength = strength
+        self.p = p
+        self.random_state = random_state
+
+    def _colours(
+        self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
+    ) -> Tensor:
+        amount = rng.uniform(-self.strength, self.strength)
+        return image + amount * (high - low)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("strength", self.strength, 0, math.inf)
+
+
+class RandomContrast(Photometric):
+    """Stretch or squeeze the values of images about the middle of their range.
+
+    Parameters
+    ----------
+    scale : tuple of float, default=(0.8, 1.25)
+        Smallest and largest factor of the distance from the middle of the training
+        range. The logarithm of the factor is uniform.
+    p : float, default=1.0
+        Probability that an image is changed.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomContrast
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> X_flat, _ = RandomContrast((0.5, 0.5), random_state=0).augment(X, y)
+    >>> bool(X_flat.std() < X.std())
+    True
+    """
+
+    def __init__(
+        self,
+        scale: tuple[float, float] = (0.8, 1.25),
+        *,
+        p: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        self.scale = scale
+        self.p = p
+        self.random_state = random_state
+
+    def _colours(
+        self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
+    ) -> Tensor:
+        middle = (low + high) / 2
+        factor = math.exp(rng.uniform(*np.log(self.scale)))
+        return middle + factor * (image - middle)
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_range("scale", self.scale)
+
+
+class RandomGamma(Photometric):
+    """Raise the values of images to a random power (gamma correction).
+
+    Parameters
+    ----------
+    scale : tuple of float, default=(0.8, 1.25)
+        Smallest and largest exponent, applied to the training range as 0 to 1. The
+        logarithm of the exponent is uniform.
+    p : float, default=1.0
+        Probability that an image is changed.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomGamma
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> X_dark, _ = RandomGamma((2.0, 2.0), random_state=0).augment(X, y)
+    >>> bool(X_dark.mean() < X.mean())
+    True
+    """
+
+    def __init__(
+        self,
+        scale: tuple[float, float] = (0.8, 1.25),
+        *,
+        p: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        self.scale = scale
+        self.p = p
+        self.random_state = random_state
+
+    def _colours(
+        self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
+    ) -> Tensor:
+        exponent = math.exp(rng.uniform(*np.log(self.scale)))
+        extent = (high - low).clamp(min=SMALLEST_EXTENT)
+        return low + extent * ((image - low) / extent).clamp(0, 1) ** exponent
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_range("scale", self.scale)
+
+
+class RandomNoise(Photometric):
+    """Add independent Gaussian noise to each value of images.
+
+    Parameters
+    ----------
+    strength : float, default=0.05
+        Standard deviation, in units of the range of a channel in the training images.
+    p : float, default=1.0
+        Probability that an image is changed.
+    random_state : int, RandomState instance or None, default=None
+        With None, the draw comes from the seed of the segmenter.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomNoise
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> X_noisy, _ = RandomNoise(0.05, random_state=0).augment(X, y)
+    >>> bool((X_noisy != X).mean() > 0.99)
+    True
+    """
+
+    def __init__(
+        self,
+        strength: float = 0.05,
+        *,
+        p: float = 1.0,
+        random_state: Any = None,
+    ) -> None:
+        self.strength = strength
+        self.p = p
+        self.random_state = random_state
+
+    def _colours(
+        self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
+    ) -> Tensor:
+        noise = image.new_tensor(rng.standard_normal(image.shape, np.float32))
+        return image + self.strength * (high - low) * noise
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        check_number("strength", self.strength, 0, math.inf)

@@ -1,0 +1,271 @@
+"""Losses over labelled pixels, with class weights and pixel weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = [
+    "CombinedLoss",
+    "CrossEntropyLoss",
+    "DiceLoss",
+    "FocalLoss",
+]
+
+FOCAL_GAMMA = 2.0
+
+
+class PixelLoss(nn.Module, ABC):
+    """What the losses share: class weights, ignored pixels and pixel weights.
+
+    Parameters
+    ----------
+    class_weight : Tensor of shape (n_classes,) or None, default=None
+        Weight of each class.
+    """
+
+    def __init__(self, class_weight: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("class_weight", class_weight)
+
+    def forward(
+        self, scores: Tensor, codes: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of a batch.
+
+        Parameters
+        ----------
+        scores : Tensor of shape (n, n_classes, height, width)
+            Scores before softmax.
+        codes : Tensor of shape (n, height, width)
+            Class codes, negative where ignored.
+        weights : Tensor of shape (n, height, width) or None, default=None
+            Pixel weights.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The loss; 0 for a batch without a labelled pixel.
+        """
+        return self._of_batch(scores, codes, weights)
+
+    @abstractmethod
+    def _of_batch(
+        self, scores: Tensor, codes: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        """Return the loss of a batch, as `forward` describes it."""
+
+
+class CrossEntropyLoss(PixelLoss):
+    """Categorical cross-entropy, averaged over the labelled pixels.
+
+    The mean is weighted: by the class weight of a pixel times its own weight. A batch
+    without a labelled pixel has loss 0.
+
+    Parameters
+    ----------
+    class_weight : Tensor of shape (n_classes,) or None, default=None
+        Weight of each class.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sksegment.losses import CrossEntropyLoss
+    >>> scores = torch.tensor([2.0, 0.0]).reshape(1, 2, 1, 1)
+    >>> loss = CrossEntropyLoss()(scores, torch.tensor([[[0]]]))
+    >>> round(loss.item(), 4)
+    0.1269
+    """
+
+    def _of_batch(
+        self, scores: Tensor, codes: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        importance = pixel_importance(codes, weights, self.class_weight)
+        losses = F.cross_entropy(scores, codes.clamp(min=0), reduction="none")
+        return weighted_mean(losses, importance)
+
+
+class FocalLoss(PixelLoss):
+    """Cross-entropy that gives less weight to pixels that are already right [1]_.
+
+    Parameters
+    ----------
+    class_weight : Tensor of shape (n_classes,) or None, default=None
+        Weight of each class.
+
+    References
+    ----------
+    .. [1] T.-Y. Lin, P. Goyal, R. Girshick, K. He and P. Dollar, "Focal Loss for Dense
+       Object Detection", ICCV 2017. Exponent 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sksegment.losses import FocalLoss
+    >>> scores = torch.tensor([2.0, 0.0]).reshape(1, 2, 1, 1)
+    >>> loss = FocalLoss()(scores, torch.tensor([[[0]]]))
+    >>> round(loss.item(), 4)
+    0.0018
+    """
+
+    def _of_batch(
+        self, scores: Tensor, codes: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        importance = pixel_importance(codes, weights, self.class_weight)
+        losses = F.cross_entropy(scores, codes.clamp(min=0), reduction="none")
+        focus = (1 - torch.exp(-losses)) ** FOCAL_GAMMA
+        return weighted_mean(focus * losses, importance)
+
+
+class DiceLoss(PixelLoss):
+    """One minus the Dice overlap of probabilities and masks [1]_, a mean over classes.
+
+    Sums run over the labelled pixels of the whole batch; classes that the batch does
+    not hold are left out of the mean. A batch without a labelled pixel has loss 0.
+
+    Parameters
+    ----------
+    class_weight : Tensor of shape (n_classes,) or None, default=None
+        Weight of each class in the mean.
+
+    References
+    ----------
+    .. [1] F. Milletari, N. Navab and S.-A. Ahmadi, "V-Net: Fully Convolutional Neural
+       Networks for Volumetric Medical Image Segmentation", 3DV 2016.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sksegment.losses import DiceLoss
+    >>> codes = torch.tensor([[[0, 1]]])
+    >>> scores = 100.0 * torch.nn.functional.one_hot(codes, 2).movedim(-1, 1)
+    >>> DiceLoss()(scores, codes).item()
+    0.0
+    """
+
+    def _of_batch(
+        self, scores: Tensor, codes: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        importance = pixel_importance(codes, weights, None)[:, None]
+        probabilities = scores.softmax(dim=1)
+        truth = F.one_hot(codes.clamp(min=0), scores.shape[1]).movedim(-1, 1)
+        shared = (importance * probabilities * truth).sum(dim=(0, 2, 3))
+        wanted = (importance * truth).sum(dim=(0, 2, 3))
+        total = (importance * probabilities).sum(dim=(0, 2, 3)) + wanted
+        losses = 1 - 2 * shared / total.clamp(min=torch.finfo(total.dtype).tiny)
+        present = (wanted > 0).to(losses.dtype)
+        if self.class_weight is not None:
+            present = present * self.class_weight
+        return weighted_mean(losses, present)
+
+
+class CombinedLoss(PixelLoss):
+    """The sum of several losses.
+
+    Parameters
+    ----------
+    *losses : nn.Module
+        Losses of the same arguments.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sksegment.losses import CombinedLoss, CrossEntropyLoss, DiceLoss
+    >>> loss = CombinedLoss(CrossEntropyLoss(), DiceLoss())
+    >>> scores, codes = torch.zeros(1, 2, 4, 4), torch.ones(1, 4, 4, dtype=torch.int64)
+    >>> round(loss(scores, codes).item(), 4)
+    1.0265
+    """
+
+    def __init__(self, *losses: nn.Module) -> None:
+        super().__init__()
+        self.losses = nn.ModuleList(losses)
+
+    def _of_batch(
+        self, scores: Tensor, codes: Tensor, weights: Tensor | None
+    ) -> Tensor:
+        return torch.stack([loss(scores, codes, weights) for loss in self.losses]).sum()
+
+
+def _cross_entropy_and_dice(class_weight: Tensor | None) -> nn.Module:
+    return CombinedLoss(CrossEntropyLoss(class_weight), DiceLoss(class_weight))
+
+
+LOSSES: dict[str, Callable[[Tensor | None], nn.Module]] = {
+    "cross_entropy": CrossEntropyLoss,
+    "dice": DiceLoss,
+    "cross_entropy+dice": _cross_entropy_and_dice,
+    "focal": FocalLoss,
+}
+
+
+class UserLoss(nn.Module):
+    """A loss function of the user.
+
+    Parameters
+    ----------
+    function : callable
+        Maps scores, codes and weights to one number.
+    """
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(
+        self, scores: Tensor, codes: Tensor, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the loss of a batch, after checking that it is one."""
+        loss = self.function(scores, codes, weights)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise TypeError(
+                f"loss returned {loss!r}; expected a tensor with one number."
+            )
+        return loss.reshape(())
+
+
+def make_loss(
+    loss: str | Callable[..., Tensor], class_weight: NDArray[np.float32] | None
+) -> nn.Module:
+    """Return the loss of a name or a function.
+
+    Parameters
+    ----------
+    loss : str or callable
+        A key of `LOSSES`, or a function of scores, codes and weights.
+    class_weight : ndarray of shape (n_classes,) or None
+        Weight of each class, for the losses of a name.
+
+    Returns
+    -------
+    nn.Module
+        The loss.
+    """
+    if not isinstance(loss, str):
+        return UserLoss(loss)
+    weights = None if class_weight is None else torch.from_numpy(class_weight)
+    return LOSSES[loss](weights)
+
+
+def pixel_importance(
+    codes: Tensor, weights: Tensor | None, class_weight: Tensor | None
+) -> Tensor:
+    """Return what each pixel counts: 0 if ignored, else its weights multiplied."""
+    importance = (codes >= 0).float()
+    if weights is not None:
+        importance = importance * weights
+    if class_weight is not None:
+        importance = importance * class_weight[codes.clamp(min=0)]
+    return importance
+
+
+def weighted_mean(losses: Tensor, importance: Tensor) -> Tensor:
+    """Return the weighted mean, 0 where there is no weight at all."""
+    total = importance.sum()
+    return (losses * importance).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)

@@ -1,0 +1,605 @@
+"""Scores of segmentations, all from one confusion matrix of all pixels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import UndefinedMetricWarning
+
+from sksegment._confusion import Confusion, ConfusionTally, ratio
+from sksegment._images import as_masks
+from sksegment._labels import unique_labels
+from sksegment._log_loss import LogLossTally
+from sksegment._report import report_names, report_text
+from sksegment._scorers import SegmentationScorer, make_segmentation_scorer
+from sksegment._tally import streamed, tally_all
+
+__all__ = [
+    "dice_score",
+    "dice_scorer",
+    "iou_score",
+    "iou_scorer",
+    "make_segmentation_scorer",
+    "mean_accuracy_score",
+    "neg_pixel_log_loss_scorer",
+    "pixel_accuracy_score",
+    "pixel_accuracy_scorer",
+    "pixel_confusion_matrix",
+    "pixel_log_loss",
+    "segmentation_report",
+]
+
+AVERAGES = ("macro", "micro", "weighted", None)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def pixel_confusion_matrix(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    sample_weight: Any = None,
+) -> NDArray[Any]:
+    """Count the pixels of all images by their true and their predicted label.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks. The masks of a sequence may have different sizes.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks, as large as the true ones.
+    labels : array-like of shape (n_classes,), default=None
+        The labels of rows and columns, in that order. By default all labels that
+        occur on the pixels that count, sorted.
+    ignore_label : object, default=None
+        The true label of pixels that do not count, whatever is predicted there.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one an image or one a pixel.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_classes)
+        Entry `i, j` is the number of pixels (int64), or the sum of their weights
+        (float64), with true label `i` that were predicted as `j`.
+
+    Raises
+    ------
+    ValueError
+        If a pixel that counts has a label outside of `labels`, or is predicted as
+        `ignore_label`; if numbers of images or their sizes differ.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import pixel_confusion_matrix
+    >>> y_true = [[[0, 0, 1], [1, 1, 255]]]
+    >>> y_pred = [[[0, 1, 1], [1, 1, 0]]]
+    >>> pixel_confusion_matrix(y_true, y_pred, ignore_label=255)
+    array([[1, 1],
+           [0, 3]])
+    """
+    return _confusion(y_true, y_pred, labels, ignore_label, sample_weight).counts
+
+
+def _confusion(
+    y_true: Any, y_pred: Any, labels: Any, ignore_label: Any, sample_weight: Any
+) -> Confusion:
+    tally = ConfusionTally(labels, ignore_label)
+    return tally_all(tally, y_true, y_pred, sample_weight).confusion
+
+
+def _iou(tally: ConfusionTally, **averaging: Any) -> float | NDArray[np.float64]:
+    confusion = tally.confusion
+    return _average(confusion, confusion.hits, confusion.union, **averaging)
+
+
+@streamed(ConfusionTally, _iou)
+def iou_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    average: str | None = "macro",
+    absent: float = np.nan,
+    exclude: Sequence[Any] = (),
+    sample_weight: Any = None,
+) -> float | NDArray[np.float64]:
+    """Intersection over union (Jaccard index), pooled over all pixels of all images.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks.
+    labels : array-like of shape (n_classes,), default=None
+        All classes of the task; by default those that occur.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    average : {"macro", "micro", "weighted"} or None, default="macro"
+        "macro" is the mean over the classes (mean IoU), "weighted" weights them by
+        their number of true pixels (frequency weighted IU), "micro" divides the sum
+        of the intersections by the sum of the unions, and None averages nothing.
+    absent : float, default=nan
+        The score of a class that is neither in `y_true` nor in `y_pred`. It never
+        enters a mean, but is the mean where no class is left for one.
+    exclude : sequence of label, default=()
+        Classes to leave out of the average, such as the background. They stay in the
+        matrix: pixels wrongly given to them, or taken from them, still count.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one an image or one a pixel.
+
+    Returns
+    -------
+    float or ndarray of shape (n_classes,)
+        The score, or with `average=None` one score a class.
+
+    Raises
+    ------
+    ValueError
+        As `pixel_confusion_matrix`; if `average` is unknown or `exclude` holds a label
+        that is no class.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        If no class is left for a mean and `absent` is NaN.
+
+    Notes
+    -----
+    A class that is predicted but absent from `y_true` scores 0.
+
+    References
+    ----------
+    .. [1] J. Long, E. Shelhamer, T. Darrell, "Fully Convolutional Networks for
+       Semantic Segmentation", CVPR 2015, section 5.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import iou_score
+    >>> y_true = [[[0, 0, 1], [1, 1, 1]]]
+    >>> y_pred = [[[0, 1, 1], [1, 1, 1]]]
+    >>> iou_score(y_true, y_pred, average=None)
+    array([0.5, 0.8])
+    >>> iou_score(y_true, y_pred, exclude=(0,))
+    0.8
+    """
+    tally = ConfusionTally(labels, ignore_label)
+    tally_all(tally, y_true, y_pred, sample_weight)
+    return _iou(tally, average=average, absent=absent, exclude=exclude)
+
+
+def _dice(tally: ConfusionTally, **averaging: Any) -> float | NDArray[np.float64]:
+    confusion = tally.confusion
+    total = confusion.true + confusion.predicted
+    return _average(confusion, 2 * confusion.hits, total, **averaging)
+
+
+@streamed(ConfusionTally, _dice)
+def dice_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    average: str | None = "macro",
+    absent: float = np.nan,
+    exclude: Sequence[Any] = (),
+    sample_weight: Any = None,
+) -> float | NDArray[np.float64]:
+    """Dice coefficient (F1 score), pooled over all pixels of all images.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks.
+    labels : array-like of shape (n_classes,), default=None
+        All classes of the task; by default those that occur.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    average : {"macro", "micro", "weighted"} or None, default="macro"
+        As in `iou_score`.
+    absent : float, default=nan
+        The score of a class that does not occur, as in `iou_score`.
+    exclude : sequence of label, default=()
+        Classes to leave out of the average.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one an image or one a pixel.
+
+    Returns
+    -------
+    float or ndarray of shape (n_classes,)
+        Twice the intersection over the sum of both areas.
+
+    Raises
+    ------
+    ValueError
+        As `iou_score`.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import dice_score
+    >>> dice_score([[[0, 1, 1, 1]]], [[[0, 0, 1, 1]]], average=None)
+    array([0.66666667, 0.8       ])
+    """
+    tally = ConfusionTally(labels, ignore_label)
+    tally_all(tally, y_true, y_pred, sample_weight)
+    return _dice(tally, average=average, absent=absent, exclude=exclude)
+
+
+def _pixel_accuracy(tally: ConfusionTally) -> float:
+    counts = tally.confusion.counts
+    return _divide(counts.trace(), counts.sum(), "no pixel counts")
+
+
+@streamed(ConfusionTally, _pixel_accuracy)
+def pixel_accuracy_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """Fraction of the pixels of all images that are labelled correctly.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks.
+    labels : array-like of shape (n_classes,), default=None
+        All classes of the task; others raise. By default those that occur.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one an image or one a pixel.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; NaN, with a warning, if no pixel counts.
+
+    Raises
+    ------
+    ValueError
+        As `pixel_confusion_matrix`.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import pixel_accuracy_score
+    >>> pixel_accuracy_score([[[0, 1, 1, 1]]], [[[0, 0, 1, 1]]])
+    0.75
+    """
+    tally = ConfusionTally(labels, ignore_label)
+    return _pixel_accuracy(tally_all(tally, y_true, y_pred, sample_weight))
+
+
+def _mean_accuracy(
+    tally: ConfusionTally, *, absent: float, exclude: Sequence[Any]
+) -> Any:
+    confusion = tally.confusion
+    return _average(
+        confusion,
+        confusion.hits,
+        confusion.true,
+        average="macro",
+        absent=absent,
+        exclude=exclude,
+    )
+
+
+@streamed(ConfusionTally, _mean_accuracy)
+def mean_accuracy_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    absent: float = np.nan,
+    exclude: Sequence[Any] = (),
+    sample_weight: Any = None,
+) -> float:
+    """Mean over the classes in `y_true` of the fraction of pixels found (recall).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks.
+    labels : array-like of shape (n_classes,), default=None
+        All classes of the task; by default those that occur.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    absent : float, default=nan
+        The mean if no class is left for one. A class without true pixels never
+        enters the mean.
+    exclude : sequence of label, default=()
+        Classes to leave out of the mean.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one an image or one a pixel.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        As `iou_score`.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import mean_accuracy_score
+    >>> mean_accuracy_score([[[0, 1, 1, 1, 1]]], [[[0, 0, 0, 1, 1]]])
+    0.75
+    """
+    tally = ConfusionTally(labels, ignore_label)
+    tally_all(tally, y_true, y_pred, sample_weight)
+    return float(_mean_accuracy(tally, absent=absent, exclude=exclude))
+
+
+def _log_loss(tally: LogLossTally) -> float:
+    return _divide(tally.loss, tally.weight, "no pixel counts")
+
+
+@streamed(LogLossTally, _log_loss)
+def pixel_log_loss(
+    y_true: Any,
+    y_proba: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """Cross-entropy: mean over all pixels of -log of the true class's probability.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_proba : array-like of shape (n, n_classes, height, width) or sequence of \
+            array-like of shape (n_classes, height, width)
+        Probabilities, as `predict_proba` returns them.
+    labels : array-like of shape (n_classes,), default=None
+        The class of each entry of the class axis, in order: the estimator's
+        `classes_`. By default the labels in `y_true`, sorted.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one an image or one a pixel.
+
+    Returns
+    -------
+    float
+        The loss, 0 at best; NaN, with a warning, if no pixel counts.
+
+    Raises
+    ------
+    ValueError
+        If `y_proba` has another number of classes than there are labels, holds no
+        probabilities, or does not fit `y_true`.
+
+    Notes
+    -----
+    Probabilities are clipped to `[eps, 1 - eps]` with the machine epsilon of their
+    dtype, as in :func:`sklearn.metrics.log_loss`.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import pixel_log_loss
+    >>> y_true = [[[0, 1]]]
+    >>> y_proba = [[[[0.5, 0.75]], [[0.5, 0.25]]]]
+    >>> round(pixel_log_loss(y_true, y_proba), 4)
+    1.0397
+    """
+    masks = as_masks(y_true)
+    if labels is None:
+        labels = unique_labels(masks, ignore_label)
+        if not len(labels):
+            return _divide(0.0, 0.0, "no pixel counts")
+    tally = LogLossTally(labels, ignore_label)
+    return _log_loss(tally_all(tally, masks, y_proba, sample_weight))
+
+
+def segmentation_report(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    target_names: Sequence[str] | None = None,
+    ignore_label: Any = None,
+    exclude: Sequence[Any] = (),
+    sample_weight: Any = None,
+    digits: int = 3,
+    output_dict: bool = False,
+) -> str | dict[str, Any]:
+    """Scores of every class, and the four scores of Long et al. [1]_ below them.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks.
+    labels : array-like of shape (n_classes,), default=None
+        All classes of the task; by default those that occur.
+    target_names : sequence of str, default=None
+        A name for each label, in the order of `labels`.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    exclude : sequence of label, default=()
+        Classes to leave out of the means. They are still listed.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one an image or one a pixel.
+    digits : int, default=3
+        Decimal places in the table.
+    output_dict : bool, default=False
+        Return a dict instead of a table.
+
+    Returns
+    -------
+    str or dict
+        The table, or a dict with one dict a class ("iou", "dice", "accuracy",
+        "precision", "pixels") under its label as a string or its target name, and
+        "pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou",
+        "mean_dice" and "n_classes_averaged", the number of classes in the mean IoU.
+
+    Raises
+    ------
+    ValueError
+        As `iou_score`; if `target_names` does not fit `labels`.
+
+    References
+    ----------
+    .. [1] J. Long, E. Shelhamer, T. Darrell, "Fully Convolutional Networks for
+       Semantic Segmentation", CVPR 2015, section 5.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import segmentation_report
+    >>> y_true = [[[0, 0, 1], [1, 1, 1]]]
+    >>> y_pred = [[[0, 1, 1], [1, 1, 1]]]
+    >>> print(segmentation_report(y_true, y_pred, target_names=["sky", "road"]))
+                                  iou       dice   accuracy  precision     pixels
+    <BLANKLINE>
+                       sky      0.500      0.667      0.500      1.000          2
+                      road      0.800      0.889      1.000      0.800          4
+    <BLANKLINE>
+            pixel accuracy      0.833
+             mean accuracy      0.750
+                  mean iou      0.650
+    frequency weighted iou      0.700
+                 mean dice      0.778
+    <BLANKLINE>
+    classes averaged: 2 of 2
+    <BLANKLINE>
+    """
+    tally = ConfusionTally(labels, ignore_label)
+    tally_all(tally, y_true, y_pred, sample_weight)
+    names = report_names(tally.confusion.labels.tolist(), target_names)
+    report = _class_scores(tally.confusion, names) | _summary(tally, exclude)
+    return report if output_dict else report_text(report, names, digits)
+
+
+def _class_scores(confusion: Confusion, names: list[str]) -> dict[str, Any]:
+    hits, true, predicted = confusion.hits, confusion.true, confusion.predicted
+    columns = {
+        "iou": ratio(hits, confusion.union),
+        "dice": ratio(2 * hits, true + predicted),
+        "accuracy": ratio(hits, true),
+        "precision": ratio(hits, predicted),
+        "pixels": true,
+    }
+    return {
+        name: {column: values[row].item() for column, values in columns.items()}
+        for row, name in enumerate(names)
+    }
+
+
+def _summary(tally: ConfusionTally, exclude: Sequence[Any]) -> dict[str, Any]:
+    macro = {"average": "macro", "absent": np.nan, "exclude": exclude}
+    confusion = tally.confusion
+    counted = _included(confusion, exclude) & (confusion.union > 0)
+    return {
+        "pixel_accuracy": _pixel_accuracy(tally),
+        "mean_accuracy": _mean_accuracy(tally, absent=np.nan, exclude=exclude),
+        "mean_iou": _iou(tally, **macro),
+        "frequency_weighted_iou": _iou(tally, **{**macro, "average": "weighted"}),
+        "mean_dice": _dice(tally, **macro),
+        "n_classes_averaged": int(counted.sum()),
+    }
+
+
+def _average(
+    confusion: Confusion,
+    numerator: NDArray[Any],
+    denominator: NDArray[Any],
+    *,
+    average: str | None,
+    absent: float,
+    exclude: Sequence[Any],
+) -> float | NDArray[np.float64]:
+    """Average a ratio over the classes that have one and are not excluded."""
+    if average not in AVERAGES:
+        raise ValueError(f"average={average!r}; expected one of {AVERAGES}.")
+    if not isinstance(absent, Real):
+        raise TypeError(f"absent={absent!r}; expected a number, or NaN.")
+    included = _included(confusion, exclude) & (denominator > 0)
+    if average is None:
+        return ratio(numerator, denominator, absent)
+    if average == "micro":
+        parts, weights = numerator[included], denominator[included]
+    else:
+        true = confusion.true if average == "weighted" else np.ones(len(included))
+        weights = true[included]
+        parts = ratio(numerator, denominator)[included] * weights
+    return _divide(parts.sum(), weights.sum(), "no class is left to average", absent)
+
+
+def _included(confusion: Confusion, exclude: Sequence[Any]) -> NDArray[np.bool_]:
+    """Tell which classes an average is over."""
+    if isinstance(exclude, str) or not np.iterable(exclude):
+        raise TypeError(
+            f"exclude={exclude!r}; expected a sequence of labels, such as exclude=(0,)."
+        )
+    included = np.ones(len(confusion.labels), np.bool_)
+    for label in exclude:
+        known = confusion.labels == label
+        if not np.any(known):
+            raise ValueError(
+                f"exclude holds {label!r}, which is none of the labels "
+                f"{confusion.labels.tolist()}. Name all classes with labels=."
+            )
+        included &= ~known
+    return included
+
+
+def _divide(
+    numerator: float, denominator: float, trouble: str, absent: float = np.nan
+) -> float:
+    """Divide two sums; where there is nothing to divide by, return `absent`."""
+    if denominator > 0:
+        return float(numerator / denominator)
+    if np.isnan(absent):
+        warnings.warn(
+            f"The score is undefined and set to NaN: {trouble}.",
+            UndefinedMetricWarning,
+            stacklevel=4,
+        )
+    return float(absent)
+
+
+def _named(name: str, func: Any, response_method: str, sign: int) -> SegmentationScorer:
+    return SegmentationScorer(func, response_method, sign, {}, name)
+
+
+iou_scorer = _named("iou_scorer", iou_score, "predict", 1)
+dice_scorer = _named("dice_scorer", dice_score, "predict", 1)
+pixel_accuracy_scorer = _named(
+    "pixel_accuracy_scorer", pixel_accuracy_score, "predict", 1
+)
+neg_pixel_log_loss_scorer = _named(
+    "neg_pixel_log_loss_scorer", pixel_log_loss, "predict_proba", -1
+)

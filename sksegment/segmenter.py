@@ -1,0 +1,751 @@
+"""The estimator: a fully-convolutional network with scikit-learn's manners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from itertools import chain
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from sksegment import __version__
+from sksegment._batches import Batches
+from sksegment._devices import prediction_dtype, resolve_device, training_dtype
+from sksegment._images import ImageList, as_images
+from sksegment._inference import Predictor
+from sksegment._parameters import (
+    NETWORK_OPTIONS,
+    as_pair,
+    check_parameters,
+    class_weights,
+)
+from sksegment._plan import AugmentedImages, PlannedStep, common_fill
+from sksegment._samples import Samples, Survey, as_samples, check_classes, survey
+from sksegment._scale import Scale
+from sksegment._training import (
+    TrainingPlan,
+    TrainingResult,
+    Validation,
+    local_rng,
+    train,
+)
+from sksegment.losses import make_loss
+from sksegment.metrics import iou_scorer
+from sksegment.networks import make_network
+
+__all__ = ["FCNSegmenter"]
+
+MAX_SEED = 2**31 - 1
+# The stream of random numbers that splits off the validation images.
+SPLIT = 2
+# Read at prediction: set on a fitted segmenter, they take effect.
+PREDICTION_PARAMETERS = ("device", "precision", "tile_size", "batch_size")
+VERSION_KEY = "_sksegment_version"
+
+
+class Start(NamedTuple):
+    """Where training begins: a network, what it knows, and the epochs before.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network, on the training device.
+    architecture : dict
+        What `make_network` makes it from.
+    scale : Scale
+        How its images are standardised.
+    history : list of dict
+        The epochs that it was trained for.
+    """
+
+    network: nn.Module
+    architecture: dict[str, Any]
+    scale: Scale
+    history: list[dict[str, Any]]
+
+
+class FCNSegmenter(ClassifierMixin, BaseEstimator):
+    """Segment images with a fully-convolutional network.
+
+    The network is trained on images and integer masks, on a GPU if there is one.
+    Masks come back in the user's own label values and at the size of the image.
+
+    Parameters
+    ----------
+    network : {"fcn"} or callable, default="fcn"
+        The network: :class:`~sksegment.networks.FCN`, or a function
+        ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from images
+        ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height, width)``;
+        scores of a lower resolution are upsampled.
+    depth : int, default=3
+        Poolings of the network; its stride is ``2**depth`` pixels.
+    width : int, default=32
+        Channels of the first stage; each deeper one has twice as many, up to 8 times.
+    skip : {None, "concat", "add"}, default="concat"
+        How encoder images join the decoder; None for the plain network.
+    norm : {None, "batch", "group"}, default="batch"
+        Normalisation after each convolution.
+    dropout : float, default=0.5
+        Probability of dropping a value of the deepest stage in training.
+    classes : array-like of shape (n_classes,), default=None
+        All label values of the task. By default those that occur in `y`; name them
+        where a cross-validation fold may miss one.
+    ignore_label : int, float, str or bool, default=None
+        A label value that is no class: such pixels leave the loss, the class weights,
+        the scores and `classes_`. Elsewhere called ``ignore_index``.
+    class_weight : None, "balanced" or dict, default=None
+        Weight of each class in the loss, by label value. "balanced" is inverse to the
+        number of pixels.
+    loss : str or callable, default="cross_entropy"
+        "cross_entropy", "dice", "cross_entropy+dice" or "focal" (see
+        :mod:`sksegment.losses`), or a function ``(scores, codes, weights)`` of tensors
+        ``(n, n_classes, height, width)``, ``(n, height, width)`` with -1 where
+        ignored, and the like or None, that returns one number.
+    optimizer : {"adam", "adamw", "sgd"}, default="adam"
+        The optimizer; "sgd" has Nesterov momentum 0.9.
+    learning_rate : float, default=1e-3
+        Learning rate at the start.
+    weight_decay : float, default=0.0
+        Weight decay of the optimizer.
+    learning_rate_schedule : {"constant", "cosine", "poly"}, default="cosine"
+        How the learning rate falls to 0 at `max_epochs`, step by step: not at all, as
+        half a cosine, or as ``(1 - progress)**0.9``.
+    max_epochs : int, default=100
+        Passes over the training images.
+    batch_size : int, default=8
+        Images in a training step; at prediction, the most that are predicted at once.
+    crop_size : int or (int, int), default=None
+        Train on random parts of the images, of this height and width in pixels. An
+        epoch takes as many of an image as would cover it. None trains on whole
+        images.
+    random_state : int, RandomState instance or None, default=None
+        Initial weights, order of the images, crops, augmentation, dropout and
+        validation split all follow from it. On a CPU, an integer gives the same bits
+        at the same number of threads.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the fitted network.
+    early_stopping : bool, default=False
+        Whether to hold out validation images, end training when their mean IoU no
+        longer grows, and keep the weights of the best epoch.
+    validation_fraction : float, default=0.1
+        Share of the images that is held out; at least one image. Not used if `fit` is
+        given `X_val`.
+    n_iter_no_change : int, default=10
+        Epochs without a better IoU after which training ends.
+    tol : float, default=1e-4
+        By how much an IoU must be better to count.
+    device : str or torch.device, default="auto"
+        "cpu", "cuda", "cuda:1", "mps"; "auto" takes CUDA, else MPS, else the CPU.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        "auto" trains in bfloat16 where the hardware has it, and predicts in float32;
+        the others do both in one.
+    tile_size : int or "auto", default="auto"
+        Side in pixels of the squares that a large image is predicted in. The result
+        does not depend on it. "auto" cuts what does not fit into half of
+        scikit-learn's ``working_memory``, or of the free memory of a CUDA device.
+    callbacks : list of skorch.callbacks.Callback, default=None
+        Callbacks for the training loop.
+    verbose : int, default=0
+        With 1, a line is printed after each epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The label values of the classes, sorted.
+    n_features_in_ : int
+        Channels of the images.
+    network_ : torch.nn.Module
+        The trained network: standardised images to scores before softmax.
+    history_ : list of dict
+        For each epoch "epoch", "train_loss", "dur" (seconds) and, with validation
+        images, "valid_loss" and "valid_iou".
+    n_iter_ : int
+        Epochs that the network was trained for.
+    best_epoch_ : int or None
+        The epoch, counted from 1, whose weights were kept; None without early
+        stopping.
+    channel_mean_, channel_std_ : ndarray of shape (n_channels,)
+        Mean and standard deviation of the training images; a constant channel gets 1.
+    channel_min_, channel_max_ : ndarray of shape (n_channels,)
+        Smallest and largest value of the training images.
+    stride_ : int
+        Grid, in pixels, on which the network sees all positions alike.
+    margin_ : int or None
+        Radius of the receptive field in pixels; None if it is the whole image, or
+        unknown.
+
+    See Also
+    --------
+    sksegment.augmentation : Augmentation as steps of a Pipeline.
+    sksegment.metrics : Scores and scorers.
+
+    Notes
+    -----
+    Images of different sizes meet in a batch with others of about their size and are
+    mirrored out to the largest; what the mirror adds is ignored by the loss.
+
+    The plain network of [1]_'s kind with VGG blocks, as in many tutorials, is
+    ``FCNSegmenter(width=64, skip=None, norm=None)``.
+
+    References
+    ----------
+    .. [1] J. Long, E. Shelhamer and T. Darrell, "Fully Convolutional Networks for
+       Semantic Segmentation", CVPR 2015.
+
+    Examples
+    --------
+    >>> from sksegment import FCNSegmenter
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=8, size=32, n_classes=3, random_state=0)
+    >>> segmenter = FCNSegmenter(depth=2, width=8, max_epochs=2, random_state=0)
+    >>> segmenter.fit(X, y).predict(X).shape
+    (8, 32, 32)
+    """
+
+    def __init__(
+        self,
+        *,
+        network: Any = "fcn",
+        depth: int = 3,
+        width: int = 32,
+        skip: str | None = "concat",
+        norm: str | None = "batch",
+        dropout: float = 0.5,
+        classes: Any = None,
+        ignore_label: Any = None,
+        class_weight: Any = None,
+        loss: Any = "cross_entropy",
+        optimizer: str = "adam",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        learning_rate_schedule: str = "cosine",
+        max_epochs: int = 100,
+        batch_size: int = 8,
+        crop_size: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        tol: float = 1e-4,
+        device: Any = "auto",
+        precision: str = "auto",
+        tile_size: Any = "auto",
+        callbacks: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.network = network
+        self.depth = depth
+        self.width = width
+        self.skip = skip
+        self.norm = norm
+        self.dropout = dropout
+        self.classes = classes
+        self.ignore_label = ignore_label
+        self.class_weight = class_weight
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.learning_rate_schedule = learning_rate_schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.crop_size = crop_size
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.device = device
+        self.precision = precision
+        self.tile_size = tile_size
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays ``(height, width[, n_channels])``
+            of any sizes, or of paths. In a Pipeline, what augmenters made of them.
+        y : array-like of shape (n, height, width), or sequence
+            Masks: label values, one a pixel, or paths.
+        sample_weight : array-like of shape (n,) or (n, height, width), or sequence, \
+                default=None
+            Weights, one an image or one a pixel. An image of weight 0 is left out.
+        X_val, y_val : array-like or sequence, default=None
+            Validation images and masks, not augmented. Their loss and mean IoU are
+            recorded after each epoch, and watched by `early_stopping`.
+        sample_weight_val : array-like or sequence, default=None
+            Their weights.
+
+        Returns
+        -------
+        self : object
+            The fitted segmenter.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or an input is wrong: the fitted state is left as it was. If
+            the loss becomes NaN or infinite: the segmenter has the weights of the last
+            finite epoch, or is not fitted.
+        OSError
+            If an image file cannot be read.
+        """
+        check_parameters(self.get_params(deep=False))
+        continues = self.warm_start and hasattr(self, "network_")
+        images, steps = without_plan(X)
+        samples = as_samples(images, y, sample_weight)
+        found = survey(samples, self._known_classes(continues), self.ignore_label)
+        held_out = _held_out(X_val, y_val, sample_weight_val, found)
+        seed = self._draw_seed()
+        start = self._start(found, seed, continues)
+        plan = self._training_plan(
+            found, self.max_epochs, self.learning_rate_schedule, self.early_stopping
+        )
+        part = found.taking_part
+        if held_out is None and self.early_stopping:
+            part, chosen = split_indices(part, self.validation_fraction, seed)
+            held_out = samples.take(chosen)
+        result = self._train(start, samples, found, part, held_out, steps, seed, plan)
+        return self._adopt(start, found, result)
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Train for one more epoch, at a constant learning rate.
+
+        The scale of the channels and the classes stay those of the first call.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images, as in `fit`.
+        y : array-like of shape (n, height, width), or sequence
+            Masks, as in `fit`.
+        classes : array-like of shape (n_classes,), default=None
+            All label values of the task; needed in the first call unless the parameter
+            `classes` names them.
+        sample_weight : array-like of shape (n,) or (n, height, width), default=None
+            Weights, as in `fit`.
+
+        Returns
+        -------
+        self : object
+            The fitted segmenter.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As in `fit`, and if `classes` are missing or differ from those before.
+        """
+        check_parameters(self.get_params(deep=False))
+        continues = hasattr(self, "network_")
+        known = self._classes_of_partial_fit(classes, continues)
+        images, steps = without_plan(X)
+        samples = as_samples(images, y, sample_weight)
+        found = survey(samples, known, self.ignore_label)
+        seed = self._draw_seed()
+        start = self._start(found, seed, continues)
+        plan = self._training_plan(found, 1, "constant", False)
+        state = getattr(self, "_optimizer_state", None) if continues else None
+        result = self._train(
+            start, samples, found, found.taking_part, None, steps, seed, plan, state
+        )
+        return self._adopt(start, found, result)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable label of each pixel.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+
+        Returns
+        -------
+        ndarray
+            Masks with the values and the dtype of `classes_`: for an array one array
+            ``(n, height, width)``, else a 1-D object array of ``(height, width)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the segmenter is not fitted.
+        ValueError, TypeError
+            If `X` is wrong, or has another number of channels than in training.
+        OSError
+            If an image file cannot be read.
+        """
+        images = self._images(X)
+        codes = self._predictor(self.network_, self._scale()).labels(images)
+        masks = (self.classes_[part] for part in codes)
+        return _collect(masks, len(images), images.is_array)
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probability of each class at each pixel.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+
+        Returns
+        -------
+        ndarray
+            float32 probabilities, classes in the order of `classes_`: for an array one
+            array ``(n, n_classes, height, width)``, else a 1-D object array of
+            ``(n_classes, height, width)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the segmenter is not fitted.
+        ValueError, TypeError
+            If `X` is wrong, or has another number of channels than in training.
+        OSError
+            If an image file cannot be read.
+        """
+        images = self._images(X)
+        predictor = self._predictor(self.network_, self._scale())
+        probabilities = predictor.probabilities(images)
+        return _collect(probabilities, len(images), images.is_array)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean IoU over all pixels of all images.
+
+        It is that of one pooled confusion matrix, over the classes that occur in `y`
+        or in the prediction. Pixel accuracy, the score of other classifiers, says
+        little where one class covers most of an image.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+        y : array-like of shape (n, height, width), or sequence
+            Their masks.
+        sample_weight : array-like of shape (n,) or (n, height, width), default=None
+            Weights, one an image or one a pixel.
+
+        Returns
+        -------
+        float
+            Between 0 and 1; equal to ``iou_scorer(self, X, y, sample_weight)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the segmenter is not fitted.
+        ValueError, TypeError
+            If an input is wrong, or `y` holds a label outside of `classes_`.
+        OSError
+            If an image file cannot be read.
+        """
+        check_is_fitted(self)
+        return float(iou_scorer(self, X, y, sample_weight=sample_weight))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "network_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # Images have three or four axes. The battery of check_estimator then skips
+        # itself (scikit-learn issue 14057): the tests of this package replace it.
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return parameters, fitted numpy attributes and the weights as arrays."""
+        state = dict(super().__getstate__())
+        state.pop("_optimizer_state", None)
+        if "network_" in state:
+            tensors = state["network_"].state_dict()
+            state["network_"] = {
+                name: tensor.cpu().numpy() for name, tensor in tensors.items()
+            }
+        return {**state, VERSION_KEY: __version__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        state.pop(VERSION_KEY, None)
+        arrays = state.pop("network_", None)
+        super().__setstate__(state)
+        if arrays is not None:
+            self.network_ = _restored(self._architecture, arrays)
+
+    def _known_classes(self, continues: bool) -> NDArray[Any] | None:
+        """Return the classes that are fixed before `y` is looked at."""
+        classes = check_classes(self.classes, self.ignore_label)
+        if not continues:
+            return classes
+        if classes is not None and not np.array_equal(classes, self.classes_):
+            raise ValueError(
+                f"classes is {self.classes!r}, but the network to go on from has the "
+                f"classes {self.classes_.tolist()}; expected the same, or "
+                f"warm_start=False."
+            )
+        return self.classes_
+
+    def _classes_of_partial_fit(
+        self, classes: Any, continues: bool
+    ) -> NDArray[Any] | None:
+        named = self.classes if classes is None else classes
+        if named is None and not continues:
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        known = check_classes(named, self.ignore_label)
+        if continues and known is not None and not np.array_equal(known, self.classes_):
+            raise ValueError(
+                f"classes={named!r} is not the same as on the last call to partial_fit, "
+                f"was: {self.classes_.tolist()}."
+            )
+        return self.classes_ if continues else known
+
+    def _draw_seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(MAX_SEED))
+
+    def _start(self, found: Survey, seed: int, continues: bool) -> Start:
+        """Return a new network, or a copy of the fitted one to go on from."""
+        device = resolve_device(self.device)
+        if continues:
+            check_same_channels(found.n_channels, self.n_features_in_, "X")
+            network = deepcopy(self.network_).to(device)
+            return Start(network, self._architecture, self._scale(), self.history_)
+        options = {name: getattr(self, name) for name in NETWORK_OPTIONS}
+        architecture = {
+            "network": self.network,
+            "n_channels": found.n_channels,
+            "n_classes": len(found.encoder.classes),
+            **(options if isinstance(self.network, str) else {}),
+        }
+        with local_rng(torch.device("cpu")):
+            torch.manual_seed(seed)
+            network = make_network(**architecture)
+        network = network.to(device, memory_format=torch.channels_last)
+        return Start(network, architecture, found.scale, [])
+
+    def _training_plan(
+        self, found: Survey, n_epochs: int, schedule: str, stops_early: bool
+    ) -> TrainingPlan:
+        device = resolve_device(self.device)
+        pixels = found.pixels.sum(axis=0)
+        weights = class_weights(self.class_weight, found.encoder.classes, pixels)
+        return TrainingPlan(
+            criterion=make_loss(self.loss, weights).to(device),
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            schedule=schedule,
+            n_epochs=n_epochs,
+            precision=training_dtype(self.precision, device),
+            patience=self.n_iter_no_change if stops_early else None,
+            tol=self.tol,
+            callbacks=self.callbacks or (),
+            verbose=self.verbose,
+        )
+
+    def _train(
+        self,
+        start: Start,
+        samples: Samples,
+        found: Survey,
+        part: NDArray[np.intp],
+        held_out: Samples | None,
+        steps: Sequence[PlannedStep],
+        seed: int,
+        plan: TrainingPlan,
+        optimizer_state: Any = None,
+    ) -> TrainingResult:
+        device = resolve_device(self.device)
+        batches = Batches(
+            samples.take(part),
+            replace(found.take(part), scale=start.scale),
+            steps,
+            self.batch_size,
+            as_pair(self.crop_size),
+            seed,
+            device,
+            epoch=len(start.history),
+        )
+        validation = None
+        if held_out is not None:
+            predictor = self._predictor(start.network, start.scale)
+            validation = Validation(held_out, found.encoder, predictor, plan.criterion)
+        return train(start.network, batches, validation, plan, optimizer_state)
+
+    def _adopt(self, start: Start, found: Survey, result: TrainingResult) -> Self:
+        """Take over what training learned; until here nothing was changed."""
+        history = [*start.history, *result.history]
+        if history:
+            self._set_fitted(start, found, history, result)
+        elif hasattr(self, "network_"):
+            self._forget()
+        if result.diverged_at is not None:
+            raise ValueError(
+                f"The loss became NaN or infinite in epoch {result.diverged_at} at "
+                f"learning_rate={self.learning_rate}; expected a finite one. Lower "
+                f"learning_rate. The segmenter has "
+                f"{f'the weights of epoch {len(history)}' if history else 'no fit'}."
+            )
+        return self
+
+    def _set_fitted(
+        self,
+        start: Start,
+        found: Survey,
+        history: list[dict[str, Any]],
+        result: TrainingResult,
+    ) -> None:
+        self.network_ = start.network.eval()
+        self._architecture = start.architecture
+        self._optimizer_state = result.optimizer_state
+        self.classes_ = found.encoder.classes
+        self.n_features_in_ = found.n_channels
+        self.channel_mean_, self.channel_std_ = start.scale.mean, start.scale.std
+        self.channel_min_, self.channel_max_ = start.scale.low, start.scale.high
+        self.history_ = history
+        self.n_iter_ = len(history)
+        self.best_epoch_ = result.best_epoch
+        self.stride_ = int(start.network.stride)  # type: ignore[arg-type]
+        self.margin_ = start.network.margin
+
+    def _forget(self) -> None:
+        for name in [*vars(self)]:
+            if name.endswith("_") or name in ("_architecture", "_optimizer_state"):
+                delattr(self, name)
+
+    def _scale(self) -> Scale:
+        return Scale(
+            self.channel_mean_, self.channel_std_, self.channel_min_, self.channel_max_
+        )
+
+    def _images(self, X: Any) -> ImageList:
+        check_is_fitted(self)
+        return as_images(X, self.n_features_in_)
+
+    def _predictor(self, network: nn.Module, scale: Scale) -> Predictor:
+        """Return how a network is run, after the parameters as they are now."""
+        check_parameters({name: getattr(self, name) for name in PREDICTION_PARAMETERS})
+        device = resolve_device(self.device)
+        return Predictor(
+            network.to(device),
+            scale,
+            device,
+            prediction_dtype(self.precision),
+            self.batch_size,
+            self.tile_size,
+        )
+
+
+def split_indices(
+    indices: NDArray[np.intp], fraction: float, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Divide images at random into training and validation.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n,)
+        The images that take part.
+    fraction : float
+        Share that is held out; at least one image is, and one is left.
+    seed : int
+        The seed of the draw.
+
+    Returns
+    -------
+    training, validation : ndarray
+        Indices in ascending order.
+    """
+    if len(indices) < 2:
+        raise ValueError(
+            f"early_stopping=True holds out validation images, but {len(indices)} "
+            f"image takes part in training; expected at least 2, or X_val and y_val."
+        )
+    rng = np.random.default_rng([seed, SPLIT])
+    n_held_out = min(max(1, round(fraction * len(indices))), len(indices) - 1)
+    shuffled = rng.permutation(indices)
+    return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
+
+
+def without_plan(X: Any) -> tuple[Any, Sequence[PlannedStep]]:
+    """Return the images, and the augmentations if the steps before planned some."""
+    if not isinstance(X, AugmentedImages):
+        return X, ()
+    # Refuses borders that contradict each other, before training begins.
+    common_fill([step.augmenter for step in X.steps if step.augmenter.is_geometric])
+    return X.images, X.steps
+
+
+def check_same_channels(n_channels: int, expected: int, name: str) -> None:
+    """Refuse images with other channels than those before."""
+    if n_channels != expected:
+        raise ValueError(
+            f"{name} has {n_channels} features, but FCNSegmenter is expecting "
+            f"{expected} features as input: the channels of the images."
+        )
+
+
+def _held_out(
+    X_val: Any, y_val: Any, sample_weight_val: Any, found: Survey
+) -> Samples | None:
+    """Check the validation data that the user brings, if any."""
+    if X_val is None and y_val is None and sample_weight_val is None:
+        return None
+    if X_val is None or y_val is None:
+        raise ValueError(
+            "X_val and y_val go together (and sample_weight_val with them); got only "
+            "some of them."
+        )
+    samples = as_samples(X_val, y_val, sample_weight_val)
+    encoder = found.encoder
+    checked = survey(samples, encoder.classes, encoder.ignore_label)
+    check_same_channels(checked.n_channels, found.n_channels, "X_val")
+    return samples
+
+
+def _collect(
+    answers: Iterator[NDArray[Any]], n_images: int, is_array: bool
+) -> NDArray[Any]:
+    """Gather one answer an image: in one array, or in a 1-D object array."""
+    first = next(answers)
+    if is_array:
+        gathered = np.empty((n_images, *first.shape), first.dtype)
+    else:
+        gathered = np.empty(n_images, dtype=object)
+    for index, answer in enumerate(chain([first], answers)):
+        gathered[index] = answer
+    return gathered
+
+
+def _restored(
+    architecture: dict[str, Any], arrays: dict[str, NDArray[Any]]
+) -> nn.Module:
+    """Rebuild a network from its weights."""
+    with local_rng(torch.device("cpu")):
+        network = make_network(**architecture)
+    # Copied: the arrays of a memory-mapped file are read-only.
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    network.load_state_dict(tensors)
+    return network.to(memory_format=torch.channels_last).eval()

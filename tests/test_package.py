@@ -1,0 +1,358 @@
+"""The package as a whole: layers, imports, public names, docstrings, README."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numpydoc.docscrape import NumpyDocString
+
+import sksegment
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "sksegment"
+FILES = {path.stem: path for path in sorted(PACKAGE.rglob("*.py"))}
+
+# A module imports from the floors below its own, never sideways, never upwards.
+FLOORS = (
+    {"_files", "_labels", "_report", "_scale", "_weights"},
+    {"_images", "_tensors", "_warp"},
+    {"_plan", "_samples", "_survey", "_tally", "datasets", "losses", "networks"},
+    {"_augmenters", "_batches", "_confusion", "_inference", "model_selection"},
+    {"_log_loss", "_scorers", "_training", "augmentation"},
+    {"metrics"},
+    {"segmenter"},
+    {"display", "persistence"},
+    {"__init__"},
+)
+FLOOR_OF = {module: floor for floor, names in enumerate(FLOORS) for module in names}
+
+# Whoever changes the public surface changes this list, and the changelog, with it.
+PUBLIC = {
+    "sksegment": ["FCNSegmenter", "SegmentationDisplay", "__version__", "iou_scorer"],
+    "sksegment.augmentation": [
+        "AugmentedImages",
+        "RandomBrightness",
+        "RandomContrast",
+        "RandomFlip",
+        "RandomGamma",
+        "RandomNoise",
+        "RandomRotation",
+        "RandomShear",
+        "RandomTranslation",
+        "RandomZoom",
+    ],
+    "sksegment.datasets": ["load_image_pairs", "load_voc", "make_shapes"],
+    "sksegment.display": ["SegmentationDisplay"],
+    "sksegment.losses": [
+        "CombinedLoss",
+        "CrossEntropyLoss",
+        "DiceLoss",
+        "FocalLoss",
+    ],
+    "sksegment.metrics": [
+        "dice_score",
+        "dice_scorer",
+        "iou_score",
+        "iou_scorer",
+        "make_segmentation_scorer",
+        "mean_accuracy_score",
+        "neg_pixel_log_loss_scorer",
+        "pixel_accuracy_score",
+        "pixel_accuracy_scorer",
+        "pixel_confusion_matrix",
+        "pixel_log_loss",
+        "segmentation_report",
+    ],
+    "sksegment.networks": ["FCN"],
+    "sksegment.segmenter": ["FCNSegmenter"],
+}
+
+SCORERS = [
+    "dice_scorer",
+    "iou_scorer",
+    "neg_pixel_log_loss_scorer",
+    "pixel_accuracy_scorer",
+]
+
+HEAVY = [
+    "PIL",
+    "joblib",
+    "matplotlib",
+    "numpy",
+    "scipy",
+    "skimage",
+    "sklearn",
+    "skorch",
+    "tifffile",
+    "torch",
+]
+
+
+# Floors
+
+
+def test_every_module_has_a_floor() -> None:
+    assert set(FILES) <= set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_imports_come_from_lower_floors(module: str) -> None:
+    imported = set(sksegment_imports(FILES[module]))
+    floor = FLOOR_OF.get(module, -1)
+    not_below = {name for name in imported if FLOOR_OF.get(name, len(FLOORS)) >= floor}
+    assert not not_below, f"{module} is on floor {floor}"
+
+
+def sksegment_imports(path: Path) -> Iterator[str]:
+    """The modules of sksegment that a file imports, inside functions as well."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from module_name(alias.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}:{node.lineno}: a relative import"
+            for alias in node.names:
+                yield from module_name([*str(node.module).split("."), alias.name])
+
+
+def module_name(parts: list[str]) -> Iterator[str]:
+    # The version is a constant of the package, and there before any module is.
+    if parts[0] == "sksegment" and parts != ["sksegment", "__version__"]:
+        yield parts[1] if parts[1:] and parts[1] in FLOOR_OF else "__init__"
+
+
+# Imports
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Names of the heavy packages that a fresh interpreter has loaded."""
+    code = (
+        f"{statement}\nimport json, sys\n"
+        f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    return set(json.loads(finished.stdout))
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_after("import sksegment; dir(sksegment)") == set()
+
+
+@pytest.mark.parametrize("module", ["augmentation", "datasets", "metrics"])
+def test_light_modules_load_neither_torch_nor_matplotlib(module: str) -> None:
+    loaded = loaded_after(f"import sksegment.{module}")
+    assert not loaded & {"torch", "skorch", "matplotlib"}
+
+
+def test_the_display_loads_no_matplotlib() -> None:
+    assert "matplotlib" not in loaded_after("import sksegment.display")
+
+
+# Public names
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_public_names(module: str) -> None:
+    imported = importlib.import_module(module)
+    assert sorted(imported.__all__) == PUBLIC[module]
+    missing = [name for name in PUBLIC[module] if not hasattr(imported, name)]
+    assert not missing
+    assert set(PUBLIC[module]) <= set(dir(imported))
+
+
+def test_every_public_module_is_listed_and_reached_lazily() -> None:
+    modules = {name for name in FILES if not name.startswith("_")}
+    assert {f"sksegment.{name}" for name in modules} == set(PUBLIC) - {"sksegment"}
+    assert modules == set(sksegment._SUBMODULES)
+    for name in modules:
+        assert inspect.ismodule(getattr(sksegment, name))
+
+
+def test_unknown_names_raise() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'UNet'"):
+        sksegment.UNet  # noqa: B018
+    assert not hasattr(sksegment, "_private")
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_scorers_pickle_by_name(name: str) -> None:
+    scorer = getattr(importlib.import_module("sksegment.metrics"), name)
+    assert pickle.loads(pickle.dumps(scorer)) is scorer
+
+
+def test_classes_pickle_by_their_public_module() -> None:
+    for module, names in PUBLIC.items():
+        for name in set(names) - {"__version__"}:
+            public = getattr(importlib.import_module(module), name)
+            if inspect.isclass(public) and module != "sksegment":
+                assert public.__module__ == module
+
+
+# Docstrings
+
+
+DOCUMENTED = [
+    (module, name)
+    for module, names in PUBLIC.items()
+    for name in names
+    if module != "sksegment" and name not in SCORERS
+]
+
+
+@pytest.mark.parametrize("module, name", DOCUMENTED)
+def test_docstring_matches_signature(module: str, name: str) -> None:
+    public = getattr(importlib.import_module(module), name)
+    mistakes = list(signature_mistakes(public, name))
+    if inspect.isclass(public):
+        for method, function in public_methods(public):
+            mistakes += signature_mistakes(function, f"{name}.{method}")
+    assert not mistakes, "\n".join(mistakes)
+
+
+def public_methods(public: type) -> Iterator[tuple[str, Any]]:
+    """Methods that sksegment wrote, those of its private base classes included."""
+    for name in dir(public):
+        method = inspect.getattr_static(public, name)
+        function = getattr(method, "__func__", method)
+        if (
+            not name.startswith("_")
+            and inspect.isfunction(function)
+            and function.__module__.startswith("sksegment")
+        ):
+            yield name, function
+
+
+def signature_mistakes(public: Any, name: str) -> Iterator[str]:
+    docstring = (
+        inspect.getdoc(public) if not inspect.isclass(public) else public.__doc__
+    )
+    if not docstring:
+        yield f"{name} has no docstring"
+        return
+    sections = NumpyDocString(inspect.cleandoc(docstring))
+    types = {
+        parameter.strip().lstrip("*"): entry.type
+        for entry in sections["Parameters"]
+        for parameter in entry.name.split(",")
+    }
+    signature = inspect.signature(public)
+    returned = signature.return_annotation
+    returns = returned not in ("None", None)
+    if inspect.isfunction(public) and returns and not sections["Returns"]:
+        yield f"{name} returns {returned} and has no Returns section"
+    parameters = {
+        parameter.name: parameter
+        for parameter in signature.parameters.values()
+        if parameter.name not in ("self", "cls")
+    }
+    if list(types) != list(parameters):
+        yield f"{name} documents {list(types)}, expected {list(parameters)}"
+    for parameter in parameters.keys() & types.keys():
+        yield from default_mistakes(parameters[parameter], types[parameter], name)
+
+
+def default_mistakes(
+    parameter: inspect.Parameter, documented_type: str, name: str
+) -> Iterator[str]:
+    """Compare `default=...` in the docstring with the default in the signature."""
+    if documented_type.startswith("Ignored") or parameter.kind in (
+        inspect.Parameter.VAR_POSITIONAL,
+        inspect.Parameter.VAR_KEYWORD,
+    ):
+        return
+    match = re.search(r"default=(.+)$", documented_type)
+    written = match and written_value(match[1])
+    actual = (
+        None
+        if parameter.default is inspect.Parameter.empty
+        else repr(parameter.default)
+    )
+    if written != actual:
+        yield (
+            f"{name}: {parameter.name} : {documented_type!r} says default {written}, "
+            f"the signature says {actual}"
+        )
+
+
+def written_value(text: str) -> str:
+    """The repr of the value that a docstring writes as `text`."""
+    if text in ("numpy.nan", "np.nan", "nan"):
+        return "nan"
+    try:
+        return repr(ast.literal_eval(text))
+    except (SyntaxError, ValueError):
+        return f"{text} (no literal)"
+
+
+# Size
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_functions_are_short(module: str) -> None:
+    source = FILES[module].read_text(encoding="utf-8")
+    long = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = node.end_lineno - body[0].lineno + 1 if body else 0
+            if lines > 50:
+                long.append(f"{node.name}: {lines} lines")
+    assert not long
+
+
+# Changelog and README
+
+
+def test_version_is_the_one_of_the_changelog() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## \[?([^\]\s]+)", changelog, re.MULTILINE)
+    assert headings[0] in ("Unreleased", sksegment.__version__)
+    if headings[0] == "Unreleased":
+        unreleased = changelog.split("\n## ")[1]
+        released = headings[1:2]
+        assert sksegment.__version__ in [
+            *released,
+            *re.findall(r"[\d.]+\d", unreleased),
+        ]
+
+
+def readme_blocks(language: str) -> list[str]:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+
+
+def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = readme_blocks("python")
+    assert blocks
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, "<README.md>", "exec"), names)
+    assert names["masks"].shape == names["y"].shape
+    assert (tmp_path / "segmenter.joblib").is_file()
+
+
+def test_readme_links_lead_somewhere() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_readme_commands_exist() -> None:
+    commands = "".join(readme_blocks("console"))
+    for script in re.findall(r"python (\S+\.py)", commands):
+        assert (ROOT / script).is_file()
