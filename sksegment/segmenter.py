@@ -117,7 +117,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Weight decay of the optimizer.
     learning_rate_schedule : {"constant", "cosine", "poly"}, default="cosine"
         How the learning rate falls to 0 at `max_epochs`, step by step: not at all, as
-        half a cosine, or as ``(1 - progress)**0.9``.
+        half a cosine, or as ``(1 - progress)**0.9``. Those that fall rise first, over
+        a twentieth of the steps.
     max_epochs : int, default=100
         Passes over the training images.
     batch_size : int, default=8
