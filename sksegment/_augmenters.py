@@ -240,7 +240,7 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
     """Refuse a parameter that is no number from `low` to `high`."""
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}; expected a number.")
-    if not low <= value <= high:
+    if not low <= float(value) <= high:
         raise ValueError(
             f"{name} is {value!r}; expected a number from {low} to {high}."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -189,5 +190,5 @@ def cut_batches(
         )
     n_batches = -(-len(order) // batch_size)
     cuts = np.linspace(0, len(order), n_batches + 1).round().astype(int)
-    batches = [order[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    batches = [order[start:stop] for start, stop in itertools.pairwise(cuts)]
     return [batches[index] for index in rng.permutation(len(batches))]

@@ -201,7 +201,7 @@ class Predictor:
 
 
 def most_probable(probabilities: Tensor) -> Tensor:
-    """Return the codes of the most probable classes, one byte each if that is enough."""
+    """Return the codes of the most probable classes, in one byte if that is enough."""
     dtype = torch.uint8 if probabilities.shape[1] <= 256 else torch.int32
     return probabilities.argmax(dim=1).to(dtype)
 

@@ -115,9 +115,11 @@ def count_labels(
     """
     labels, positions = np.unique(mask, return_inverse=True)
     if weight is None or weight.ndim == 0:
-        counts = np.bincount(positions.ravel(), minlength=len(labels)).astype(float)
-        return labels, counts if weight is None else counts * weight
-    return labels, np.bincount(positions.ravel(), weight.ravel(), len(labels))
+        share = 1.0 if weight is None else float(weight)
+        pixels = np.bincount(positions.ravel(), minlength=len(labels))
+        return labels, share * pixels.astype(np.float64)
+    sums = np.bincount(positions.ravel(), weight.ravel(), len(labels))
+    return labels, np.asarray(sums, np.float64)
 
 
 def is_ignored(values: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:

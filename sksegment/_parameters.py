@@ -121,7 +121,8 @@ def _number(low: float, high: float, *, low_open: bool = False) -> Check:
     def check(name: str, value: Any) -> None:
         if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name} is {value!r}; expected a number.")
-        inside = low < value < high if low_open else low <= value < high
+        number = float(value)
+        inside = low < number < high if low_open else low <= number < high
         if not inside:
             above = "above" if low_open else "from"
             below = "" if high == math.inf else f" and below {high}"
@@ -136,7 +137,7 @@ def _integer(low: int, high: float = math.inf) -> Check:
     def check(name: str, value: Any) -> None:
         if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name} is {value!r}; expected an integer.")
-        if not low <= value <= high:
+        if not low <= int(value) <= high:
             limit = f"from {low} to {high}" if high < math.inf else f"of {low} or more"
             raise ValueError(f"{name} is {value!r}; expected an integer {limit}.")
 

@@ -95,6 +95,15 @@ class Batch:
     weights: Tensor | None
 
 
+def without_plan(X: Any) -> tuple[Any, Sequence[PlannedStep]]:
+    """Return the images, and the augmentations that steps before have planned."""
+    if not isinstance(X, AugmentedImages):
+        return X, ()
+    # Refuses borders that contradict each other before training begins.
+    common_fill([step.augmenter for step in X.steps if step.augmenter.is_geometric])
+    return X.images, X.steps
+
+
 def augment_batch(
     steps: Sequence[PlannedStep],
     batch: Batch,
@@ -171,7 +180,7 @@ def common_fill(augmenters: Sequence[Any]) -> float | None:
     mirrored ones from another.
     """
     fills = {getattr(augmenter, "fill", "reflect") for augmenter in augmenters}
-    numbers = sorted(fills - {"reflect"})
+    numbers = sorted(float(fill) for fill in fills if fill != "reflect")
     if len(numbers) > 1:
         raise ValueError(
             f"The geometric steps of a Pipeline share one resampling, but have fill= "

@@ -33,6 +33,8 @@ from sksegment._weights import as_weights, check_weight_size
 USUAL_VOIDS = (255, -1)
 # More values than this are no classes, but instance ids or an interpolated mask.
 MAX_FOUND_CLASSES = 256
+# The stream of random numbers that splits off the validation images.
+SPLIT = 2
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,68 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
         )
     scale = reduce(add, [sums[index] for index in used]).scale()
     return Survey(sizes, n_channels, scale, encoder, pixels)
+
+
+def held_out_samples(
+    X_val: Any, y_val: Any, sample_weight_val: Any, found: Survey
+) -> Samples | None:
+    """Return the validation data that the user brings, checked against training."""
+    if X_val is None and y_val is None and sample_weight_val is None:
+        return None
+    if X_val is None or y_val is None:
+        raise ValueError(
+            "X_val and y_val go together (and sample_weight_val with them); got only "
+            "some of them."
+        )
+    samples = as_samples(X_val, y_val, sample_weight_val)
+    encoder = found.encoder
+    checked = survey(samples, encoder.classes, encoder.ignore_label)
+    check_same_channels(checked.n_channels, found.n_channels, "X_val")
+    return samples
+
+
+def split_indices(
+    indices: NDArray[np.intp], fraction: float, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Divide images at random into training and validation.
+
+    Parameters
+    ----------
+    indices : ndarray of shape (n,)
+        The images that take part.
+    fraction : float
+        Share that is held out; at least one image is, and one is left.
+    seed : int
+        The seed of the draw.
+
+    Returns
+    -------
+    training, validation : ndarray
+        Indices in ascending order.
+
+    Raises
+    ------
+    ValueError
+        If there are not two images.
+    """
+    if len(indices) < 2:
+        raise ValueError(
+            f"early_stopping=True holds out validation images, but {len(indices)} "
+            f"image takes part in training; expected at least 2, or X_val and y_val."
+        )
+    rng = np.random.default_rng([seed, SPLIT])
+    n_held_out = min(max(1, round(fraction * len(indices))), len(indices) - 1)
+    shuffled = rng.permutation(indices)
+    return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
+
+
+def check_same_channels(n_channels: int, expected: int, name: str) -> None:
+    """Refuse images with other channels than those before."""
+    if n_channels != expected:
+        raise ValueError(
+            f"{name} has {n_channels} features, but FCNSegmenter is expecting "
+            f"{expected} features as input: the channels of the images."
+        )
 
 
 def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:

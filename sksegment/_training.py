@@ -40,11 +40,11 @@ POLY_POWER = 0.9
 WARM_UP = 0.05
 
 
-class TrainingStopped(Exception):
+class TrainingStop(Exception):  # noqa: N818 - it ends training, no error
     """A callback asked for training to end."""
 
 
-class TrainingDiverged(Exception):
+class DivergenceError(Exception):
     """The loss is no longer a finite number."""
 
 
@@ -107,7 +107,7 @@ class Validation:
         return float(loss)
 
 
-class SegmentationNet(NeuralNet):  # type: ignore[misc]
+class SegmentationNet(NeuralNet):
     """skorch's training loop over batches of images, class codes and pixel weights.
 
     `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Nothing of
@@ -182,7 +182,7 @@ class SegmentationNet(NeuralNet):  # type: ignore[misc]
         enabled = self.precision is not torch.float32
         with torch.autocast(x.device.type, self.precision, enabled=enabled):
             scores = self.module_(x)
-        return scores.float()  # type: ignore[no-any-return]
+        return scores.float()
 
     def get_loss(
         self, y_pred: Tensor, y_true: Target, X: Any = None, training: bool = False
@@ -202,7 +202,7 @@ class SegmentationNet(NeuralNet):  # type: ignore[misc]
             super().notify(method_name, **parameters)
         except KeyboardInterrupt as stop:
             if method_name == "on_epoch_end":
-                raise TrainingStopped from stop
+                raise TrainingStop from stop
             raise
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
@@ -223,7 +223,7 @@ class SegmentationNet(NeuralNet):  # type: ignore[misc]
     ) -> None:
         """Stop at the first loss that is not a number."""
         if training and not math.isfinite(step["loss"].item()):
-            raise TrainingDiverged
+            raise DivergenceError
 
     def on_epoch_end(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
@@ -231,7 +231,7 @@ class SegmentationNet(NeuralNet):  # type: ignore[misc]
         """Keep the weights of the last epoch with finite ones."""
         state = self.module_.state_dict()
         if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
-            raise TrainingDiverged
+            raise DivergenceError
         self.finite_state_ = deepcopy(state)
 
 
@@ -351,9 +351,9 @@ def _run(
     """Run the loop; return the epoch, counted from 1, in which it diverged, if any."""
     net.notify("on_train_begin", X=batches, y=None)
     try:
-        with suppress(TrainingStopped):
+        with suppress(TrainingStop):
             net.fit_loop((batches, validation))
-    except TrainingDiverged:
+    except DivergenceError:
         if net.finite_state_ is not None:
             net.module_.load_state_dict(net.finite_state_)
         return len(net.history)

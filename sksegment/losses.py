@@ -30,6 +30,8 @@ class PixelLoss(nn.Module, ABC):
         Weight of each class.
     """
 
+    class_weight: Tensor | None
+
     def __init__(self, class_weight: Tensor | None = None) -> None:
         super().__init__()
         self.register_buffer("class_weight", class_weight)

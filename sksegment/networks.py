@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -185,7 +186,7 @@ class UpStage(nn.Module):
         if self.skip == "add":
             output = output + encoded
         output = self.convolutions(output)
-        return output  # type: ignore[no-any-return]
+        return output
 
 
 class FCN(nn.Module):
@@ -194,8 +195,9 @@ class FCN(nn.Module):
     Stage ``k`` has ``width * 2**k`` channels (at most ``8 * width``) in 3x3
     same-padding convolutions with ReLU: two in the first two stages, three after. The
     encoder pools by two after each of its `depth` stages, one more stage with dropout
-    follows, and the decoder mirrors the encoder with nearest upsampling. With ``skip=None`` and
-    ``norm=None`` these are the first blocks of VGG16 [1]_ and a plain decoder.
+    follows, and the decoder mirrors the encoder with nearest upsampling. With
+    ``skip=None`` and ``norm=None`` these are the first blocks of VGG16 [1]_ and a plain
+    decoder.
 
     Images of any size from 1x1 are taken: they are padded to a multiple of the stride
     by repeating the border, and the scores are cropped again.
@@ -411,8 +413,7 @@ def _stage(
     out_channels = stage_width(stage, width)
     channels = [in_channels] + [out_channels] * stage_length(stage)
     return [
-        ConvBlock(before, after, norm)
-        for before, after in zip(channels, channels[1:], strict=False)
+        ConvBlock(before, after, norm) for before, after in itertools.pairwise(channels)
     ]
 
 

@@ -3,73 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from sksegment import __version__
 from sksegment._batches import Batches
 from sksegment._devices import prediction_dtype, resolve_device, training_dtype
 from sksegment._images import ImageList, as_images
 from sksegment._inference import Predictor
+from sksegment._model import Model, new_model, restored_network
 from sksegment._parameters import (
     NETWORK_OPTIONS,
     as_pair,
     check_parameters,
     class_weights,
 )
-from sksegment._plan import AugmentedImages, PlannedStep, common_fill
-from sksegment._samples import Samples, Survey, as_samples, check_classes, survey
-from sksegment._scale import Scale
-from sksegment._training import (
-    TrainingPlan,
-    TrainingResult,
-    Validation,
-    local_rng,
-    train,
+from sksegment._plan import PlannedStep, without_plan
+from sksegment._samples import (
+    Samples,
+    Survey,
+    as_samples,
+    check_classes,
+    check_same_channels,
+    held_out_samples,
+    split_indices,
+    survey,
 )
+from sksegment._scale import Scale
+from sksegment._training import TrainingPlan, TrainingResult, Validation, train
 from sksegment.losses import make_loss
 from sksegment.metrics import iou_scorer
-from sksegment.networks import make_network
 
 __all__ = ["FCNSegmenter"]
 
 MAX_SEED = 2**31 - 1
-# The stream of random numbers that splits off the validation images.
-SPLIT = 2
 # Read at prediction: set on a fitted segmenter, they take effect.
 PREDICTION_PARAMETERS = ("device", "precision", "tile_size", "batch_size")
 VERSION_KEY = "_sksegment_version"
-
-
-class Start(NamedTuple):
-    """Where training begins: a network, what it knows, and the epochs before.
-
-    Parameters
-    ----------
-    network : nn.Module
-        The network, on the training device.
-    architecture : dict
-        What `make_network` makes it from.
-    scale : Scale
-        How its images are standardised.
-    history : list of dict
-        The epochs that it was trained for.
-    """
-
-    network: nn.Module
-    architecture: dict[str, Any]
-    scale: Scale
-    history: list[dict[str, Any]]
 
 
 class FCNSegmenter(ClassifierMixin, BaseEstimator):
@@ -211,6 +188,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     (8, 32, 32)
     """
 
+    _architecture: dict[str, Any]
+
     def __init__(
         self,
         *,
@@ -319,18 +298,24 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         images, steps = without_plan(X)
         samples = as_samples(images, y, sample_weight)
         found = survey(samples, self._known_classes(continues), self.ignore_label)
-        held_out = _held_out(X_val, y_val, sample_weight_val, found)
+        held_out = held_out_samples(X_val, y_val, sample_weight_val, found)
         seed = self._draw_seed()
-        start = self._start(found, seed, continues)
-        plan = self._training_plan(
-            found, self.max_epochs, self.learning_rate_schedule, self.early_stopping
-        )
         part = found.taking_part
         if held_out is None and self.early_stopping:
             part, chosen = split_indices(part, self.validation_fraction, seed)
             held_out = samples.take(chosen)
-        result = self._train(start, samples, found, part, held_out, steps, seed, plan)
-        return self._adopt(start, found, result)
+        model = self._model_to_train(found, seed, continues)
+        plan = self._training_plan(
+            found,
+            self.max_epochs,
+            self.learning_rate_schedule,
+            stops_early=self.early_stopping,
+        )
+        batches = self._batches(samples, found, part, steps, seed, model)
+        validation = self._validation(held_out, found, model, plan)
+        return self._adopt(
+            model, found, train(model.network, batches, validation, plan)
+        )
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -368,13 +353,12 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         samples = as_samples(images, y, sample_weight)
         found = survey(samples, known, self.ignore_label)
         seed = self._draw_seed()
-        start = self._start(found, seed, continues)
-        plan = self._training_plan(found, 1, "constant", False)
+        model = self._model_to_train(found, seed, continues)
+        plan = self._training_plan(found, 1, "constant", stops_early=False)
+        batches = self._batches(samples, found, found.taking_part, steps, seed, model)
         state = getattr(self, "_optimizer_state", None) if continues else None
-        result = self._train(
-            start, samples, found, found.taking_part, None, steps, seed, plan, state
-        )
-        return self._adopt(start, found, result)
+        result = train(model.network, batches, None, plan, state)
+        return self._adopt(model, found, result)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each pixel.
@@ -400,7 +384,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             If an image file cannot be read.
         """
         images = self._images(X)
-        codes = self._predictor(self.network_, self._scale()).labels(images)
+        codes = self._predictor(self._fitted_model()).labels(images)
         masks = (self.classes_[part] for part in codes)
         return _collect(masks, len(images), images.is_array)
 
@@ -429,7 +413,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             If an image file cannot be read.
         """
         images = self._images(X)
-        predictor = self._predictor(self.network_, self._scale())
+        predictor = self._predictor(self._fitted_model())
         probabilities = predictor.probabilities(images)
         return _collect(probabilities, len(images), images.is_array)
 
@@ -495,7 +479,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         arrays = state.pop("network_", None)
         super().__setstate__(state)
         if arrays is not None:
-            self.network_ = _restored(self._architecture, arrays)
+            self.network_ = restored_network(self._architecture, arrays)
 
     def _known_classes(self, continues: bool) -> NDArray[Any] | None:
         """Return the classes that are fixed before `y` is looked at."""
@@ -519,21 +503,20 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         known = check_classes(named, self.ignore_label)
         if continues and known is not None and not np.array_equal(known, self.classes_):
             raise ValueError(
-                f"classes={named!r} is not the same as on the last call to partial_fit, "
-                f"was: {self.classes_.tolist()}."
+                f"classes={named!r} is not the same as on the last call to "
+                f"partial_fit, was: {self.classes_.tolist()}."
             )
         return self.classes_ if continues else known
 
     def _draw_seed(self) -> int:
         return int(check_random_state(self.random_state).randint(MAX_SEED))
 
-    def _start(self, found: Survey, seed: int, continues: bool) -> Start:
-        """Return a new network, or a copy of the fitted one to go on from."""
+    def _model_to_train(self, found: Survey, seed: int, continues: bool) -> Model:
+        """Return a new model, or a copy of the fitted one to go on from."""
         device = resolve_device(self.device)
         if continues:
             check_same_channels(found.n_channels, self.n_features_in_, "X")
-            network = deepcopy(self.network_).to(device)
-            return Start(network, self._architecture, self._scale(), self.history_)
+            return self._fitted_model().copy(device)
         options = {name: getattr(self, name) for name in NETWORK_OPTIONS}
         architecture = {
             "network": self.network,
@@ -541,14 +524,16 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             "n_classes": len(found.encoder.classes),
             **(options if isinstance(self.network, str) else {}),
         }
-        with local_rng(torch.device("cpu")):
-            torch.manual_seed(seed)
-            network = make_network(**architecture)
-        network = network.to(device, memory_format=torch.channels_last)
-        return Start(network, architecture, found.scale, [])
+        return new_model(architecture, found.scale, seed, device)
+
+    def _fitted_model(self) -> Model:
+        scale = Scale(
+            self.channel_mean_, self.channel_std_, self.channel_min_, self.channel_max_
+        )
+        return Model(self.network_, self._architecture, scale, self.history_)
 
     def _training_plan(
-        self, found: Survey, n_epochs: int, schedule: str, stops_early: bool
+        self, found: Survey, n_epochs: int, schedule: str, *, stops_early: bool
     ) -> TrainingPlan:
         device = resolve_device(self.device)
         pixels = found.pixels.sum(axis=0)
@@ -567,163 +552,85 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def _train(
+    def _batches(
         self,
-        start: Start,
         samples: Samples,
         found: Survey,
         part: NDArray[np.intp],
-        held_out: Samples | None,
         steps: Sequence[PlannedStep],
         seed: int,
-        plan: TrainingPlan,
-        optimizer_state: Any = None,
-    ) -> TrainingResult:
-        device = resolve_device(self.device)
-        batches = Batches(
+        model: Model,
+    ) -> Batches:
+        return Batches(
             samples.take(part),
-            replace(found.take(part), scale=start.scale),
+            replace(found.take(part), scale=model.scale),
             steps,
             self.batch_size,
             as_pair(self.crop_size),
             seed,
-            device,
-            epoch=len(start.history),
+            resolve_device(self.device),
+            epoch=len(model.history),
         )
-        validation = None
-        if held_out is not None:
-            predictor = self._predictor(start.network, start.scale)
-            validation = Validation(held_out, found.encoder, predictor, plan.criterion)
-        return train(start.network, batches, validation, plan, optimizer_state)
 
-    def _adopt(self, start: Start, found: Survey, result: TrainingResult) -> Self:
+    def _validation(
+        self, held_out: Samples | None, found: Survey, model: Model, plan: TrainingPlan
+    ) -> Validation | None:
+        if held_out is None:
+            return None
+        predictor = self._predictor(model)
+        return Validation(held_out, found.encoder, predictor, plan.criterion)
+
+    def _adopt(self, model: Model, found: Survey, result: TrainingResult) -> Self:
         """Take over what training learned; until here nothing was changed."""
-        history = [*start.history, *result.history]
+        history = [*model.history, *result.history]
         if history:
-            self._set_fitted(start, found, history, result)
+            self._set_fitted(replace(model, history=history), found, result)
         elif hasattr(self, "network_"):
             self._forget()
         if result.diverged_at is not None:
+            kept = f"the weights of epoch {len(history)}" if history else "no fit"
             raise ValueError(
                 f"The loss became NaN or infinite in epoch {result.diverged_at} at "
-                f"learning_rate={self.learning_rate}; expected a finite one. Lower "
-                f"learning_rate. The segmenter has "
-                f"{f'the weights of epoch {len(history)}' if history else 'no fit'}."
+                f"learning_rate={self.learning_rate}; expected a finite loss. Lower "
+                f"learning_rate. The segmenter has {kept}."
             )
         return self
 
-    def _set_fitted(
-        self,
-        start: Start,
-        found: Survey,
-        history: list[dict[str, Any]],
-        result: TrainingResult,
-    ) -> None:
-        self.network_ = start.network.eval()
-        self._architecture = start.architecture
+    def _set_fitted(self, model: Model, found: Survey, result: TrainingResult) -> None:
+        self.network_ = model.network.eval()
+        self._architecture = model.architecture
         self._optimizer_state = result.optimizer_state
         self.classes_ = found.encoder.classes
         self.n_features_in_ = found.n_channels
-        self.channel_mean_, self.channel_std_ = start.scale.mean, start.scale.std
-        self.channel_min_, self.channel_max_ = start.scale.low, start.scale.high
-        self.history_ = history
-        self.n_iter_ = len(history)
+        self.channel_mean_, self.channel_std_ = model.scale.mean, model.scale.std
+        self.channel_min_, self.channel_max_ = model.scale.low, model.scale.high
+        self.history_ = model.history
+        self.n_iter_ = len(model.history)
         self.best_epoch_ = result.best_epoch
-        self.stride_ = int(start.network.stride)  # type: ignore[arg-type]
-        self.margin_ = start.network.margin
+        self.stride_ = model.network.stride
+        self.margin_ = model.network.margin
 
     def _forget(self) -> None:
         for name in [*vars(self)]:
             if name.endswith("_") or name in ("_architecture", "_optimizer_state"):
                 delattr(self, name)
 
-    def _scale(self) -> Scale:
-        return Scale(
-            self.channel_mean_, self.channel_std_, self.channel_min_, self.channel_max_
-        )
-
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
         return as_images(X, self.n_features_in_)
 
-    def _predictor(self, network: nn.Module, scale: Scale) -> Predictor:
+    def _predictor(self, model: Model) -> Predictor:
         """Return how a network is run, after the parameters as they are now."""
         check_parameters({name: getattr(self, name) for name in PREDICTION_PARAMETERS})
         device = resolve_device(self.device)
         return Predictor(
-            network.to(device),
-            scale,
+            model.network.to(device),
+            model.scale,
             device,
             prediction_dtype(self.precision),
             self.batch_size,
             self.tile_size,
         )
-
-
-def split_indices(
-    indices: NDArray[np.intp], fraction: float, seed: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Divide images at random into training and validation.
-
-    Parameters
-    ----------
-    indices : ndarray of shape (n,)
-        The images that take part.
-    fraction : float
-        Share that is held out; at least one image is, and one is left.
-    seed : int
-        The seed of the draw.
-
-    Returns
-    -------
-    training, validation : ndarray
-        Indices in ascending order.
-    """
-    if len(indices) < 2:
-        raise ValueError(
-            f"early_stopping=True holds out validation images, but {len(indices)} "
-            f"image takes part in training; expected at least 2, or X_val and y_val."
-        )
-    rng = np.random.default_rng([seed, SPLIT])
-    n_held_out = min(max(1, round(fraction * len(indices))), len(indices) - 1)
-    shuffled = rng.permutation(indices)
-    return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
-
-
-def without_plan(X: Any) -> tuple[Any, Sequence[PlannedStep]]:
-    """Return the images, and the augmentations if the steps before planned some."""
-    if not isinstance(X, AugmentedImages):
-        return X, ()
-    # Refuses borders that contradict each other, before training begins.
-    common_fill([step.augmenter for step in X.steps if step.augmenter.is_geometric])
-    return X.images, X.steps
-
-
-def check_same_channels(n_channels: int, expected: int, name: str) -> None:
-    """Refuse images with other channels than those before."""
-    if n_channels != expected:
-        raise ValueError(
-            f"{name} has {n_channels} features, but FCNSegmenter is expecting "
-            f"{expected} features as input: the channels of the images."
-        )
-
-
-def _held_out(
-    X_val: Any, y_val: Any, sample_weight_val: Any, found: Survey
-) -> Samples | None:
-    """Check the validation data that the user brings, if any."""
-    if X_val is None and y_val is None and sample_weight_val is None:
-        return None
-    if X_val is None or y_val is None:
-        raise ValueError(
-            "X_val and y_val go together (and sample_weight_val with them); got only "
-            "some of them."
-        )
-    samples = as_samples(X_val, y_val, sample_weight_val)
-    encoder = found.encoder
-    checked = survey(samples, encoder.classes, encoder.ignore_label)
-    check_same_channels(checked.n_channels, found.n_channels, "X_val")
-    return samples
 
 
 def _collect(
@@ -738,15 +645,3 @@ def _collect(
     for index, answer in enumerate(chain([first], answers)):
         gathered[index] = answer
     return gathered
-
-
-def _restored(
-    architecture: dict[str, Any], arrays: dict[str, NDArray[Any]]
-) -> nn.Module:
-    """Rebuild a network from its weights."""
-    with local_rng(torch.device("cpu")):
-        network = make_network(**architecture)
-    # Copied: the arrays of a memory-mapped file are read-only.
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-    network.load_state_dict(tensors)
-    return network.to(memory_format=torch.channels_last).eval()

@@ -25,14 +25,14 @@ FILES = {path.stem: path for path in sorted(PACKAGE.rglob("*.py"))}
 
 # A module imports from the floors below its own, never sideways, never upwards.
 FLOORS = (
-    {"_files", "_labels", "_report", "_scale", "_weights"},
+    {"_devices", "_files", "_labels", "_report", "_scale", "_weights"},
     {"_images", "_tensors", "_warp"},
-    {"_plan", "_samples", "_survey", "_tally", "datasets", "losses", "networks"},
-    {"_augmenters", "_batches", "_confusion", "_inference", "model_selection"},
+    {"_plan", "_samples", "_tally", "datasets", "losses", "networks"},
+    {"_augmenters", "_batches", "_confusion", "_inference"},
     {"_log_loss", "_scorers", "_training", "augmentation"},
-    {"metrics"},
+    {"_model", "_parameters", "metrics"},
     {"segmenter"},
-    {"display", "persistence"},
+    {"display"},
     {"__init__"},
 )
 FLOOR_OF = {module: floor for floor, names in enumerate(FLOORS) for module in names}

@@ -1,0 +1,77 @@
+"""A network with all that it takes to run it, train it on and make it again."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sksegment._scale import Scale
+from sksegment._training import local_rng
+from sksegment.networks import make_network
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network, how it was made, how its images are standardised, what it has seen.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network.
+    architecture : dict
+        The arguments of `make_network` that make one like it.
+    scale : Scale
+        How its images are standardised.
+    history : list of dict
+        The epochs that it was trained for.
+    """
+
+    network: nn.Module
+    architecture: dict[str, Any]
+    scale: Scale
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def copy(self, device: torch.device) -> Model:
+        """Return a copy on a device, to go on from."""
+        network = deepcopy(self.network).to(device)
+        return Model(network, self.architecture, self.scale, list(self.history))
+
+
+def new_model(
+    architecture: dict[str, Any], scale: Scale, seed: int, device: torch.device
+) -> Model:
+    """Return a model with initial weights drawn from `seed`.
+
+    They are drawn on the CPU, so that they are the same on every device.
+    """
+    with local_rng(torch.device("cpu")):
+        torch.manual_seed(seed)
+        network = make_network(**architecture)
+    return Model(_channels_last(network).to(device), architecture, scale)
+
+
+def restored_network(
+    architecture: dict[str, Any], weights: dict[str, NDArray[Any]]
+) -> nn.Module:
+    """Return a network with weights that were saved, on the CPU."""
+    with local_rng(torch.device("cpu")):
+        network = make_network(**architecture)
+    # Copied: the arrays of a memory-mapped file are read-only.
+    tensors = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
+    network.load_state_dict(tensors)
+    return _channels_last(network).eval()
+
+
+def _channels_last(network: nn.Module) -> nn.Module:
+    # The order of the images themselves: convolutions then copy nothing.
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(
+                memory_format=torch.channels_last
+            )
+    return network
