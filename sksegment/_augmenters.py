@@ -15,7 +15,13 @@ from sklearn.utils import Tags, check_random_state
 
 from sksegment._images import ImageList, as_images, as_masks, check_pair, check_pairs
 from sksegment._labels import LabelEncoder, unique_labels
-from sksegment._plan import AugmentedImages, Batch, PlannedStep, augment_batch
+from sksegment._plan import (
+    AugmentedImages,
+    Batch,
+    PlannedStep,
+    augment_batch,
+    common_fill,
+)
 from sksegment._scale import Scale, channel_sums
 
 if TYPE_CHECKING:
@@ -107,7 +113,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
             Their masks, or paths of masks.
         ignore_label : object, default=None
             The label of pixels that come in from outside the image when `fill` is a
-            number.
+            number; not used otherwise.
 
         Returns
         -------
@@ -115,7 +121,8 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
             The images in their own dtype: one array for an array, else a 1-D object
             array of images.
         y_augmented : ndarray
-            The masks, likewise.
+            The masks, likewise; in a wider dtype where theirs does not hold the
+            `ignore_label` of what `fill` painted.
 
         Raises
         ------
@@ -127,17 +134,22 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         self._check_border_label(ignore_label)
         images, masks = as_images(X), as_masks(y)
         check_pairs(images, masks)
-        encoder = LabelEncoder(unique_labels(masks, ignore_label), ignore_label)
+        # The ignored label is moved like any other; only what is painted gets it anew.
+        encoder = LabelEncoder(unique_labels(masks, None))
+        painted = None if common_fill([self]) is None else ignore_label
         seed = self._own_seed()
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         step = PlannedStep(self, seed)
         pairs = [
-            _augment_pair(step, images, masks, encoder, index)
+            _augment_pair(step, images, masks, encoder, painted, index)
             for index in range(len(images))
         ]
-        is_grey = images.is_array and np.ndim(X) == 3
-        pictures = [image[..., 0] if is_grey else image for image, _ in pairs]
+        given = X if images.is_array else images.items
+        pictures = [
+            image[..., 0] if _is_flat(given[index], image) else image
+            for index, (image, _) in enumerate(pairs)
+        ]
         return (
             _as_container(pictures, images.is_array),
             _as_container([mask for _, mask in pairs], masks.is_array),
@@ -176,8 +188,8 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         return int(rng.randint(MAX_SEED, dtype=np.int64))
 
     def _check_border_label(self, ignore_label: Any) -> None:
-        fill = getattr(self, "fill", "reflect")
-        if fill != "reflect" and ignore_label is None:
+        fill = common_fill([self])
+        if fill is not None and ignore_label is None:
             raise ValueError(
                 f"With fill={fill!r}, pixels come in that have no label; expected "
                 f"ignore_label=, the label to mark them with."
@@ -240,9 +252,9 @@ def check_number(name: str, value: Any, low: float, high: float) -> None:
     """Refuse a parameter that is no number from `low` to `high`."""
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}; expected a number.")
-    if not low <= float(value) <= high:
+    if not (low <= float(value) <= high and math.isfinite(value)):
         raise ValueError(
-            f"{name} is {value!r}; expected a number from {low} to {high}."
+            f"{name} is {value!r}; expected a finite number from {low} to {high}."
         )
 
 
@@ -252,7 +264,7 @@ def check_range(name: str, value: Any) -> None:
         raise TypeError(f"{name} is {value!r}; expected a pair (low, high).")
     for number in value:
         check_number(name, number, 0, math.inf)
-    if not 0 < value[0] <= value[1] < math.inf:
+    if not 0 < value[0] <= value[1]:
         raise ValueError(f"{name} is {value!r}; expected 0 < low <= high.")
 
 
@@ -261,9 +273,10 @@ def _augment_pair(
     images: ImageList,
     masks: ImageList,
     encoder: LabelEncoder,
+    painted: Any,
     index: int,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Augment one image and its mask, as training would."""
+    """Augment one image and its mask, as training would; label what is painted."""
     import torch
 
     image, mask = images[index], masks[index]
@@ -272,30 +285,38 @@ def _augment_pair(
     ones = np.ones(image.shape[-1])
     sums = channel_sums(image)
     scale = Scale(0 * ones, ones, sums.low, sums.high)
-    pixels = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)
+    # In double precision, so that what does not change comes back bit for bit.
+    pixels = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)
     batch = Batch(pixels[None], torch.from_numpy(codes)[None], None)
     batch = augment_batch([step], batch, [(index,)], 0, scale)
     moved = batch.codes[0].numpy()
     labels = encoder.decode(np.maximum(moved, 0)).astype(mask.dtype)
-    if encoder.ignore_label is not None:
-        labels[moved < 0] = encoder.ignore_label
+    if painted is not None:
+        # Masks of bytes do not hold a -1, for example.
+        labels = labels.astype(np.result_type(labels, np.min_scalar_type(painted)))
+        labels[moved < 0] = painted
     return _in_dtype(batch.images[0].permute(1, 2, 0).numpy(), image.dtype), labels
 
 
-def _in_dtype(image: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _is_flat(given: Any, image: NDArray[Any]) -> bool:
+    """Tell whether an image was given, or is in its file, without a channel axis."""
+    return image.shape[-1] == 1 and np.ndim(given) != 3
+
+
+def _in_dtype(image: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Give an image its dtype back; whole numbers are rounded and kept in range."""
     if dtype.kind == "f":
         return image.astype(dtype)
     if dtype.kind == "b":
         return image >= 0.5
     limits = np.iinfo(dtype)
-    rounded = np.rint(image.astype(np.float64))
-    return rounded.clip(limits.min, limits.max).astype(dtype)
+    return np.rint(image).clip(limits.min, limits.max).astype(dtype)
 
 
 def _as_container(items: list[NDArray[Any]], is_array: bool) -> NDArray[Any]:
     if is_array:
         return np.stack(items)
     container = np.empty(len(items), dtype=object)
-    container[:] = items
+    for index, item in enumerate(items):
+        container[index] = item  # at once, numpy would take images of one size apart
     return container

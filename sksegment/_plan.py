@@ -15,6 +15,9 @@ from sksegment._scale import Scale
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Tells the random numbers of a plan from others of the same seed: order, crops, split.
+AUGMENT = 3
+
 
 class Augmenter(Protocol):
     """What a plan asks of its steps: a movement, or a change of colour."""
@@ -145,7 +148,7 @@ def _generator(
     step: PlannedStep, position: int, key: tuple[int, ...], seed: int
 ) -> Generator:
     own_seed = seed if step.seed is None else step.seed
-    return np.random.default_rng([own_seed, position, *key])
+    return np.random.default_rng([own_seed, AUGMENT, position, *key])
 
 
 def _move(

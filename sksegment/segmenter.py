@@ -622,6 +622,11 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def _predictor(self, model: Model) -> Predictor:
         """Return how a network is run, after the parameters as they are now."""
         check_parameters({name: getattr(self, name) for name in PREDICTION_PARAMETERS})
+        if self.tile_size != "auto" and model.network.margin is None:
+            raise ValueError(
+                f"tile_size is {self.tile_size!r}, but this network looks at the whole "
+                f"image, so that tiles would change its answer; expected 'auto'."
+            )
         device = resolve_device(self.device)
         return Predictor(
             model.network.to(device),
