@@ -207,8 +207,8 @@ def _items(data: Any) -> list[Any] | None:
     """Return the elements of a list of images or paths; None for one array."""
     if hasattr(data, "iloc") and getattr(data, "ndim", 2) == 1:
         return list(data)  # a pandas Series: positions count, not index labels
-    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OU":
-        return data.tolist() if data.dtype.kind == "U" else list(data)
+    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OUT":
+        return list(data) if data.dtype.kind == "O" else data.tolist()
     if isinstance(data, (list, tuple)):
         is_nested = len(data) > 0 and isinstance(data[0], (list, tuple))
         return None if is_nested and _is_rectangular(data) else list(data)
@@ -228,10 +228,15 @@ def _list_of_items(items: list[Any], argument: str) -> list[Any]:
         raise TypeError(f"{argument} mixes paths and arrays; expected one kind.")
     if all(paths):
         return items
-    if all(np.ndim(_from_torch(item)) == 0 for item in items):
+    if not any(_has_axes(item) for item in items):
         # A flat list of numbers, or 1-D objects: let check_array name what it is.
         return [_checked_array(np.asarray(items), argument)]
     return [_from_torch(item) for item in items]
+
+
+def _has_axes(item: Any) -> bool:
+    # Lists are not converted to be asked: ragged ones would raise without a name.
+    return isinstance(item, (list, tuple)) or np.ndim(_from_torch(item)) > 0
 
 
 def _from_torch(data: Any) -> Any:
@@ -255,6 +260,11 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
         ensure_min_features=0,
         input_name=argument,
     )
+    if array.ndim == 0 and array.dtype == object:
+        raise TypeError(
+            f"{argument} is a {type(data).__name__}; expected an array, or a list of "
+            f"arrays or paths."
+        )
     return array
 
 
@@ -316,7 +326,11 @@ def _plain_array(item: Any, name: str) -> NDArray[Any]:
         array = np.asarray(_from_torch(item))
     except ValueError as error:
         raise ValueError(f"{name} is not a rectangular array: {error}") from error
-    return _from_objects(array, name) if array.dtype == object else array
+    if array.dtype != object:
+        return array
+    if array.ndim == 0:
+        raise TypeError(f"{name} is a {type(item).__name__}; expected an array.")
+    return _from_objects(array, name)
 
 
 def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:

@@ -15,6 +15,7 @@ IGNORED = -1
 # Integer label values inside a span of this size are translated by a table (a gather),
 # others by binary search: 65536 covers all 8- and 16-bit masks.
 TABLE_SPAN = 65_536
+MAX_INT64 = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class LabelEncoder:
         classes = self.classes
         if _both_integers(mask, classes):
             low, high = int(classes[0]), int(classes[-1])
-            if high - low < TABLE_SPAN:
+            if high - low < TABLE_SPAN and high <= MAX_INT64:
                 return _table_look_up(mask, classes, low, high)
+            return _search_integers(mask, classes, low, high)
         if (mask.dtype.kind in "US") != (classes.dtype.kind in "US"):
             return np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.bool_)
         codes = np.searchsorted(classes, mask).clip(max=len(classes) - 1)
@@ -124,9 +126,9 @@ def count_labels(
 
 def is_ignored(values: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
     """Tell where `values` equals the ignored label; nowhere if there is none."""
-    if ignore_label is None or isinstance(ignore_label, str) != (
-        values.dtype.kind in "US"
-    ):
+    kinds = {np.asarray(ignore_label).dtype.kind, values.dtype.kind}
+    # numpy cannot compare text with numbers, nor strings with bytes.
+    if ignore_label is None or (len(kinds) > 1 and kinds & {"U", "S"}):
         return np.zeros(values.shape, dtype=np.bool_)
     return np.asarray(values == ignore_label)
 
@@ -152,3 +154,15 @@ def _table_look_up(
     offset[~inside] = 0
     codes = table[offset]
     return codes, inside & (codes != IGNORED)
+
+
+def _search_integers(
+    mask: NDArray[Any], classes: NDArray[Any], low: int, high: int
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    inside = (mask >= low) & (mask <= high)
+    # Inside, all values fit the dtype of the classes. Left to itself, numpy compares
+    # int64 and uint64 as float64, which holds no more than 53 bits of them.
+    values = mask.astype(classes.dtype)
+    values[~inside] = classes[0]
+    codes = np.searchsorted(classes, values)
+    return codes.astype(np.int32), inside & (classes[codes] == values)

@@ -155,10 +155,7 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
     pixels = _pixels_of_classes(counts, encoder)
     used = np.flatnonzero(pixels.sum(axis=1))
     if not len(used):
-        raise ValueError(
-            f"No pixel of y takes part: all are ignore_label={ignore_label!r} or have "
-            f"weight 0; expected at least one labelled pixel."
-        )
+        raise ValueError(_nothing_labelled(ignore_label))
     scale = reduce(add, [sums[index] for index in used]).scale()
     return Survey(sizes, n_channels, scale, encoder, pixels)
 
@@ -260,6 +257,8 @@ def _encoder(
         raise TypeError("y mixes masks of strings and of numbers; expected one kind.")
     found = np.unique(np.concatenate(labels))
     found = found[~is_ignored(found, ignore_label)]
+    if not len(found):
+        raise ValueError(_nothing_labelled(ignore_label))
     if len(found) > MAX_FOUND_CLASSES:
         raise ValueError(
             f"y holds {len(found)} different labels ({format_labels(found)}): they "
@@ -268,6 +267,13 @@ def _encoder(
         )
     _warn_of_void(found, ignore_label)
     return LabelEncoder(found, ignore_label)
+
+
+def _nothing_labelled(ignore_label: Any) -> str:
+    return (
+        f"No pixel of y takes part: all are ignore_label={ignore_label!r} or have "
+        f"weight 0; expected at least one labelled pixel."
+    )
 
 
 def _warn_of_void(classes: NDArray[Any], ignore_label: Any) -> None:

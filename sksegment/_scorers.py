@@ -13,6 +13,7 @@ from sklearn import get_config
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from sksegment._confusion import as_labels, positions
+from sksegment._files import is_path
 from sksegment._images import ImageList, as_masks
 from sksegment._labels import unique_labels
 from sksegment._tally import STREAMS, Stream, tally_part
@@ -176,7 +177,7 @@ class SegmentationScorer:
         weights = as_weights(settings["sample_weight"], len(masks))
         for start, chunk in _chunks(masks):
             rows = slice(start, start + len(chunk))
-            predictions = self._predict(estimator, _slice(X, rows))
+            predictions = self._predict_part(estimator, X, rows)
             part = None if weights is None else weights[rows]
             tally_part(tally, chunk, predictions, part, first=start)
         return stream.finish(tally, **_other_arguments(self._func, self._kwargs))
@@ -192,6 +193,15 @@ class SegmentationScorer:
             if key in self._kwargs or (value is not None and _takes(self._func, key))
         }
         return self._func(y_true, self._predict(estimator, X), **arguments)
+
+    def _predict_part(self, estimator: Any, X: Any, rows: slice) -> Any:
+        try:
+            return self._predict(estimator, _slice(X, rows))
+        except (OSError, TypeError, ValueError) as error:
+            # The estimator counts from the start of what it was given.
+            if rows.start:
+                error.add_note(f"Images are counted from image {rows.start} of X.")
+            raise
 
     def _predict(self, estimator: Any, X: Any) -> Any:
         return getattr(estimator, self._response_method)(X)
@@ -296,7 +306,11 @@ def _other_arguments(
 
 
 def _check_lengths(X: Any, masks: ImageList) -> None:
-    if hasattr(X, "__len__") and len(X) != len(masks):
+    if is_path(X) or not hasattr(X, "__len__"):
+        raise TypeError(
+            f"X is {X!r}; expected images: an array, or a list of arrays or of paths."
+        )
+    if len(X) != len(masks):
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: X has "
             f"{len(X)} images and y has {len(masks)} masks; expected one mask an image."

@@ -29,7 +29,7 @@ def as_weights(
     if sample_weight is None:
         return None
     items = _weight_items(sample_weight)
-    weights = [np.asarray(item, np.float64) for item in items]
+    weights = [_weight_array(item, index) for index, item in enumerate(items)]
     if len(weights) != n_images:
         raise ValueError(
             f"sample_weight has {len(weights)} entries for {n_images} images; "
@@ -67,6 +67,15 @@ def _weight_items(sample_weight: Any) -> list[Any]:
             f"{sample_weight.shape}."
         )
     return list(sample_weight)
+
+
+def _weight_array(item: Any, index: int) -> NDArray[np.float64]:
+    try:
+        return np.asarray(item, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"sample_weight of image {index} is no array of numbers: {error}"
+        ) from error
 
 
 def _check_weight(weight: NDArray[np.float64], index: int) -> None:

@@ -38,6 +38,9 @@ __all__ = [
     "RandomZoom",
 ]
 
+# The name by which a pickle finds it is the public one.
+AugmentedImages.__module__ = __name__
+
 # A constant channel has no range to take a power of; dividing by this leaves it as is.
 SMALLEST_EXTENT = 1e-12
 

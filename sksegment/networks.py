@@ -124,7 +124,10 @@ class UpConv(nn.Module):
         output = F.conv_transpose2d(input, folded, self.bias, stride=2, padding=1)
         if skip is None:
             return output
-        return output + F.conv2d(skip, self.weight[:, self.in_channels :], padding=1)
+        # In place: at full resolution one copy more is felt.
+        return output.add_(
+            F.conv2d(skip, self.weight[:, self.in_channels :], padding=1)
+        )
 
 
 def fold_upsampling(weight: Tensor) -> Tensor:
@@ -359,21 +362,27 @@ def make_network(
             f"torch.nn.Module."
         )
     resized = Resized(made)
-    _check_scores(resized, n_channels, n_classes)
+    _check_scores(made, n_channels, n_classes, resized.stride)
     return resized
 
 
-def _check_scores(network: Resized, n_channels: int, n_classes: int) -> None:
+def _check_scores(
+    network: nn.Module, n_channels: int, n_classes: int, side: int
+) -> None:
     """Refuse a network that does not answer with one score a class and pixel."""
-    side = network.stride
     with torch.no_grad():
         scores = network.eval()(torch.zeros(1, n_channels, side, side))
     network.train()
-    if scores.shape != (1, n_classes, side, side):
+    if not isinstance(scores, Tensor):
+        raise TypeError(
+            f"The network of network({n_channels}, {n_classes}) returned a "
+            f"{type(scores).__name__}; expected a tensor of scores."
+        )
+    if scores.ndim != 4 or scores.shape[:2] != (1, n_classes):
         raise ValueError(
             f"network({n_channels}, {n_classes}) maps (1, {n_channels}, {side}, "
             f"{side}) to {tuple(scores.shape)}; expected (1, {n_classes}, {side}, "
-            f"{side}), one score a class and pixel."
+            f"{side}) or smaller, one score a class and pixel."
         )
 
 

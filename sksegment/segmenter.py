@@ -447,7 +447,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         OSError
             If an image file cannot be read.
         """
-        check_is_fitted(self)
+        self._images(X)  # what is no images at all is told before y is looked at
         return float(iou_scorer(self, X, y, sample_weight=sample_weight))
 
     def __sklearn_is_fitted__(self) -> bool:

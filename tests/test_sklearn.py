@@ -18,13 +18,14 @@ import sklearn
 import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
     HalvingGridSearchCV,
     KFold,
+    LearningCurveDisplay,
     RandomizedSearchCV,
     cross_val_predict,
     cross_val_score,
@@ -254,8 +255,6 @@ def test_cross_val_score_is_the_score_by_hand_of_each_fold(shapes):
     assert_array_equal(cross_val_score(pipeline(), X, y, cv=FOLDS), expected)
     scores = cross_val_score(pipeline(), X, y, cv=FOLDS, scoring=iou_scorer)
     assert_array_equal(scores, expected)
-    # Masks cannot be stratified: an integer makes plain folds of a classifier too.
-    assert is_classifier(pipeline())
     assert_array_equal(cross_val_score(pipeline(), X, y, cv=2), expected)
 
 
@@ -326,8 +325,7 @@ def test_a_grid_search_predicts_with_its_best_setting(shapes):
 @pytest.mark.parametrize(
     "options",
     [
-        # By default the smallest number of images is counted from the classes of y,
-        # which scikit-learn wants as a vector.
+        {},
         {"min_resources": 4},
         {
             "resource": "fcnsegmenter__max_epochs",
@@ -335,7 +333,7 @@ def test_a_grid_search_predicts_with_its_best_setting(shapes):
             "min_resources": 1,
         },
     ],
-    ids=["images", "epochs"],
+    ids=["default", "images", "epochs"],
 )
 def test_halving_over_images_and_over_epochs(shapes, options):
     grid = {"fcnsegmenter__learning_rate": [1e-6, 0.02], "randomrotation__degrees": [9]}
@@ -359,6 +357,13 @@ def test_randomized_search_and_learning_curve(shapes):
     assert train.shape == test.shape == (2, 2)
     full = cross_val_score(pipeline(), X, y, cv=FOLDS, scoring=iou_scorer)
     assert_array_equal(test[1], full)
+
+
+def test_learning_curve_display_takes_the_scorers(shapes, pyplot):
+    display = LearningCurveDisplay.from_estimator(
+        pipeline(), *shapes, cv=FOLDS, train_sizes=[2, 4], scoring=iou_scorer
+    )
+    assert "iou" in display.ax_.get_ylabel().lower()
 
 
 def test_cross_val_predict_gives_each_image_the_model_that_did_not_see_it(shapes):
@@ -386,12 +391,24 @@ def test_lists_of_different_sizes_pass_through_a_search(shapes):
     assert [mask.shape for mask in predicted] == [mask.shape for mask in masks]
 
 
-def test_paths_pass_through_cross_validation(shapes, tmp_path):
+@pytest.mark.parametrize("kind", ["list", "array", "Series", "Path"])
+def test_paths_pass_through_cross_validation(shapes, tmp_path, kind):
     X, y = saved(*shapes, tmp_path)
+    if kind == "Series":
+        pandas = pytest.importorskip("pandas")
+        index = range(10, 18)  # positions count, not these
+        X, y = pandas.Series(X, index), pandas.Series(y, index)
+    elif kind != "list":
+        convert = np.array if kind == "array" else lambda paths: [*map(Path, paths)]
+        X, y = convert(X), convert(y)
     pixels = np.uint8(255 * shapes[0].clip(0, 1))
-    scores = cross_val_score(pipeline(), X, y, cv=FOLDS, scoring=iou_scorer)
     expected = cross_val_score(pipeline(), pixels, shapes[1], cv=FOLDS)
-    assert_array_equal(scores, expected)
+    # Names of files are no classes: an integer makes plain folds of them too.
+    for folds in (FOLDS, 2):
+        scores = cross_val_score(pipeline(), X, y, cv=folds, scoring=iou_scorer)
+        assert_array_equal(scores, expected)
+    predicted = cross_val_predict(pipeline(), X, y, cv=2)
+    assert [mask.shape for mask in predicted] == [(16, 16)] * 8
 
 
 def test_a_fold_that_misses_a_class_needs_classes(shapes):
