@@ -24,6 +24,9 @@ from sksegment._tensors import images_to_tensor
 # 4.6 alive (a skip connection, the image below, three of one stage). The rest is what
 # the allocator could not give back: up to 7.3 were measured over depths and widths.
 PEAK_LAYERS = 8
+# On a CPU, torch convolves a lone image of at most this many values with other kernels
+# than a batch, and the two differ in the sixth digit.
+LONE_VALUES = 20_480
 
 Interval = tuple[int, int]
 
@@ -149,7 +152,16 @@ class Predictor:
         return answer
 
     def _probabilities(self, batch: Tensor) -> Tensor:
-        """Return the probabilities of a batch, in float32 unless asked otherwise."""
+        """Return the probabilities of a batch, which do not depend on its length."""
+        n_pixels = batch.shape[-2] * batch.shape[-1]
+        smallest, _ = self._values_per_pixel
+        if len(batch) == 1 and n_pixels * smallest <= LONE_VALUES:
+            # A double for company; an image as small as that is cheap.
+            return self._forward(torch.cat([batch, batch]))[:1]
+        return self._forward(batch)
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        """Run the network, in float32 unless asked otherwise."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             if self.dtype is not torch.float32:
@@ -183,33 +195,33 @@ class Predictor:
     @cached_property
     def _pixel_limit(self) -> int:
         """Pixels that one forward pass may hold in the working memory."""
-        bytes_per_pixel = 4 * PEAK_LAYERS * self._largest_layer()
+        bytes_per_pixel = 4 * PEAK_LAYERS * self._values_per_pixel[1]
         return max(1, int(working_memory(self.device) / bytes_per_pixel))
 
-    def _largest_layer(self) -> float:
-        """Return the values per pixel of the network's largest layer output.
+    @cached_property
+    def _values_per_pixel(self) -> tuple[float, float]:
+        """Values per pixel of the smallest and largest image within the network.
 
         The scores of the whole network count as well: they may be upsampled.
         """
-        largest = 1.0
+        sizes: list[float] = []
         side = 2 * self._stride
 
-        def record(module: nn.Module, inputs: Any, output: Any) -> None:
-            nonlocal largest
-            if isinstance(output, Tensor):
-                largest = max(largest, output.numel() / side**2)
+        def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
+            sizes.extend(tensor.numel() / side**2 for tensor in tensors)
 
         hooks = [
             module.register_forward_hook(record) for module in self.network.modules()
         ]
         try:
-            self._probabilities(
+            self._forward(
                 torch.zeros(1, len(self.scale.mean), side, side, device=self.device)
             )
         finally:
             for hook in hooks:
                 hook.remove()
-        return largest
+        return min(sizes), max(sizes)
 
 
 def most_probable(probabilities: Tensor) -> Tensor:

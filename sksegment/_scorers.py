@@ -56,6 +56,10 @@ class SegmentationScorer:
         self._kwargs = kwargs
         self._name = name
         self._sample_weight_request: bool | str | None = None
+        # LearningCurveDisplay writes it at the axis.
+        self.__name__ = ("neg_" if sign < 0 else "") + getattr(
+            func, "__name__", "score"
+        )
         if name is not None:
             self.__module__ = "sksegment.metrics"  # where pickle looks the name up
 

@@ -413,9 +413,9 @@ def _early_stopping(net: SegmentationNet) -> EarlyStopping:
 def _row(row: dict[str, Any], batches: Batches, first_epoch: int) -> dict[str, Any]:
     """Return the history of one epoch without what is kept of each batch."""
     kept = {
-        key: value
+        key: float(value) if isinstance(value, np.floating) else value
         for key, value in row.items()
-        if key != "batches" and not key.endswith("_batch_count")
+        if key != "batches" and not key.endswith(("_batch_count", "_best"))
     }
     return {**kept, "epoch": first_epoch + row["epoch"]}
 

@@ -318,7 +318,7 @@ def load_image_pairs(
     *,
     ignore_label: Any = None,
     return_X_y: bool = False,
-) -> Bunch | tuple[list[str], list[str]]:
+) -> Bunch | tuple[list[Path], list[Path]]:
     """List the images of one folder and the masks of another, in pairs.
 
     An image and a mask belong together when their file names agree up to the suffix:
@@ -340,7 +340,7 @@ def load_image_pairs(
 
     Returns
     -------
-    Bunch or tuple of (list of str, list of str)
+    Bunch or tuple of (list of Path, list of Path)
         The Bunch has `data` and `target` (paths of images and of masks, sorted by
         name), `target_names` (None: folders hold no names of classes, and finding the
         label values would mean reading every mask), `ignore_label` and `DESCR`.
@@ -377,8 +377,7 @@ def load_image_pairs(
     masks = _files_by_stem(Path(masks_dir), "masks_dir")
     _check_partners(images, masks)
     stems = sorted(images)
-    data = [str(images[stem]) for stem in stems]
-    target = [str(masks[stem]) for stem in stems]
+    data, target = [images[stem] for stem in stems], [masks[stem] for stem in stems]
     _check_lossless(target)
     description = (
         f"{len(stems)} pairs of image and mask.\n\nImages: {images_dir}\n"
@@ -444,7 +443,7 @@ def _check_partners(images: dict[str, Path], masks: dict[str, Path]) -> None:
     )
 
 
-def _check_lossless(masks: list[str]) -> None:
+def _check_lossless(masks: list[Path]) -> None:
     lossy = [Path(m).name for m in masks if Path(m).suffix.lower() in LOSSY_SUFFIXES]
     if lossy:
         raise ValueError(
@@ -461,13 +460,13 @@ def _listed(names: list[str]) -> str:
 
 
 def _result(
-    data: list[str],
-    target: list[str],
+    data: list[Path],
+    target: list[Path],
     target_names: list[str] | None,
     ignore_label: Any,
     description: str,
     return_X_y: bool,
-) -> Bunch | tuple[list[str], list[str]]:
+) -> Bunch | tuple[list[Path], list[Path]]:
     if return_X_y:
         return data, target
     return Bunch(
@@ -481,7 +480,7 @@ def _result(
 
 def load_voc(
     root: str | os.PathLike[str], split: str = "train", *, return_X_y: bool = False
-) -> Bunch | tuple[list[str], list[str]]:
+) -> Bunch | tuple[list[Path], list[Path]]:
     """List the images and masks of PASCAL VOC 2012, or of data laid out like it.
 
     The layout is `JPEGImages/ID.jpg`, `SegmentationClass/ID.png` and
@@ -499,7 +498,7 @@ def load_voc(
 
     Returns
     -------
-    Bunch or tuple of (list of str, list of str)
+    Bunch or tuple of (list of Path, list of Path)
         The Bunch has `data` and `target` (paths of images and of masks, in the order
         of the list), `target_names` (21 names; the position is the class id),
         `ignore_label` (255) and `DESCR`.
@@ -536,9 +535,8 @@ def load_voc(
         f"A. Zisserman. The PASCAL Visual Object Classes (VOC) Challenge. IJCV 88(2), "
         f"303-338, 2010.\n"
     )
-    data, target = [str(path) for path in images], [str(path) for path in masks]
     names = list(VOC_CLASSES)
-    return _result(data, target, names, VOC_VOID, description, return_X_y)
+    return _result(images, masks, names, VOC_VOID, description, return_X_y)
 
 
 def _voc_folder(root: Path) -> Path:

@@ -143,7 +143,8 @@ def test_pairs_are_sorted_whatever_their_suffixes(tmp_path: Path) -> None:
     X, y = load_image_pairs(images, str(masks), return_X_y=True)
     assert [Path(p).name for p in X] == ["a.png", "b.jpg", "c.1.TIF", "d.jpeg"]
     assert [Path(p).name for p in y] == ["a.bmp", "b.PNG", "c.1.png", "d.tiff"]
-    assert all(isinstance(path, str) for path in X + y)
+    # Not strings: an integer cv= would stratify the names of the masks.
+    assert all(isinstance(path, Path) for path in X + y)
     assert read_mask(y[0]).shape == read_image(X[0]).shape == (2, 3)
 
 

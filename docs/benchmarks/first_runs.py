@@ -32,7 +32,6 @@ from sksegment._files import read_image, read_mask
 from sksegment.augmentation import (
     RandomBrightness,
     RandomFlip,
-    RandomRotation,
     RandomZoom,
 )
 from sksegment.datasets import load_image_pairs, load_voc
@@ -60,9 +59,14 @@ def membrane(data: Path, output: Path) -> None:
     train, test = slice(0, 14), slice(14, 20)
     pipeline = make_pipeline(
         RandomFlip(vertical=True),
-        RandomRotation(180),
-        RandomBrightness(0.1),
-        FCNSegmenter(width=16, crop_size=256, max_epochs=60, random_state=0),
+        FCNSegmenter(
+            width=16,
+            dropout=0.0,
+            crop_size=256,
+            max_epochs=30,
+            learning_rate=3e-3,
+            random_state=0,
+        ),
     )
     timed("FCNSegmenter", lambda: pipeline.fit(X[train], y[train]))
     y_pred = pipeline.predict(X[test])

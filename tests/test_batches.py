@@ -1,0 +1,223 @@
+"""Which patches an epoch trains on, how they meet, and what is added to them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from sksegment._batches import POOL_BATCHES, Batches, Patch, cut_batches
+from sksegment._labels import IGNORED
+from sksegment._samples import as_samples, survey
+
+CPU = torch.device("cpu")
+
+
+def numbered(sizes):
+    """Return images whose pixels are all different, and masks of their parity."""
+    X, start = [], 0
+    for height, width in sizes:
+        pixels = np.arange(start, start + height * width).reshape(height, width)
+        start += height * width
+        X.append(pixels.astype(np.float32))
+    return X, [(image % 2).astype(np.uint8) for image in X]
+
+
+def batches(X, y, weight=None, batch_size=2, crop_size=None, seed=0):
+    samples = as_samples(X, y, weight)
+    found = survey(samples, None, None)
+    return Batches(samples, found, (), batch_size, crop_size, seed, CPU)
+
+
+def epoch(plan):
+    """Return images with their scale undone, codes and weights, batch by batch."""
+    scale = plan.survey.scale
+    return [
+        (
+            np.rint(images[:, 0].double().numpy() * scale.std + scale.mean),
+            codes.numpy(),
+            None if weights is None else weights.numpy(),
+        )
+        for images, (codes, weights) in plan
+    ]
+
+
+def sequence(plan):
+    return [images.tobytes() for images, _, _ in epoch(plan)]
+
+
+def test_whole_images_come_once_an_epoch_as_they_are():
+    X, y = numbered([(4, 6)] * 5)
+    found = [
+        pair
+        for images, codes, _ in epoch(batches(X, y))
+        for pair in zip(images, codes, strict=True)
+    ]
+    found.sort(key=lambda pair: pair[0][0, 0])
+    assert len(found) == 5
+    for (image, codes), expected, mask in zip(found, X, y, strict=True):
+        np.testing.assert_array_equal(image, expected)
+        np.testing.assert_array_equal(codes, mask)
+
+
+def test_batches_have_the_types_that_training_wants():
+    X, y = numbered([(4, 6)] * 2)
+    ((images, (codes, weights)),) = batches(X, y, np.ones(2))
+    assert (images.shape, images.dtype) == ((2, 1, 4, 6), torch.float32)
+    assert (codes.shape, codes.dtype) == ((2, 4, 6), torch.int64)
+    assert (weights.shape, weights.dtype) == ((2, 4, 6), torch.float32)
+
+
+def test_images_are_standardised():
+    X, y = numbered([(4, 6), (8, 3)])
+    pixels = torch.cat([images.flatten() for images, _ in batches(X, y, batch_size=1)])
+    assert pixels.mean().item() == pytest.approx(0, abs=1e-6)
+    assert pixels.std(correction=0).item() == pytest.approx(1)
+
+
+def test_smaller_images_are_mirrored_and_the_mirror_is_ignored():
+    X, y = numbered([(7, 3), (2, 5)])
+    ((images, codes, weights),) = epoch(batches(X, y, [1.0, 2.0]))
+    for image, mask, weight in zip(images, codes, weights, strict=True):
+        index = int(image[0, 0] == X[1][0, 0])
+        height, width = X[index].shape
+        expected = np.pad(X[index], ((0, 7 - height), (0, 5 - width)), "symmetric")
+        np.testing.assert_array_equal(image, expected)
+        np.testing.assert_array_equal(mask[:height, :width], y[index])
+        inside = np.zeros((7, 5), bool)
+        inside[:height, :width] = True
+        assert (mask[~inside] == IGNORED).all()
+        np.testing.assert_array_equal(weight, np.where(inside, index + 1.0, 0))
+
+
+@pytest.mark.parametrize("crop_size", [(4, 4), (3, 8), (20, 5), (50, 50), (1, 1)])
+def test_crops_cover_about_as_many_pixels_as_the_images_have(crop_size):
+    X, y = numbered([(12, 9), (5, 20), (4, 4)])
+    plan = batches(X, y, crop_size=crop_size, batch_size=3)
+    numbers = [max(1, round(x.size / (crop_size[0] * crop_size[1]))) for x in X]
+    drawn = epoch(plan)
+    assert len(plan) == len(drawn)
+    assert sum(len(images) for images, _, _ in drawn) == sum(numbers)
+
+    origin = Counter()
+    for images, codes, _ in drawn:
+        assert images.shape[1:] == crop_size
+        for image, mask in zip(images, codes, strict=True):
+            origin[_check_crop(image, mask, X, crop_size)] += 1
+    assert [origin[index] for index in range(3)] == numbers
+
+
+def _check_crop(image, mask, X, crop_size):
+    """Find a crop in its image by its first pixel, and compare; return which it is."""
+    ((index, top, left),) = [
+        (index, *map(int, where))
+        for index, x in enumerate(X)
+        for where in np.argwhere(x == image[0, 0])
+    ]
+    height, width = (min(pair) for pair in zip(crop_size, X[index].shape, strict=True))
+    part = X[index][top : top + height, left : left + width]
+    assert part.shape == (height, width)  # the window lies inside the image
+    np.testing.assert_array_equal(image[:height, :width], part)
+    np.testing.assert_array_equal(mask[:height, :width], part % 2)
+    assert (mask[height:] == IGNORED).all()
+    assert (mask[:, width:] == IGNORED).all()
+    return index
+
+
+def test_crops_of_all_epochs_reach_every_pixel():
+    X, y = numbered([(6, 6)])
+    plan = batches(X, y, crop_size=(3, 3))
+    seen = {
+        pixel
+        for _ in range(60)
+        for images, _, _ in epoch(plan)
+        for pixel in images.ravel()
+    }
+    assert seen == set(range(36))
+
+
+def test_pixel_weights_follow_their_pixels():
+    X, y = numbered([(9, 9), (6, 12)])
+    plan = batches(X, y, [1 + x / 7 for x in X], crop_size=(4, 5))
+    for images, codes, weights in epoch(plan):
+        assert (codes != IGNORED).all()
+        np.testing.assert_allclose(weights, 1 + images / 7, rtol=1e-6)
+
+
+def test_one_weight_an_image_covers_all_its_pixels():
+    X, y = numbered([(4, 4)] * 4)
+    for images, _, weights in epoch(batches(X, y, [0.5, 1, 2, 0])):
+        first = images[:, :1, :1]
+        expected = np.array([0.5, 1, 2, 0])[(first // 16).astype(int)]
+        np.testing.assert_array_equal(weights, np.broadcast_to(expected, images.shape))
+
+
+def test_epochs_repeat_with_their_number_and_seed_and_differ_otherwise():
+    X, y = numbered([(8, 8)] * 6)
+    plan = batches(X, y, crop_size=(4, 4))
+    first, second = sequence(plan), sequence(plan)
+    again = batches(X, y, crop_size=(4, 4))
+    again.epoch = 1  # as a resumed training sets it
+    other = batches(X, y, crop_size=(4, 4), seed=1)
+    assert sequence(again) == second != first != sequence(other)
+    assert plan.epoch == 2
+
+
+def test_order_of_whole_images_changes_with_the_epoch():
+    X, y = numbered([(2, 2)] * 12)
+    plan = batches(X, y, batch_size=1)
+    first, second = sequence(plan), sequence(plan)
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
+def test_crop_of_an_image_does_not_depend_on_the_batch_size():
+    X, y = numbered([(8, 8)] * 5)
+    crops = [
+        sorted(
+            image.tobytes()
+            for images, _, _ in epoch(batches(X, y, crop_size=(3, 3), batch_size=size))
+            for image in images
+        )
+        for size in (1, 4)
+    ]
+    assert crops[0] == crops[1]
+
+
+def patches_of(seed):
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 40, (int(rng.integers(1, 300)), 2)).tolist()
+    patches = [Patch(index, 0, *size) for index, size in enumerate(sizes)]
+    return patches, int(rng.integers(1, 20)), rng
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_batches_share_the_patches_almost_equally(seed):
+    patches, batch_size, rng = patches_of(seed)
+    cut = cut_batches(patches, batch_size, rng)
+    lengths = [len(batch) for batch in cut]
+    assert sorted(patch for batch in cut for patch in batch) == patches
+    assert len(cut) == -(-len(patches) // batch_size)
+    assert max(lengths) <= batch_size
+    assert max(lengths) - min(lengths) <= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_patches_of_about_one_size_meet(seed):
+    rng = np.random.default_rng(seed)
+    patches = [Patch(index, 0, 10 * (index % 4 + 1), 10) for index in range(16)]
+    cut = cut_batches(patches, 4, rng)
+    assert len(patches) <= 4 * POOL_BATCHES
+    assert sorted(len({p.height for p in batch}) for batch in cut) == [1, 1, 1, 1]
+
+
+def test_batches_of_one_size_come_in_ever_new_company():
+    patches = [Patch(index, 0, 8, 8) for index in range(20)]
+    companies = {
+        frozenset(patch.image for patch in batch)
+        for seed in range(5)
+        for batch in cut_batches(patches, 4, np.random.default_rng(seed))
+    }
+    assert len(companies) > 20

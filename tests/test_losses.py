@@ -1,0 +1,224 @@
+"""The losses against torch's own and against plain loops over pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sksegment.losses import (
+    LOSSES,
+    CombinedLoss,
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    make_loss,
+)
+
+CLASS_WEIGHT = np.array([0.5, 3.0, 1.0, 0.25], np.float32)
+NAMES = sorted(LOSSES)
+
+
+def batch(seed=0, ignored=0.3):
+    """Return scores, codes without class 3, and weights, some of them zero."""
+    rng = np.random.default_rng(seed)
+    scores = torch.from_numpy(rng.normal(0, 2, (2, 4, 5, 3)).astype(np.float32))
+    codes = rng.integers(0, 3, (2, 5, 3))
+    codes[rng.random(codes.shape) < ignored] = -1
+    weights = rng.uniform(0, 3, codes.shape).astype(np.float32)
+    weights[rng.random(codes.shape) < 0.2] = 0
+    return scores.requires_grad_(), torch.from_numpy(codes), torch.from_numpy(weights)
+
+
+def pixels(scores, codes, weights, class_weight):
+    """Yield class, probabilities and importance of each labelled pixel."""
+    for n, i, j in np.ndindex(*codes.shape):
+        code = int(codes[n, i, j])
+        if code < 0:
+            continue
+        exponentials = np.exp(scores.detach().double().numpy()[n, :, i, j])
+        importance = 1.0 if weights is None else float(weights[n, i, j])
+        if class_weight is not None:
+            importance *= float(class_weight[code])
+        yield code, exponentials / exponentials.sum(), importance
+
+
+def weighted_average(found):
+    losses, importances = zip(*found, strict=True)
+    return np.average(losses, weights=importances)
+
+
+def cross_entropy_by_hand(*arguments):
+    found = [(-np.log(p[code]), w) for code, p, w in pixels(*arguments)]
+    return weighted_average(found)
+
+
+def focal_by_hand(*arguments):
+    found = [
+        (-((1 - p[code]) ** 2) * np.log(p[code]), w)
+        for code, p, w in pixels(*arguments)
+    ]
+    return weighted_average(found)
+
+
+def dice_by_hand(scores, codes, weights, class_weight):
+    found = list(pixels(scores, codes, weights, None))
+    losses, importances = [], []
+    for label in range(scores.shape[1]):
+        truth = sum(w for code, _, w in found if code == label)
+        if truth == 0:
+            continue
+        shared = sum(w * p[label] for code, p, w in found if code == label)
+        predicted = sum(w * p[label] for _, p, w in found)
+        losses.append(1 - 2 * shared / (truth + predicted))
+        importances.append(1 if class_weight is None else class_weight[label])
+    return np.average(losses, weights=importances)
+
+
+def sum_by_hand(*arguments):
+    return cross_entropy_by_hand(*arguments) + dice_by_hand(*arguments)
+
+
+BY_HAND = {
+    "cross_entropy": cross_entropy_by_hand,
+    "focal": focal_by_hand,
+    "dice": dice_by_hand,
+    "cross_entropy+dice": sum_by_hand,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("class_weight", [None, CLASS_WEIGHT])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_loss_equals_loops_over_pixels(name, class_weight, weighted, seed):
+    scores, codes, weights = batch(seed)
+    weights = weights if weighted else None
+    loss = make_loss(name, class_weight)(scores, codes, weights)
+    expected = BY_HAND[name](scores, codes, weights, class_weight)
+    assert loss.shape == ()
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("class_weight", [None, CLASS_WEIGHT])
+def test_cross_entropy_and_its_gradient_equal_torch(class_weight):
+    scores, codes, _ = batch()
+    weight = None if class_weight is None else torch.from_numpy(class_weight)
+    loss = make_loss("cross_entropy", class_weight)(scores, codes)
+    expected = F.cross_entropy(scores, codes, weight, ignore_index=-1)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(value, scores)[0] for value in (loss, expected))
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("class_weight", [None, CLASS_WEIGHT])
+def test_batch_without_a_labelled_pixel_costs_nothing(name, class_weight):
+    scores, codes, weights = batch()
+    nothing = [
+        (torch.full_like(codes, -1), weights),
+        (codes, torch.zeros_like(weights)),
+    ]
+    for some_codes, some_weights in nothing:
+        loss = make_loss(name, class_weight)(scores, some_codes, some_weights)
+        (gradient,) = torch.autograd.grad(loss, scores)
+        assert loss.item() == 0
+        assert not gradient.any()  # NaN counts as true
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("factor", [1e-6, 0.1, 1e6])
+def test_common_factor_of_the_weights_does_not_matter(name, factor):
+    scores, codes, weights = batch()
+    loss = make_loss(name, None)(scores, codes, weights)
+    scaled = make_loss(name, None)(scores, codes, factor * weights)
+    torch.testing.assert_close(scaled, loss)
+    loss = make_loss(name, CLASS_WEIGHT)(scores, codes)
+    scaled = make_loss(name, np.float32(factor) * CLASS_WEIGHT)(scores, codes)
+    torch.testing.assert_close(scaled, loss)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weight_zero_is_ignored(name):
+    scores, codes, weights = batch()
+    loss = make_loss(name, CLASS_WEIGHT)
+    ignored = torch.where(weights == 0, -1, codes)
+    assert not torch.equal(ignored, codes)
+    torch.testing.assert_close(
+        loss(scores, codes, weights), loss(scores, ignored, weights)
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whole_weights_count_like_repeated_images(name):
+    scores, codes, _ = batch()
+    weights = torch.tensor([1.0, 3.0])[:, None, None].expand(codes.shape)
+    repeats = torch.tensor([1, 3])
+    torch.testing.assert_close(
+        make_loss(name, CLASS_WEIGHT)(scores, codes, weights),
+        make_loss(name, CLASS_WEIGHT)(
+            scores.repeat_interleave(repeats, dim=0),
+            codes.repeat_interleave(repeats, dim=0),
+        ),
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_reach_labelled_pixels_and_no_others(name):
+    scores, codes, weights = batch()
+    loss = make_loss(name, CLASS_WEIGHT)(scores, codes, weights)
+    (gradient,) = torch.autograd.grad(loss, scores)
+    reached = gradient.abs().sum(dim=1) > 0
+    assert torch.equal(reached, (codes >= 0) & (weights > 0))
+
+
+@pytest.mark.parametrize("make", [CrossEntropyLoss, DiceLoss, FocalLoss])
+def test_analytic_gradient_equals_finite_differences(make):
+    scores, codes, weights = batch()
+    scores = scores.detach().double().requires_grad_()
+    loss = make(torch.from_numpy(CLASS_WEIGHT).double())
+    assert torch.autograd.gradcheck(lambda s: loss(s, codes, weights.double()), scores)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_of_any_size_give_finite_losses(name):
+    scores, codes, weights = batch()
+    scores = (1e4 * scores.detach()).requires_grad_()
+    loss = make_loss(name, None)(scores, codes, weights)
+    (gradient,) = torch.autograd.grad(loss, scores)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+
+
+def test_combined_loss_is_the_sum():
+    arguments = batch()
+    parts = [CrossEntropyLoss(), FocalLoss(), DiceLoss()]
+    expected = sum(part(*arguments) for part in parts)
+    torch.testing.assert_close(CombinedLoss(*parts)(*arguments), expected)
+
+
+def test_class_weights_move_with_the_loss():
+    loss = make_loss("cross_entropy", CLASS_WEIGHT).to("meta")
+    assert loss.class_weight.device.type == "meta"
+
+
+def test_user_function_gets_the_batch_and_returns_one_number():
+    scores, codes, weights = batch()
+    received = []
+
+    def function(*arguments):
+        received.extend(arguments)
+        return arguments[0].mean()[None]
+
+    loss = make_loss(function, CLASS_WEIGHT)(scores, codes, weights)
+    assert received == [scores, codes, weights]
+    assert loss.shape == ()
+    torch.testing.assert_close(loss, scores.mean())
+
+
+@pytest.mark.parametrize("answer", [3.0, None, torch.zeros(2)])
+def test_user_function_that_returns_no_number_is_refused(answer):
+    with pytest.raises(TypeError, match="one number"):
+        make_loss(lambda *_: answer, None)(*batch())

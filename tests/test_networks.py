@@ -1,0 +1,283 @@
+"""The networks against plain torch layers, hand counts and probed gradients."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sksegment.networks import (
+    FCN,
+    ConvBlock,
+    GroupNorm,
+    Resized,
+    UpConv,
+    make_network,
+    receptive_radius,
+)
+
+SKIPS = (None, "concat", "add")
+NORMS = (None, "batch", "group")
+
+# The encoder, the bottleneck and the decoder of FCN(3, 4), written down by hand from
+# the post: channels in and out of each 3x3 convolution, "down" and "up" between them.
+BLOG = [
+    *((3, 64), (64, 64), "down"),
+    *((64, 128), (128, 128), "down"),
+    *((128, 256), (256, 256), (256, 256), "down"),
+    *((256, 512), (512, 512), (512, 512), "drop"),
+    *("up", (512, 256), (256, 256), (256, 256)),
+    *("up", (256, 128), (128, 128)),
+    *("up", (128, 64), (64, 64)),
+]
+
+
+def seeded(make, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make()
+
+
+def noise(*shape, seed=0, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=dtype)
+
+
+def blog_network():
+    layers = []
+    for step in BLOG:
+        if step == "down":
+            layers.append(nn.MaxPool2d(2))
+        elif step == "up":
+            layers.append(nn.Upsample(scale_factor=2, mode="nearest"))
+        elif step == "drop":
+            layers.append(nn.Dropout(0.5))
+        else:
+            layers += [nn.Conv2d(*step, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(64, 4, 1))
+
+
+def test_blog_network_has_the_parameters_counted_by_hand():
+    encoder = (1_792 + 36_928) + (73_856 + 147_584) + (295_168 + 2 * 590_080)
+    bottleneck = 1_180_160 + 2 * 2_359_808
+    decoder = (1_179_904 + 2 * 590_080) + (295_040 + 147_584) + (73_792 + 36_928)
+    counted = sum(parameter.numel() for parameter in FCN(3, 4).parameters())
+    assert counted == encoder + bottleneck + decoder + (4 * 64 + 4)
+
+
+def test_blog_network_equals_plain_layers_with_its_weights():
+    network = seeded(lambda: FCN(3, 4)).eval()
+    plain = blog_network().eval()
+    weights = zip(plain.state_dict(), network.state_dict().values(), strict=True)
+    plain.load_state_dict(dict(weights))
+    images = noise(2, 3, 24, 40)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(images), plain(images), atol=1e-5, rtol=0)
+
+
+def test_size_that_is_no_multiple_repeats_the_border_and_crops():
+    network = seeded(lambda: FCN(1, 2, depth=2, width=4)).eval()
+    images = noise(1, 1, 5, 6)
+    padded = torch.cat([images] + [images[:, :, -1:]] * 3, dim=2)
+    padded = torch.cat([padded] + [padded[..., -1:]] * 2, dim=3)
+    with torch.inference_mode():
+        expected = network(padded)[..., :5, :6]
+        torch.testing.assert_close(network(images), expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("depth", range(1, 6))
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("skip", SKIPS)
+def test_scores_have_the_size_of_the_images(depth, skip, norm):
+    width = 2 + depth % 3
+    network = FCN(2, 3, depth=depth, width=width, skip=skip, norm=norm).eval()
+    assert network.stride == 2**depth
+    with torch.inference_mode():
+        for height, width in [(1, 1), (17, 5), (33, 64)]:
+            scores = network(noise(1, 2, height, width))
+            assert scores.shape == (1, 3, height, width)
+            assert scores.isfinite().all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("skip", SKIPS)
+def test_one_image_of_one_pixel_can_be_trained_on(skip, norm):
+    network = seeded(lambda: FCN(3, 2, width=4, skip=skip, norm=norm)).train()
+    network(noise(1, 3, 1, 1)).square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("width", [2, 16, 24, 40, 64])
+def test_group_norm_takes_any_number_of_channels_in_equal_groups(width):
+    norm = GroupNorm(width)
+    images = noise(2, width, 4, 4)
+    expected = F.group_norm(images, norm.num_groups)
+    assert width % norm.num_groups == 0
+    torch.testing.assert_close(norm(images), expected)
+
+
+@pytest.mark.parametrize("skip_channels", [0, 3])
+@pytest.mark.parametrize("size", [(1, 1), (4, 7)])
+def test_up_conv_is_nearest_upsampling_and_a_convolution(skip_channels, size):
+    layer = UpConv(4, skip_channels, 5).double()
+    weight = noise(5, 4 + skip_channels, 3, 3, seed=1, dtype=torch.float64)
+    bias = noise(5, seed=2, dtype=torch.float64)
+    below = noise(2, 4, *size, seed=3, dtype=torch.float64).requires_grad_()
+    beside = noise(2, skip_channels, 2 * size[0], 2 * size[1], dtype=torch.float64)
+    beside.requires_grad_()
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+
+    plain = nn.Conv2d(4 + skip_channels, 5, 3, padding=1).double()
+    plain.load_state_dict(layer.state_dict())
+    upsampled = F.interpolate(below, scale_factor=2, mode="nearest")
+    expected = plain(torch.cat([upsampled, beside], dim=1))
+    output = layer(below, beside if skip_channels else None)
+    torch.testing.assert_close(output, expected)
+
+    towards = noise(*output.shape, seed=4, dtype=torch.float64)
+    inputs = [below, beside] if skip_channels else [below]
+    gradients = torch.autograd.grad(output, [*inputs, *layer.parameters()], towards)
+    oracles = torch.autograd.grad(expected, [*inputs, *plain.parameters()], towards)
+    for gradient, oracle in zip(gradients, oracles, strict=True):
+        torch.testing.assert_close(gradient, oracle)
+
+
+def probed_radius(depth):
+    """Return how far gradients of single output pixels reach, at most."""
+    network = seeded(lambda: FCN(1, 1, depth=depth, width=1)).double().eval()
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, UpConv)):
+            nn.init.ones_(module.weight)  # nothing cancels, and no ReLU closes
+    stride, radius = network.stride, 0
+    centre = stride * (receptive_radius(depth) // stride + 2)
+    rows = torch.arange(2 * centre, dtype=torch.float64)
+    for position in range(centre, centre + stride):
+        # Max pooling hands the gradient to its largest pixel only: ramps up and down.
+        for ramp in (rows, rows.flip(0)):
+            image = ramp[:, None].repeat(1, 2 * stride)[None, None] + 1
+            image.requires_grad_()
+            network(image)[0, 0, position, 0].backward()
+            seen = image.grad[0, 0].abs().sum(dim=1).nonzero()
+            radius = max(radius, int((seen - position).abs().max()))
+    return radius
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_receptive_radius_is_how_far_gradients_reach(depth):
+    assert receptive_radius(depth) == probed_radius(depth)
+
+
+@pytest.mark.parametrize("norm", [None, "batch"])
+@pytest.mark.parametrize("skip", SKIPS)
+def test_margin_bounds_what_a_pixel_depends_on(skip, norm):
+    options = {"depth": 2, "width": 2, "skip": skip, "norm": norm}
+    network = seeded(lambda: FCN(1, 2, **options)).double().eval()
+    assert network.margin == receptive_radius(2)
+    side = 2 * network.margin + 12
+    image = noise(1, 1, side, side, dtype=torch.float64)
+    changed = image.clone()
+    changed[..., 0] += 100
+    with torch.inference_mode():
+        difference = (network(changed) - network(image)).abs().amax(dim=(0, 1, 2))
+    assert difference[: network.margin].any()
+    assert not difference[network.margin + 1 :].any()
+
+
+def test_group_norm_has_no_finite_margin():
+    network = seeded(lambda: FCN(1, 2, depth=1, width=4, norm="group")).eval()
+    image = noise(1, 1, 64, 64)
+    changed = image.clone()
+    changed[..., 0] += 100
+    assert network.margin is None
+    with torch.inference_mode():
+        assert (network(changed) - network(image))[..., -1].abs().min() > 0
+
+
+def test_weights_start_as_he_says_and_biases_at_zero():
+    network = seeded(lambda: FCN(3, 4, skip="concat"))
+    layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, UpConv))]
+    assert len(layers) == 18
+    for layer in layers:
+        weight = layer.weight.detach()
+        expected = (2 / weight[0].numel()) ** 0.5
+        # Four standard errors of a standard deviation.
+        tolerance = 4 / (2 * weight.numel()) ** 0.5
+        assert weight.std().item() == pytest.approx(expected, rel=tolerance)
+        assert not layer.bias.any()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("skip", SKIPS)
+def test_state_dict_lists_layers_as_data_passes_them(skip, norm):
+    network = FCN(2, 3, width=2, skip=skip, norm=norm).eval()
+    passed = []
+    for name, module in network.named_modules():
+        if list(module.parameters(recurse=False)):
+            module.register_forward_hook(lambda *_, name=name: passed.append(name))
+    network(torch.zeros(1, 2, 8, 8))
+    listed = dict.fromkeys(key.rpartition(".")[0] for key in network.state_dict())
+    assert list(listed) == passed
+
+
+def test_dropout_acts_in_training_only():
+    network = seeded(lambda: FCN(1, 2, depth=1, width=8))
+    image = noise(1, 1, 16, 16)
+    with torch.no_grad():
+        assert not torch.equal(network.train()(image), network(image))
+        assert torch.equal(network.eval()(image), network(image))
+
+
+def test_callable_network_of_low_resolution_is_upsampled():
+    network = make_network(lambda c, k: nn.Conv2d(c, k, 8, stride=8), 3, 5)
+    assert isinstance(network, Resized)
+    assert (network.stride, network.margin, network.training) == (32, None, True)
+    images = noise(2, 3, 40, 33)
+    with torch.no_grad():
+        padded = F.pad(images, (0, 31, 0, 24), mode="replicate")
+        low = network.network(padded)
+        expected = F.interpolate(low, (64, 64), mode="bilinear")[..., :40, :33]
+        torch.testing.assert_close(network(images), expected)
+
+
+def test_callable_network_of_full_resolution_is_left_alone():
+    network = make_network(lambda c, k: nn.Conv2d(c, k, 1), 1, 2)
+    images = noise(1, 1, 7, 9)
+    torch.testing.assert_close(network(images), network.network(images))
+
+
+class Answers(nn.Module):
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images):
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    "make, error, message",
+    [
+        (lambda c, k: "fcn", TypeError, r"network\(3, 5\) returned 'fcn'"),
+        (lambda c, k: nn.Conv2d, TypeError, "expected a torch.nn.Module"),
+        (lambda c, k: Answers({"out": 0}), TypeError, "returned a dict"),
+        (lambda c, k: nn.Conv2d(c, 4, 1), ValueError, r"\(1, 4, 32, 32\); expected"),
+        (lambda c, k: Answers(torch.zeros(1, 5)), ValueError, r"to \(1, 5\); expected"),
+        (lambda c, k: Answers(torch.zeros(1, 32, 32, 5)), ValueError, "one score"),
+    ],
+)
+def test_callable_that_makes_no_such_network_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make_network(make, 3, 5)
+
+
+def test_named_network_takes_its_options():
+    network = make_network("fcn", 2, 3, depth=1, width=4, norm="batch")
+    blocks = [m for m in network.modules() if isinstance(m, ConvBlock)]
+    assert network.stride == 2
+    assert [block[0].out_channels for block in blocks] == [4, 4, 8, 8, 4]
+    assert [a[0].out_channels == b[0].in_channels for a, b in pairwise(blocks[:4])]
