@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,6 +46,10 @@ class Patch(NamedTuple):
     copy: int
     height: int
     width: int
+
+    def size(self) -> tuple[int, int]:
+        """Return height and width."""
+        return self.height, self.width
 
 
 @dataclass
@@ -105,32 +111,33 @@ class Batches:
         return patches
 
     def _batch(self, patches: Sequence[Patch]) -> Batch:
+        # Augmented before they are padded: what becomes of an image must not depend on
+        # the company that it keeps.
+        groups = [
+            self._augmented(list(group)) for _, group in groupby(patches, Patch.size)
+        ]
         height = max(patch.height for patch in patches)
         width = max(patch.width for patch in patches)
-        parts = [self._part(patch, height, width) for patch in patches]
-        codes = torch.from_numpy(np.stack([codes for _, codes, _ in parts]))
-        weights = None
-        if self.samples.weights is not None:
-            stacked = np.stack([weight for _, _, weight in parts])
-            weights = torch.from_numpy(stacked).to(self.device)
+        return joined([mirrored_out(group, height, width) for group in groups])
+
+    def _augmented(self, patches: Sequence[Patch]) -> Batch:
+        """Return patches of one size, augmented."""
+        images, codes, weights = zip(*map(self._part, patches), strict=True)
+        scale, device = self.survey.scale, self.device
         batch = Batch(
-            images_to_tensor(
-                [image for image, _, _ in parts], self.survey.scale, self.device
-            ),
-            codes.to(self.device, torch.int64),
-            weights,
+            images_to_tensor(images, scale, device),
+            torch.from_numpy(np.stack(codes)).to(device, torch.int64),
+            torch.from_numpy(np.stack(weights)).to(device)
+            if self.samples.weights is not None
+            else None,
         )
         keys = [(self.epoch, patch.image, patch.copy) for patch in patches]
-        return augment_batch(self.steps, batch, keys, self.seed, self.survey.scale)
+        return augment_batch(self.steps, batch, keys, self.seed, scale)
 
     def _part(
-        self, patch: Patch, height: int, width: int
+        self, patch: Patch
     ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float32]]:
-        """Read image, codes and weights of a patch, mirrored out to height and width.
-
-        What the mirror adds is ignored: it never enters the loss, and batch statistics
-        see the image's own content there rather than a constant.
-        """
+        """Read image, codes and weights of a patch; an image too small is mirrored."""
         image, mask = self.samples.read(patch.image)
         weight = self.samples.weight(patch.image)
         window = self._window(patch, mask.shape)
@@ -138,11 +145,11 @@ class Batches:
         codes = self.survey.encoder.encode(mask[window], name)
         if weight is not None and weight.ndim == 2:
             weight = weight[window]
-        image = image[window]
-        padding = ((0, height - codes.shape[0]), (0, width - codes.shape[1]))
+        missing = (patch.height - codes.shape[0], patch.width - codes.shape[1])
+        padding = [(0, missing[0]), (0, missing[1])]
         weights = np.broadcast_to(1.0 if weight is None else weight, codes.shape)
         return (
-            np.pad(image, (*padding, (0, 0)), mode="symmetric"),
+            np.pad(image[window], [*padding, (0, 0)], mode="symmetric"),
             np.pad(codes, padding, constant_values=IGNORED),
             np.pad(weights.astype(np.float32), padding),
         )
@@ -160,6 +167,40 @@ class Batches:
             slice(starts[0], starts[0] + patch.height),
             slice(starts[1], starts[1] + patch.width),
         )
+
+
+def mirrored_out(batch: Batch, height: int, width: int) -> Batch:
+    """Mirror images out to a size; what the mirror adds is ignored.
+
+    It never enters the loss, and batch statistics see the image's own content there
+    rather than a constant.
+    """
+    size = batch.images.shape[-2:]
+    if size == (height, width):
+        return batch
+    rows, columns = (
+        torch.from_numpy(np.pad(np.arange(old), (0, new - old), mode="symmetric"))
+        for old, new in zip(size, (height, width), strict=True)
+    )
+    padding = (0, width - size[1], 0, height - size[0])
+    images = batch.images[:, :, rows.to(batch.images.device)]
+    return Batch(
+        images[..., columns.to(images.device)],
+        F.pad(batch.codes, padding, value=IGNORED),
+        None if batch.weights is None else F.pad(batch.weights, padding),
+    )
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Join batches of one size."""
+    if len(batches) == 1:
+        return batches[0]
+    weights = [batch.weights for batch in batches if batch.weights is not None]
+    return Batch(
+        torch.cat([batch.images for batch in batches]),
+        torch.cat([batch.codes for batch in batches]),
+        torch.cat(weights) if weights else None,
+    )
 
 
 def cut_batches(
@@ -186,7 +227,7 @@ def cut_batches(
     pool = POOL_BATCHES * batch_size
     for start in range(0, len(order), pool):
         order[start : start + pool] = sorted(
-            order[start : start + pool], key=lambda patch: (patch.height, patch.width)
+            order[start : start + pool], key=Patch.size
         )
     n_batches = -(-len(order) // batch_size)
     cuts = np.linspace(0, len(order), n_batches + 1).round().astype(int)

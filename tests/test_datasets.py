@@ -153,8 +153,8 @@ def test_bunch_has_the_keys_of_scikit_learn(tmp_path: Path) -> None:
     masks = save(tmp_path / "masks", "a.png")
     bunch = load_image_pairs(images, masks, ignore_label=255)
     assert set(bunch) == {"data", "target", "target_names", "ignore_label", "DESCR"}
-    assert bunch.data == [str(images / "a.png")]
-    assert bunch.target == [str(masks / "a.png")]
+    assert bunch.data == [images / "a.png"]
+    assert bunch.target == [masks / "a.png"]
     assert bunch.target_names is None
     assert bunch.ignore_label == 255
     assert "1 pairs" in bunch.DESCR

@@ -111,7 +111,6 @@ def test_whole_image_equals_the_standardised_forward_pass():
     )
 
 
-@pytest.mark.parametrize("norm", [None, "batch", "group"])
 @pytest.fixture
 def one_thread():
     """Run torch on one thread: several split some batches into other sums."""
