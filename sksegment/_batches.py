@@ -72,6 +72,9 @@ class Batches:
     crop_size : tuple of int or None
         Height and width in pixels of the parts that are trained on; None for whole
         images.
+    crop_sampling : str
+        "uniform", or "balanced": a crop has a class of its image in the middle, and
+        each class equally often.
     seed : int
         The seed of all draws.
     device : torch.device
@@ -85,6 +88,7 @@ class Batches:
     steps: Sequence[PlannedStep]
     batch_size: int
     crop_size: tuple[int, int] | None
+    crop_sampling: str
     seed: int
     device: torch.device
     epoch: int = 0
@@ -140,8 +144,8 @@ class Batches:
         """Read image, codes and weights of a patch; an image too small is mirrored."""
         image, mask = self.samples.read(patch.image)
         weight = self.samples.weight(patch.image)
-        window = self._window(patch, mask.shape)
         name = self.samples.masks.name(patch.image)
+        window = self._window(patch, mask, name)
         codes = self.survey.encoder.encode(mask[window], name)
         if weight is not None and weight.ndim == 2:
             weight = weight[window]
@@ -154,19 +158,32 @@ class Batches:
             np.pad(weights.astype(np.float32), padding),
         )
 
-    def _window(self, patch: Patch, size: tuple[int, ...]) -> tuple[slice, slice]:
+    def _window(
+        self, patch: Patch, mask: NDArray[Any], name: str
+    ) -> tuple[slice, slice]:
         """Draw where a patch lies in its image."""
         rng = np.random.default_rng(
             [self.seed, self.epoch, CROP, patch.image, patch.copy]
         )
-        starts = [
-            int(rng.integers(max(length - part, 0) + 1))
-            for length, part in zip(size, (patch.height, patch.width), strict=True)
-        ]
-        return (
-            slice(starts[0], starts[0] + patch.height),
-            slice(starts[1], starts[1] + patch.width),
-        )
+        # How far the patch can be moved; an image that is too small leaves no choice.
+        room = np.maximum(np.subtract(mask.shape, patch.size()), 0)
+        if self.crop_sampling == "balanced" and room.any():
+            codes = self.survey.encoder.encode(mask, name)
+            middle = np.floor_divide(patch.size(), 2)
+            starts = (class_aware_position(codes, rng) - middle).clip(0, room)
+        else:
+            starts = rng.integers(room + 1)
+        top, left = starts.tolist()
+        return slice(top, top + patch.height), slice(left, left + patch.width)
+
+
+def class_aware_position(
+    codes: NDArray[np.int32], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Draw a class that a mask holds, and a pixel (row, column) of that class."""
+    present = np.unique(codes[codes >= 0])
+    pixels = np.argwhere(codes == rng.choice(present))
+    return np.asarray(pixels[rng.integers(len(pixels))])
 
 
 def mirrored_out(batch: Batch, height: int, width: int) -> Batch:

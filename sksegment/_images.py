@@ -357,7 +357,8 @@ def _check_finite(image: NDArray[Any], name: str) -> None:
     # One reduction finds NaN and infinity, and what float32 cannot hold.
     largest = max(-float(np.min(image)), float(np.max(image)))
     if not largest <= FLOAT32_MAX:
-        bad = ~(np.abs(image) <= FLOAT32_MAX)
+        # As float32: in a comparison with float16, a Python float would overflow.
+        bad = ~(np.abs(image) <= np.float32(FLOAT32_MAX))
         channels = np.flatnonzero(bad.any(axis=(0, 1))).tolist()
         raise ValueError(
             f"Input X contains NaN, infinity or a value too large for float32: {name}, "

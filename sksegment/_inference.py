@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from sksegment._images import ImageList
 from sksegment._scale import Scale
-from sksegment._tensors import images_to_tensor
+from sksegment._tensors import images_to_tensor, pad_to_multiple
 
 # What a forward pass holds at its peak, in units of its largest layer output. FCN keeps
 # 4.6 alive (a skip connection, the image below, three of one stage). The rest is what
@@ -29,6 +30,12 @@ PEAK_LAYERS = 8
 LONE_VALUES = 20_480
 
 Interval = tuple[int, int]
+
+# Images whose values are larger or smaller than in training by this are in other units:
+# between 8 bits and 0..1 lies a factor of 255, between 16 and 8 bits one of 257.
+FOREIGN = 50
+# The positions of a square: quarter turns, and whether it is mirrored.
+VIEWS = tuple(product(range(4), (False, True)))
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,8 @@ class Predictor:
     tile_size : int or "auto"
         Side in pixels of the squares that a large image is cut into; "auto" cuts what
         does not fit into the working memory.
+    test_time_augmentation : bool, default=False
+        Whether to average over the eight positions of a square.
     """
 
     network: nn.Module
@@ -82,6 +91,7 @@ class Predictor:
     dtype: torch.dtype
     batch_size: int
     tile_size: int | str
+    test_time_augmentation: bool = False
 
     def labels(self, images: ImageList) -> Iterator[NDArray[Any]]:
         """Yield the class codes of each image, (height, width), in order."""
@@ -108,8 +118,10 @@ class Predictor:
     def _groups(self, images: ImageList) -> Iterator[list[NDArray[Any]]]:
         """Yield runs of neighbours of one size that fit into one forward pass."""
         group: list[NDArray[Any]] = []
+        largest = 0.0
         for index, image in enumerate(images):
             self._check_channels(image, images.name(index))
+            largest = max(largest, magnitude(image))
             if group and (
                 image.shape != group[0].shape
                 or len(group) >= min(self.batch_size, self._images_at_once(image))
@@ -118,6 +130,20 @@ class Predictor:
                 group = []
             group.append(image)
         yield group
+        self._warn_of_other_units(largest)
+
+    def _warn_of_other_units(self, largest: float) -> None:
+        """Warn of images in other units than those of training, 0..1 for 0..255 say."""
+        low, high = self.scale.low.min(), self.scale.high.max()
+        trained = max(abs(low), abs(high))
+        if largest and trained and not 1 / FOREIGN < largest / trained < FOREIGN:
+            warnings.warn(
+                f"The values of X go up to {largest:.4g}, but those of the training "
+                f"images lay in {low:.4g} to {high:.4g}. Are they in other units? Pass "
+                f"images as they were in training; they are standardised inside.",
+                UserWarning,
+                stacklevel=2,
+            )
 
     def _check_channels(self, image: NDArray[Any], name: str) -> None:
         n_channels = len(self.scale.mean)
@@ -161,6 +187,20 @@ class Predictor:
         return self._forward(batch)
 
     def _forward(self, batch: Tensor) -> Tensor:
+        """Return the probabilities, averaged over several views if asked for."""
+        if not self.test_time_augmentation:
+            return self._scores(batch).softmax(dim=1)
+        # Padded before it is turned, so that all views lie on one stride grid: tiles
+        # then have the same views as the whole image.
+        padded = pad_to_multiple(batch, self._stride)
+        total = sum(
+            turned_back(self._scores(turned(padded, *view)).softmax(dim=1), *view)
+            for view in VIEWS
+        )
+        height, width = batch.shape[-2:]
+        return torch.as_tensor(total)[..., :height, :width] / len(VIEWS)
+
+    def _scores(self, batch: Tensor) -> Tensor:
         """Run the network, in float32 unless asked otherwise."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
@@ -170,7 +210,8 @@ class Predictor:
                 # TF32 rounds to 10 bits: tiles would no longer equal the whole image.
                 flags = torch.backends.cudnn.flags(allow_tf32=False)
                 stack.enter_context(flags)
-            return self.network(batch).float().softmax(dim=1)
+            scores: Tensor = self.network(batch).float()
+            return scores
 
     def _cut(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
         """Cut height and width of an image into tiles, or leave it whole."""
@@ -222,6 +263,23 @@ class Predictor:
             for hook in hooks:
                 hook.remove()
         return min(sizes), max(sizes)
+
+
+def magnitude(image: NDArray[Any]) -> float:
+    """Return the largest absolute value of an image."""
+    return max(abs(float(image.min())), abs(float(image.max())))
+
+
+def turned(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    """Turn images by quarters, and mirror them afterwards."""
+    images = torch.rot90(images, quarters, dims=(2, 3))
+    return images.flip(3) if mirrored else images
+
+
+def turned_back(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
+    """Undo `turned`."""
+    images = images.flip(3) if mirrored else images
+    return torch.rot90(images, -quarters, dims=(2, 3))
 
 
 def most_probable(probabilities: Tensor) -> Tensor:

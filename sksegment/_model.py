@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sksegment._probing import probed_margin
 from sksegment._scale import Scale
 from sksegment._training import local_rng
-from sksegment.networks import make_network
+from sksegment.networks import Resized, make_network
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,16 @@ class Model:
     scale: Scale
     history: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def stride(self) -> int:
+        """Grid, in pixels, on which the network sees all positions alike."""
+        return int(getattr(self.network, "stride", 1))
+
+    @property
+    def margin(self) -> int | None:
+        """Radius of the receptive field in pixels; None if it is the whole image."""
+        return getattr(self.network, "margin", None)
+
     def copy(self, device: torch.device) -> Model:
         """Return a copy on a device, to go on from."""
         network = deepcopy(self.network).to(device)
@@ -52,15 +63,20 @@ def new_model(
     with local_rng(torch.device("cpu")):
         torch.manual_seed(seed)
         network = make_network(**architecture)
+        if isinstance(network, Resized):
+            n_channels = architecture["n_channels"]
+            network.margin = probed_margin(network, n_channels, network.stride)
     return Model(_channels_last(network).to(device), architecture, scale)
 
 
 def restored_network(
-    architecture: dict[str, Any], weights: dict[str, NDArray[Any]]
+    architecture: dict[str, Any], weights: dict[str, NDArray[Any]], margin: int | None
 ) -> nn.Module:
-    """Return a network with weights that were saved, on the CPU."""
+    """Return a network with weights and margin that were saved, on the CPU."""
     with local_rng(torch.device("cpu")):
         network = make_network(**architecture)
+    if isinstance(network, Resized):
+        network.margin = margin  # it was measured once
     # Copied: the arrays of a memory-mapped file are read-only.
     tensors = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
     network.load_state_dict(tensors)

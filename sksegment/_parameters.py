@@ -40,6 +40,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             CHECKS[name](name, value)
     _check_own_network(parameters)
     _check_own_loss(parameters)
+    _check_crops(parameters)
 
 
 def class_weights(
@@ -102,6 +103,15 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
         raise ValueError(
             f"class_weight does not reach a loss of your own; expected None, or one of "
             f"the losses {_listed(LOSSES)}."
+        )
+
+
+def _check_crops(parameters: dict[str, Any]) -> None:
+    """Refuse a way of sampling crops where there are none."""
+    if parameters.get("crop_sampling") == "balanced" and not parameters["crop_size"]:
+        raise ValueError(
+            "crop_sampling='balanced' chooses where crops lie, but crop_size is None; "
+            "expected a crop_size in pixels."
         )
 
 
@@ -255,6 +265,7 @@ CHECKS: dict[str, Check] = {
     "max_epochs": _integer(1),
     "batch_size": _integer(1),
     "crop_size": _crop_size,
+    "crop_sampling": _choice(("uniform", "balanced")),
     "random_state": _random_state,
     "warm_start": _boolean,
     "early_stopping": _boolean,
@@ -264,6 +275,7 @@ CHECKS: dict[str, Check] = {
     "device": _device,
     "precision": _choice(PRECISIONS),
     "tile_size": _tile_size,
+    "test_time_augmentation": _boolean,
     "callbacks": _callbacks,
     "verbose": _integer(0),
 }

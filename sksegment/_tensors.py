@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,3 +43,12 @@ def images_to_tensor(
     pixels -= torch.from_numpy(scale.mean.astype(np.float32)).to(device)
     pixels /= torch.from_numpy(scale.std.astype(np.float32)).to(device)
     return pixels.permute(0, 3, 1, 2)
+
+
+def pad_to_multiple(images: Tensor, stride: int) -> Tensor:
+    """Repeat the last row and column until height and width divide by `stride`."""
+    height, width = images.shape[-2:]
+    below, right = -height % stride, -width % stride
+    if not (below or right):
+        return images
+    return F.pad(images, (0, right, 0, below), mode="replicate")

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sksegment._tensors import pad_to_multiple
+
 __all__ = ["FCN"]
 
 # VGG16: two convolutions in each of the first two stages, three in the others.
@@ -313,7 +315,7 @@ class Resized(nn.Module):
         super().__init__()
         self.network = network
         self.stride = stride
-        self.margin = None
+        self.margin: int | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the class scores of a batch of images, at their size."""
@@ -384,15 +386,6 @@ def _check_scores(
             f"{side}) to {tuple(scores.shape)}; expected (1, {n_classes}, {side}, "
             f"{side}) or smaller, one score a class and pixel."
         )
-
-
-def pad_to_multiple(images: Tensor, stride: int) -> Tensor:
-    """Repeat the last row and column until height and width divide by `stride`."""
-    height, width = images.shape[-2:]
-    below, right = -height % stride, -width % stride
-    if not (below or right):
-        return images
-    return F.pad(images, (0, right, 0, below), mode="replicate")
 
 
 def initialize(module: nn.Module) -> None:

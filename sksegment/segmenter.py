@@ -45,7 +45,13 @@ __all__ = ["FCNSegmenter"]
 
 MAX_SEED = 2**31 - 1
 # Read at prediction: set on a fitted segmenter, they take effect.
-PREDICTION_PARAMETERS = ("device", "precision", "tile_size", "batch_size")
+PREDICTION_PARAMETERS = (
+    "device",
+    "precision",
+    "tile_size",
+    "batch_size",
+    "test_time_augmentation",
+)
 VERSION_KEY = "_sksegment_version"
 
 
@@ -104,6 +110,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Train on random parts of the images, of this height and width in pixels. An
         epoch takes as many of an image as would cover it. None trains on whole
         images.
+    crop_sampling : {"uniform", "balanced"}, default="uniform"
+        Where the crops lie: anywhere, or around a pixel of a class that is drawn among
+        those of the image, so that rare classes are seen as often as frequent ones.
     random_state : int, RandomState instance or None, default=None
         Initial weights, order of the images, crops, augmentation, dropout and
         validation split all follow from it. On a CPU, an integer gives the same bits
@@ -129,6 +138,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Side in pixels of the squares that a large image is predicted in. The result
         does not depend on it. "auto" cuts what does not fit into half of
         scikit-learn's ``working_memory``, or of the free memory of a CUDA device.
+    test_time_augmentation : bool, default=False
+        Whether to average the probabilities of the image, turned by quarters and
+        mirrored: eight predictions instead of one.
     callbacks : list of skorch.callbacks.Callback, default=None
         Callbacks for the training loop.
     verbose : int, default=0
@@ -157,8 +169,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     stride_ : int
         Grid, in pixels, on which the network sees all positions alike.
     margin_ : int or None
-        Radius of the receptive field in pixels; None if it is the whole image, or
-        unknown.
+        Radius of the receptive field in pixels, measured for a network of your own;
+        None if it is the whole image.
 
     See Also
     --------
@@ -189,6 +201,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     """
 
     _architecture: dict[str, Any]
+    margin_: int | None
 
     def __init__(
         self,
@@ -210,6 +223,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         max_epochs: int = 100,
         batch_size: int = 8,
         crop_size: Any = None,
+        crop_sampling: str = "uniform",
         random_state: Any = None,
         warm_start: bool = False,
         early_stopping: bool = False,
@@ -219,6 +233,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         device: Any = "auto",
         precision: str = "auto",
         tile_size: Any = "auto",
+        test_time_augmentation: bool = False,
         callbacks: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -239,6 +254,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.crop_size = crop_size
+        self.crop_sampling = crop_sampling
         self.random_state = random_state
         self.warm_start = warm_start
         self.early_stopping = early_stopping
@@ -248,6 +264,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self.device = device
         self.precision = precision
         self.tile_size = tile_size
+        self.test_time_augmentation = test_time_augmentation
         self.callbacks = callbacks
         self.verbose = verbose
 
@@ -479,7 +496,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         arrays = state.pop("network_", None)
         super().__setstate__(state)
         if arrays is not None:
-            self.network_ = restored_network(self._architecture, arrays)
+            self.network_ = restored_network(self._architecture, arrays, self.margin_)
 
     def _known_classes(self, continues: bool) -> NDArray[Any] | None:
         """Return the classes that are fixed before `y` is looked at."""
@@ -567,6 +584,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             steps,
             self.batch_size,
             as_pair(self.crop_size),
+            self.crop_sampling,
             seed,
             resolve_device(self.device),
             epoch=len(model.history),
@@ -607,8 +625,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self.history_ = model.history
         self.n_iter_ = len(model.history)
         self.best_epoch_ = result.best_epoch
-        self.stride_ = model.network.stride
-        self.margin_ = model.network.margin
+        self.stride_ = model.stride
+        self.margin_ = model.margin
 
     def _forget(self) -> None:
         for name in [*vars(self)]:
@@ -622,7 +640,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def _predictor(self, model: Model) -> Predictor:
         """Return how a network is run, after the parameters as they are now."""
         check_parameters({name: getattr(self, name) for name in PREDICTION_PARAMETERS})
-        if self.tile_size != "auto" and model.network.margin is None:
+        if self.tile_size != "auto" and model.margin is None:
             raise ValueError(
                 f"tile_size is {self.tile_size!r}, but this network looks at the whole "
                 f"image, so that tiles would change its answer; expected 'auto'."
@@ -635,6 +653,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             prediction_dtype(self.precision),
             self.batch_size,
             self.tile_size,
+            self.test_time_augmentation,
         )
 
 

@@ -179,6 +179,8 @@ PARAMETERS: list[tuple[str, Any]] = [
     ("crop_size", (16, 0)),
     ("crop_size", (1, 2, 3)),
     ("crop_size", 8.0),
+    ("crop_sampling", "random"),
+    ("crop_sampling", "balanced"),
     ("random_state", "seed"),
     ("random_state", -1),
     ("warm_start", "yes"),

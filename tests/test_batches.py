@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from sksegment._batches import POOL_BATCHES, Batches, Patch, cut_batches
+from sksegment._batches import ORDER, POOL_BATCHES, Batches, Patch, cut_batches
 from sksegment._labels import IGNORED
 from sksegment._samples import as_samples, survey
+from sksegment.augmentation import RandomRotation
 
 CPU = torch.device("cpu")
 
@@ -25,10 +26,12 @@ def numbered(sizes):
     return X, [(image % 2).astype(np.uint8) for image in X]
 
 
-def batches(X, y, weight=None, batch_size=2, crop_size=None, seed=0):
+def batches(
+    X, y, weight=None, batch_size=2, crop_size=None, sampling="uniform", seed=0
+):
     samples = as_samples(X, y, weight)
     found = survey(samples, None, None)
-    return Batches(samples, found, (), batch_size, crop_size, seed, CPU)
+    return Batches(samples, found, (), batch_size, crop_size, sampling, seed, CPU)
 
 
 def epoch(plan):
@@ -119,10 +122,10 @@ def _check_crop(image, mask, X, crop_size):
     height, width = (min(pair) for pair in zip(crop_size, X[index].shape, strict=True))
     part = X[index][top : top + height, left : left + width]
     assert part.shape == (height, width)  # the window lies inside the image
-    np.testing.assert_array_equal(image[:height, :width], part)
-    np.testing.assert_array_equal(mask[:height, :width], part % 2)
-    assert (mask[height:] == IGNORED).all()
-    assert (mask[:, width:] == IGNORED).all()
+    padding = [(0, crop_size[0] - height), (0, crop_size[1] - width)]
+    np.testing.assert_array_equal(image, np.pad(part, padding, "symmetric"))
+    expected = np.pad(part % 2, padding, constant_values=IGNORED)
+    np.testing.assert_array_equal(mask, expected)
     return index
 
 
@@ -144,6 +147,12 @@ def test_pixel_weights_follow_their_pixels():
     for images, codes, weights in epoch(plan):
         assert (codes != IGNORED).all()
         np.testing.assert_allclose(weights, 1 + images / 7, rtol=1e-6)
+
+
+def test_mirrored_pixels_of_a_crop_have_no_weight():
+    X, y = numbered([(3, 4)])
+    ((_, codes, weights),) = epoch(batches(X, y, [1 + X[0]], crop_size=(5, 6)))
+    np.testing.assert_array_equal(weights > 0, codes != IGNORED)
 
 
 def test_one_weight_an_image_covers_all_its_pixels():
@@ -221,3 +230,47 @@ def test_batches_of_one_size_come_in_ever_new_company():
         for batch in cut_batches(patches, 4, np.random.default_rng(seed))
     }
     assert len(companies) > 20
+
+
+def test_what_becomes_of_an_image_does_not_depend_on_its_batch():
+    X, y = numbered([(6, 9), (13, 11), (8, 8)])
+    plan = RandomRotation(40).fit_transform(X)
+    together, alone = (batches(X, y, batch_size=size) for size in (3, 1))
+    for each in (together, alone):
+        each.steps = plan.steps
+    images, (codes, _) = next(iter(together))
+    singles = {
+        patch.image: batch
+        for (patch,), batch in zip(cut(alone), list(alone), strict=True)
+    }
+    for row, patch in enumerate(cut(together)[0]):
+        image, (image_codes, _) = singles[patch.image]
+        corner = np.s_[: patch.height, : patch.width]
+        torch.testing.assert_close(images[row, 0][corner], image[0, 0])
+        assert torch.equal(codes[row][corner], image_codes[0])
+
+
+def cut(plan):
+    """Return the patches of the first epoch, batch by batch."""
+    rng = np.random.default_rng([plan.seed, 1, ORDER])
+    return cut_batches(plan._patches(), plan.batch_size, rng)
+
+
+def test_balanced_crops_see_a_rare_class_as_often_as_the_frequent_one():
+    image = np.zeros((64, 64), np.float32)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[50, 7] = 3  # one pixel of 4096
+    plan = batches(
+        [image], [mask], crop_size=(8, 8), sampling="balanced", batch_size=64
+    )
+    (codes, _) = next(iter(plan))[1]
+    share = (codes == 1).any(dim=(1, 2)).float().mean()
+    assert 0.3 < share < 0.7
+
+
+def test_balanced_crops_of_a_single_class_and_of_small_images():
+    X, y = numbered([(20, 20), (3, 5)])
+    y = [np.zeros_like(y[0]), y[1]]
+    plan = batches(X, y, crop_size=(8, 8), sampling="balanced", batch_size=16)
+    images_of_epoch, _ = next(iter(plan))
+    assert images_of_epoch.shape[1:] == (1, 8, 8)

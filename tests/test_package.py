@@ -25,7 +25,7 @@ FILES = {path.stem: path for path in sorted(PACKAGE.rglob("*.py"))}
 
 # A module imports from the floors below its own, never sideways, never upwards.
 FLOORS = (
-    {"_devices", "_files", "_labels", "_report", "_scale", "_weights"},
+    {"_devices", "_files", "_labels", "_probing", "_report", "_scale", "_weights"},
     {"_images", "_tensors", "_warp"},
     {"_plan", "_samples", "_tally", "datasets", "losses", "networks"},
     {"_augmenters", "_batches", "_confusion", "_inference"},

@@ -94,6 +94,7 @@ def test_every_network_option_trains(skip: Any, norm: Any) -> None:
         {"batch_size": 3},
         {"crop_size": 8},
         {"crop_size": (12, 40)},
+        {"crop_size": 8, "crop_sampling": "balanced"},
         {"precision": "float32"},
         {"dropout": 0.0},
     ],
@@ -119,7 +120,13 @@ def test_a_network_of_the_users_own() -> None:
     )
     assert segmenter.fit(X, y).score(X, y) > 0.8
     assert segmenter.predict(X[:, :13, :7]).shape == (8, 13, 7)
-    assert segmenter.margin_ is None
+    # A score sees the neighbours of its pixels, upsampling mixes in the next score;
+    # one stride of 32 pixels is added to what was measured.
+    assert 32 + 2 <= segmenter.margin_ <= 32 + 4
+    large = np.tile(X[:1], (1, 15, 13))
+    whole = segmenter.predict_proba(large)
+    tiled = segmenter.set_params(tile_size=64).predict_proba(large)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
 def test_class_weight_decides_where_images_say_nothing() -> None:
@@ -371,6 +378,45 @@ def test_tiles_do_not_change_the_answer(data: Any) -> None:
     whole = segmenter.predict_proba(large)
     tiled = segmenter.set_params(tile_size=16).predict_proba(large)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_test_time_augmentation_averages_eight_views(data: Any) -> None:
+    X, y = data
+    segmenter = small(depth=2, max_epochs=3).fit(X, y)
+    square = X[:3]
+    views = []
+    for quarters in range(4):
+        for mirrored in (False, True):
+            view = np.rot90(square, quarters, axes=(1, 2))
+            view = view[:, :, ::-1] if mirrored else view
+            answer = segmenter.predict_proba(view)
+            answer = answer[..., ::-1] if mirrored else answer
+            views.append(np.rot90(answer, -quarters, axes=(2, 3)))
+    averaged = segmenter.set_params(test_time_augmentation=True).predict_proba(square)
+    np.testing.assert_allclose(averaged, np.mean(views, axis=0), atol=1e-6)
+    turned = segmenter.predict_proba(np.rot90(square, axes=(1, 2)))
+    np.testing.assert_allclose(np.rot90(averaged, axes=(2, 3)), turned, atol=1e-6)
+
+
+def test_test_time_augmentation_does_not_depend_on_tiles(data: Any) -> None:
+    X, y = data
+    segmenter = small(depth=2, max_epochs=2, test_time_augmentation=True).fit(X, y)
+    large = np.tile(X[:1], (1, 5, 6, 1))[:, :75, :91]
+    whole = segmenter.predict_proba(large)
+    tiled = segmenter.set_params(tile_size=16).predict_proba(large)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_images_in_other_units_are_warned_of(data: Any) -> None:
+    X, y = data
+    eight_bit = (X * 255).astype(np.uint8)
+    segmenter = small().fit(eight_bit, y)
+    with pytest.warns(UserWarning, match=r"up to 1.*0 to 255.*other units"):
+        segmenter.predict(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        segmenter.predict(eight_bit.astype(np.float64))
+        segmenter.predict(eight_bit // 8)  # a dark picture
 
 
 def test_parameters_of_prediction_are_read_at_prediction(data: Any) -> None:
