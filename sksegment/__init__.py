@@ -30,6 +30,7 @@ _SUBMODULES = (
     "display",
     "losses",
     "metrics",
+    "model_selection",
     "networks",
     "segmenter",
 )

@@ -14,17 +14,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sksegment._images import Window
 from sksegment._labels import IGNORED
 from sksegment._plan import Batch, PlannedStep, augment_batch
 from sksegment._samples import Samples, Survey
+from sksegment._scale import Scale
+from sksegment._streams import CROP, ORDER, stream
 from sksegment._tensors import images_to_tensor
 
 # Batches are cut from a shuffled pool of this many, sorted by size: images of about
 # one size meet, so that little padding is needed, and still in ever new company.
 POOL_BATCHES = 16
-
-# Where the random numbers of an epoch are used: one stream each.
-ORDER, CROP = 0, 1
 
 Target = tuple[Tensor, Tensor | None]
 
@@ -65,6 +65,8 @@ class Batches:
         Images, masks and weights.
     survey : Survey
         What is known of them.
+    scale : Scale
+        How the images are standardised.
     steps : sequence of PlannedStep
         The augmentations.
     batch_size : int
@@ -85,6 +87,7 @@ class Batches:
 
     samples: Samples
     survey: Survey
+    scale: Scale
     steps: Sequence[PlannedStep]
     batch_size: int
     crop_size: tuple[int, int] | None
@@ -98,7 +101,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Target]]:
         self.epoch += 1
-        rng = np.random.default_rng([self.seed, self.epoch, ORDER])
+        rng = stream(ORDER, self.seed, self.epoch)
         for patches in cut_batches(self._patches(), self.batch_size, rng):
             batch = self._batch(patches)
             yield batch.images, (batch.codes, batch.weights)
@@ -127,7 +130,7 @@ class Batches:
     def _augmented(self, patches: Sequence[Patch]) -> Batch:
         """Return patches of one size, augmented."""
         images, codes, weights = zip(*map(self._part, patches), strict=True)
-        scale, device = self.survey.scale, self.device
+        scale, device = self.scale, self.device
         batch = Batch(
             images_to_tensor(images, scale, device),
             torch.from_numpy(np.stack(codes)).to(device, torch.int64),
@@ -142,33 +145,32 @@ class Batches:
         self, patch: Patch
     ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float32]]:
         """Read image, codes and weights of a patch; an image too small is mirrored."""
-        image, mask = self.samples.read(patch.image)
-        weight = self.samples.weight(patch.image)
-        name = self.samples.masks.name(patch.image)
-        window = self._window(patch, mask, name)
-        codes = self.survey.encoder.encode(mask[window], name)
+        samples, index = self.samples, patch.image
+        window = self._window(patch)
+        image = samples.images.crop(index, window)
+        mask = samples.masks.crop(index, window)
+        codes = self.survey.encoder.encode(mask, samples.masks.name(index))
+        weight = samples.weight(index)
         if weight is not None and weight.ndim == 2:
             weight = weight[window]
         missing = (patch.height - codes.shape[0], patch.width - codes.shape[1])
         padding = [(0, missing[0]), (0, missing[1])]
         weights = np.broadcast_to(1.0 if weight is None else weight, codes.shape)
         return (
-            np.pad(image[window], [*padding, (0, 0)], mode="symmetric"),
+            np.pad(image, [*padding, (0, 0)], mode="symmetric"),
             np.pad(codes, padding, constant_values=IGNORED),
             np.pad(weights.astype(np.float32), padding),
         )
 
-    def _window(
-        self, patch: Patch, mask: NDArray[Any], name: str
-    ) -> tuple[slice, slice]:
+    def _window(self, patch: Patch) -> Window:
         """Draw where a patch lies in its image."""
-        rng = np.random.default_rng(
-            [self.seed, self.epoch, CROP, patch.image, patch.copy]
-        )
+        rng = stream(CROP, self.seed, self.epoch, patch.image, patch.copy)
         # How far the patch can be moved; an image that is too small leaves no choice.
-        room = np.maximum(np.subtract(mask.shape, patch.size()), 0)
+        size = self.survey.sizes[patch.image]
+        room = np.maximum(np.subtract(size, patch.size()), 0)
         if self.crop_sampling == "balanced" and room.any():
-            codes = self.survey.encoder.encode(mask, name)
+            masks, encoder = self.samples.masks, self.survey.encoder
+            codes = encoder.encode(masks[patch.image], masks.name(patch.image))
             middle = np.floor_divide(patch.size(), 2)
             starts = (class_aware_position(codes, rng) - middle).clip(0, room)
         else:

@@ -14,6 +14,9 @@ from sklearn.utils import check_array
 
 from sksegment._files import is_path, read_image, read_mask
 
+# Rows and columns of a part of an image.
+Window = tuple[slice, slice]
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -49,6 +52,15 @@ class ImageList(Sequence[NDArray[Any]]):
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self[index] for index in range(len(self)))
+
+    def crop(self, index: int, window: Window) -> Any:
+        """Return a part of item `index`; of an array only that part is read."""
+        item = self.items[index]
+        if is_path(item):
+            return self[index][window]
+        part = _plain_array(item, self.name(index))[window]
+        check = check_mask if self.is_mask else check_image
+        return check(part, self.name(index))
 
     def name(self, index: int) -> str:
         """Name item `index` for a message."""
@@ -269,6 +281,11 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
 
 
 def _check_image_axes(array: NDArray[Any], n_channels: int | None) -> None:
+    if array.ndim == 3 and n_channels == 1 and array.shape[2] == 1 < array.shape[1]:
+        raise ValueError(
+            f"X has shape {array.shape}, which looks like one grey image: wrap it as "
+            f"X[np.newaxis]."
+        )
     is_grey = array.ndim == 3 and n_channels in (None, 1)
     if not is_grey and array.ndim != 4:
         raise ValueError(

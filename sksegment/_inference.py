@@ -208,7 +208,13 @@ class Predictor:
                 stack.enter_context(torch.autocast(self.device.type, self.dtype))
             if self.device.type == "cuda":
                 # TF32 rounds to 10 bits: tiles would no longer equal the whole image.
-                flags = torch.backends.cudnn.flags(allow_tf32=False)
+                cudnn = torch.backends.cudnn
+                flags = cudnn.flags(
+                    enabled=cudnn.enabled,
+                    benchmark=cudnn.benchmark,
+                    deterministic=cudnn.deterministic,
+                    allow_tf32=False,
+                )
                 stack.enter_context(flags)
             scores: Tensor = self.network(batch).float()
             return scores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,32 +96,41 @@ def distinct(mask: NDArray[Any]) -> NDArray[Any]:
     return np.unique(mask)
 
 
-def count_labels(
-    mask: NDArray[Any], weight: NDArray[np.float64] | None
-) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the distinct values of one mask and the pixels, or weights, of each.
+class LabelCounts(NamedTuple):
+    """How often each label occurs in a mask.
 
     Parameters
     ----------
-    mask : ndarray of shape (height, width)
-        Label values.
-    weight : ndarray of shape () or (height, width), or None
-        One weight for the mask, one a pixel, or none.
-
-    Returns
-    -------
     labels : ndarray of shape (n_labels,)
         The distinct values, sorted.
-    counts : ndarray of shape (n_labels,)
-        Their pixels, or the sum of their weights.
+    pixels : ndarray of shape (n_labels,)
+        Their pixels of positive weight.
+    weights : ndarray of shape (n_labels,)
+        The sum of the weights of these.
     """
-    labels, positions = np.unique(mask, return_inverse=True)
+
+    labels: NDArray[Any]
+    pixels: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+
+def count_labels(mask: NDArray[Any], weight: NDArray[np.float64] | None) -> LabelCounts:
+    """Count the labels of one mask, whose weight is one number, or one a pixel."""
+    if mask.dtype == np.bool_ or mask.dtype == np.uint8:
+        labels, codes = distinct(mask), mask.astype(np.intp).ravel()
+        present = labels.astype(np.intp)
+    else:
+        labels, inverse = np.unique(mask, return_inverse=True)
+        codes, present = inverse.astype(np.intp).ravel(), np.arange(len(labels))
+
+    def total(weights: NDArray[Any] | None) -> NDArray[np.float64]:
+        sums = np.bincount(codes, weights, minlength=present[-1] + 1)
+        return sums[present].astype(np.float64)
+
     if weight is None or weight.ndim == 0:
-        share = 1.0 if weight is None else float(weight)
-        pixels = np.bincount(positions.ravel(), minlength=len(labels))
-        return labels, share * pixels.astype(np.float64)
-    sums = np.bincount(positions.ravel(), weight.ravel(), len(labels))
-    return labels, np.asarray(sums, np.float64)
+        pixels, share = total(None), 1.0 if weight is None else float(weight)
+        return LabelCounts(labels, pixels * (share > 0), pixels * share)
+    return LabelCounts(labels, total(weight.ravel() > 0), total(weight.ravel()))
 
 
 def is_ignored(values: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from sksegment._probing import probed_margin
 from sksegment._scale import Scale
-from sksegment._training import local_rng
+from sksegment._training import local_rng, seed_torch
 from sksegment.networks import Resized, make_network
 
 
@@ -61,7 +61,7 @@ def new_model(
     They are drawn on the CPU, so that they are the same on every device.
     """
     with local_rng(torch.device("cpu")):
-        torch.manual_seed(seed)
+        seed_torch(seed, torch.device("cpu"))
         network = make_network(**architecture)
         if isinstance(network, Resized):
             n_channels = architecture["n_channels"]

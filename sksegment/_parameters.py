@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
+from skorch.callbacks import Callback
 
 from sksegment._devices import PRECISIONS, resolve_device
 from sksegment._training import OPTIMIZERS, SCHEDULES
@@ -71,8 +72,9 @@ def class_weights(
     if class_weight is None:
         return None
     if class_weight == "balanced":
-        # A class of classes= that does not occur gets the weight of one pixel.
-        weights = pixels.sum() / (len(classes) * np.maximum(pixels, 1))
+        # A class of classes= that does not occur counts as the rarest one that does.
+        pixels = np.where(pixels > 0, pixels, pixels[pixels > 0].min())
+        weights = pixels.sum() / (len(classes) * pixels)
         return weights.astype(np.float32)
     unknown = [label for label in class_weight if label not in classes.tolist()]
     if unknown:
@@ -80,7 +82,9 @@ def class_weights(
             f"class_weight has the keys {unknown}, which are no classes; expected some "
             f"of {classes.tolist()}."
         )
-    weights = np.array([class_weight.get(label, 1.0) for label in classes.tolist()])
+    values = [class_weight.get(label, 1.0) for label in classes.tolist()]
+    is_number = all(isinstance(value, Real) for value in values)
+    weights = np.array(values if is_number else [np.nan])
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise ValueError(
             f"class_weight is {class_weight!r}; expected finite weights of 0 or more, "
@@ -189,6 +193,11 @@ def _class_weight(name: str, value: Any) -> None:
         )
 
 
+def _verbose(name: str, value: Any) -> None:
+    if not isinstance(value, (bool, np.bool_)):
+        _integer(0)(name, value)
+
+
 def _label(name: str, value: Any) -> None:
     if value is not None and not isinstance(value, (Real, str, np.bool_)):
         raise TypeError(f"{name} is {value!r}; expected one label value, or None.")
@@ -198,7 +207,8 @@ def _crop_size(name: str, value: Any) -> None:
     if value is None:
         return
     sides = [value] if isinstance(value, Integral) else value
-    if not isinstance(sides, (list, tuple)) or len(sides) > 2 or not len(sides):
+    is_pair = isinstance(value, (list, tuple)) and len(value) == 2
+    if not is_pair and not isinstance(value, Integral):
         raise TypeError(
             f"{name} is {value!r}; expected an integer, a pair (height, width) in "
             f"pixels, or None."
@@ -220,6 +230,14 @@ def _callbacks(name: str, value: Any) -> None:
         raise TypeError(
             f"{name} is {value!r}; expected a list of skorch callbacks, or None."
         )
+    for item in value or ():
+        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+        is_class = isinstance(callback, type) and issubclass(callback, Callback)
+        if not is_class and not isinstance(callback, Callback):
+            raise TypeError(
+                f"{name} holds {item!r}; expected a skorch callback, or a pair of a "
+                f"name and one."
+            )
 
 
 def _random_state(name: str, value: Any) -> None:
@@ -277,5 +295,5 @@ CHECKS: dict[str, Check] = {
     "tile_size": _tile_size,
     "test_time_augmentation": _boolean,
     "callbacks": _callbacks,
-    "verbose": _integer(0),
+    "verbose": _verbose,
 }

@@ -11,12 +11,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from sksegment._scale import Scale
+from sksegment._streams import AUGMENT, stream
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Tells the random numbers of a plan from others of the same seed: order, crops, split.
-AUGMENT = 3
 
 
 class Augmenter(Protocol):
@@ -148,7 +146,7 @@ def _generator(
     step: PlannedStep, position: int, key: tuple[int, ...], seed: int
 ) -> Generator:
     own_seed = seed if step.seed is None else step.seed
-    return np.random.default_rng([own_seed, AUGMENT, position, *key])
+    return stream(AUGMENT, own_seed, position, *key)
 
 
 def _move(

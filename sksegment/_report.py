@@ -13,6 +13,13 @@ SUMMARY = (
     "frequency_weighted_iou",
     "mean_dice",
 )
+RESERVED = (
+    *SUMMARY,
+    *(f"{score}_interval" for score in SUMMARY),
+    "confidence_level",
+    "n_classes_averaged",
+    "n_images_resampled",
+)
 
 
 def report_names(
@@ -27,7 +34,7 @@ def report_names(
             f"target_names has {len(names)} names for {len(labels)} labels; expected "
             f"one name a label. Name the labels, in the same order, with labels=."
         )
-    clash = {name for name in names if names.count(name) > 1 or name in SUMMARY}
+    clash = {name for name in names if names.count(name) > 1 or name in RESERVED}
     if clash:
         raise ValueError(
             f"target_names holds {sorted(clash)}, twice or as the name of a score; "
@@ -43,13 +50,37 @@ def report_text(report: Mapping[str, Any], names: Sequence[str], digits: int) ->
         digits + 2, *(len(column) for column in COLUMNS), _widest(report, names)
     )
     header = " " * left + "".join(f"  {column:>{right}}" for column in COLUMNS)
-    rows = [_class_line(name, report[name], left, right, digits) for name in names]
+    header += "  iou interval" * ("confidence_level" in report)
+    rows = [
+        _class_line(name, report[name], left, right, digits)
+        + _interval(report[name], "iou", digits)
+        for name in names
+    ]
+    # Below the intervals of the classes.
+    gap = " " * (len(COLUMNS) - 1) * (right + 2)
     means = [
         f"{score.replace('_', ' '):>{left}}  {report[score]:>{right}.{digits}f}"
+        + (gap + interval if (interval := _interval(report, score, digits)) else "")
         for score in SUMMARY
     ]
+    return "\n".join([header, "", *rows, "", *means, "", *_footer(report, names), ""])
+
+
+def _interval(scores: Mapping[str, Any], score: str, digits: int) -> str:
+    """Write the interval of a score; nothing if there is none."""
+    if f"{score}_interval" not in scores:
+        return ""
+    low, high = scores[f"{score}_interval"]
+    return f"  {low:.{digits}f} to {high:.{digits}f}"
+
+
+def _footer(report: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     counted = f"classes averaged: {report['n_classes_averaged']} of {len(names)}"
-    return "\n".join([header, "", *rows, "", *means, "", counted, ""])
+    if "confidence_level" not in report:
+        return [counted]
+    level = f"{100 * report['confidence_level']:g} %"
+    images = f"bootstrap over {report['n_images_resampled']} images"
+    return [counted, f"intervals: {level}, percentiles of a {images}"]
 
 
 def _class_line(

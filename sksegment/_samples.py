@@ -21,20 +21,20 @@ from sksegment._images import (
     check_pairs,
 )
 from sksegment._labels import (
+    LabelCounts,
     LabelEncoder,
     count_labels,
     format_labels,
     is_ignored,
 )
 from sksegment._scale import ChannelSums, Scale, channel_sums
+from sksegment._streams import SPLIT, stream
 from sksegment._weights import as_weights, check_weight_size
 
 # Labels by which the field marks pixels without a class.
 USUAL_VOIDS = (255, -1)
 # More values than this are no classes, but instance ids or an interpolated mask.
 MAX_FOUND_CLASSES = 256
-# The stream of random numbers that splits off the validation images.
-SPLIT = 2
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,14 @@ class Samples:
         As many masks as images.
     weights : sequence of ndarray or None
         For each image one weight, or one a pixel.
+    unit : float, default=1.0
+        The weight that counts as 1.
     """
 
     images: ImageList
     masks: ImageList
     weights: Sequence[NDArray[np.float64]] | None
+    unit: float = 1.0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,7 +63,12 @@ class Samples:
         """Return the samples at `indices`, in that order."""
         weights = self.weights
         chosen = None if weights is None else [weights[index] for index in indices]
-        return Samples(self.images.take(indices), self.masks.take(indices), chosen)
+        return replace(
+            self,
+            images=self.images.take(indices),
+            masks=self.masks.take(indices),
+            weights=chosen,
+        )
 
     def read(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return image and mask `index`, checked against each other."""
@@ -69,8 +77,10 @@ class Samples:
         return image, mask
 
     def weight(self, index: int) -> NDArray[np.float64] | None:
-        """Return the weight of image `index`: one number, or one a pixel."""
-        return None if self.weights is None else self.weights[index]
+        """Return the weight of image `index` in units: one number, or one a pixel."""
+        if self.weights is None:
+            return None
+        return np.asarray(self.weights[index] / self.unit)
 
 
 @dataclass(frozen=True)
@@ -83,29 +93,42 @@ class Survey:
         Height and width of each image in pixels.
     n_channels : int
         Channels of the images.
-    scale : Scale
-        Scale of the channels, over the images that take part.
+    sums : list of ChannelSums
+        Moments of the channels of each image.
     encoder : LabelEncoder
         The classes and the ignored label.
     pixels : ndarray of shape (n_images, n_classes)
         Pixels of each class in each image, weighted.
+    n_labelled : ndarray of shape (n_images,)
+        Pixels with a class and a positive weight.
     """
 
     sizes: list[tuple[int, int]]
     n_channels: int
-    scale: Scale
+    sums: list[ChannelSums]
     encoder: LabelEncoder
     pixels: NDArray[np.float64]
+    n_labelled: NDArray[np.float64]
 
     @property
-    def taking_part(self) -> NDArray[np.intp]:
-        """Indices of the images with a labelled pixel of positive weight."""
-        return np.flatnonzero(self.pixels.sum(axis=1))
+    def scale(self) -> Scale:
+        """Scale of the channels over all images."""
+        return reduce(add, self.sums).scale()
+
+    @property
+    def mean_weight(self) -> float:
+        """Mean weight of the labelled pixels."""
+        return float(self.pixels.sum() / self.n_labelled.sum())
 
     def take(self, indices: NDArray[np.intp]) -> Survey:
-        """Return what is known of the images at `indices`; the scale stays."""
-        sizes = [self.sizes[index] for index in indices]
-        return replace(self, sizes=sizes, pixels=self.pixels[indices])
+        """Return what is known of the images at `indices`."""
+        return replace(
+            self,
+            sizes=[self.sizes[index] for index in indices],
+            sums=[self.sums[index] for index in indices],
+            pixels=self.pixels[indices],
+            n_labelled=self.n_labelled[indices],
+        )
 
 
 def as_samples(X: Any, y: Any, sample_weight: Any) -> Samples:
@@ -139,7 +162,7 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
         If a sample is faulty, a label is unknown, or no pixel is labelled.
     """
     sums: list[ChannelSums] = []
-    counts: list[tuple[NDArray[Any], NDArray[np.float64]]] = []
+    counts: list[LabelCounts] = []
     sizes: list[tuple[int, int]] = []
     n_channels = samples.images[0].shape[-1]
     for index in range(len(samples)):
@@ -151,13 +174,26 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
         sizes.append(mask.shape)
         sums.append(channel_sums(image))
         counts.append(count_labels(mask, weight))
-    encoder = _encoder([labels for labels, _ in counts], samples, classes, ignore_label)
-    pixels = _pixels_of_classes(counts, encoder)
-    used = np.flatnonzero(pixels.sum(axis=1))
-    if not len(used):
+    labels = [count.labels for count in counts]
+    encoder = _encoder(labels, samples, classes, ignore_label)
+    pixels, n_labelled = _pixels_of_classes(counts, encoder)
+    if not pixels.any():
         raise ValueError(_nothing_labelled(ignore_label))
-    scale = reduce(add, [sums[index] for index in used]).scale()
-    return Survey(sizes, n_channels, scale, encoder, pixels)
+    return Survey(sizes, n_channels, sums, encoder, pixels, n_labelled)
+
+
+def surveyed(
+    samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
+) -> tuple[Samples, Survey]:
+    """Return the samples that take part, and what is known of them.
+
+    An image without a labelled pixel of positive weight takes no part. Weights are
+    counted in units of their mean: a constant factor changes nothing.
+    """
+    found = survey(samples, classes, ignore_label)
+    part = np.flatnonzero(found.n_labelled)
+    samples = replace(samples, unit=found.mean_weight)
+    return samples.take(part), found.take(part)
 
 
 def held_out_samples(
@@ -171,21 +207,24 @@ def held_out_samples(
             "X_val and y_val go together (and sample_weight_val with them); got only "
             "some of them."
         )
-    samples = as_samples(X_val, y_val, sample_weight_val)
     encoder = found.encoder
-    checked = survey(samples, encoder.classes, encoder.ignore_label)
+    samples, checked = surveyed(
+        as_samples(X_val, y_val, sample_weight_val),
+        encoder.classes,
+        encoder.ignore_label,
+    )
     check_same_channels(checked.n_channels, found.n_channels, "X_val")
     return samples
 
 
 def split_indices(
-    indices: NDArray[np.intp], fraction: float, seed: int
+    n_images: int, fraction: float, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Divide images at random into training and validation.
 
     Parameters
     ----------
-    indices : ndarray of shape (n,)
+    n_images : int
         The images that take part.
     fraction : float
         Share that is held out; at least one image is, and one is left.
@@ -202,14 +241,14 @@ def split_indices(
     ValueError
         If there are not two images.
     """
-    if len(indices) < 2:
+    if n_images < 2:
         raise ValueError(
-            f"early_stopping=True holds out validation images, but {len(indices)} "
+            f"early_stopping=True holds out validation images, but {n_images} "
             f"image takes part in training; expected at least 2, or X_val and y_val."
         )
-    rng = np.random.default_rng([seed, SPLIT])
-    n_held_out = min(max(1, round(fraction * len(indices))), len(indices) - 1)
-    shuffled = rng.permutation(indices)
+    rng = stream(SPLIT, seed)
+    n_held_out = min(max(1, round(fraction * n_images)), n_images - 1)
+    shuffled = rng.permutation(n_images)
     return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
 
 
@@ -227,6 +266,8 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     if classes is None:
         return None
     named = np.asarray(classes)
+    if named.dtype == object:  # as pandas gives strings
+        named = np.array(named.tolist())
     if named.ndim != 1 or named.dtype.kind not in "buifUS" or not len(named):
         raise ValueError(
             f"classes is {classes!r}; expected a list of the label values of the task."
@@ -248,7 +289,7 @@ def _encoder(
     ignore_label: Any,
 ) -> LabelEncoder:
     if classes is not None:
-        encoder = LabelEncoder(classes, ignore_label)
+        encoder = LabelEncoder(_in_dtype_of_masks(classes, labels), ignore_label)
         for index, found in enumerate(labels):
             encoder.encode(found, samples.masks.name(index))
         return encoder
@@ -267,6 +308,20 @@ def _encoder(
         )
     _warn_of_void(found, ignore_label)
     return LabelEncoder(found, ignore_label)
+
+
+def _in_dtype_of_masks(
+    classes: NDArray[Any], labels: list[NDArray[Any]]
+) -> NDArray[Any]:
+    """Give integer classes the dtype of the masks, if that holds them all.
+
+    A list of classes is int64; masks of bytes should come back as bytes.
+    """
+    dtype = np.result_type(*(found.dtype for found in labels))
+    if classes.dtype.kind not in "iu" or dtype.kind not in "iu":
+        return classes
+    cast = classes.astype(dtype)
+    return cast if np.array_equal(cast, classes) else classes
 
 
 def _nothing_labelled(ignore_label: Any) -> str:
@@ -293,10 +348,13 @@ def _warn_of_void(classes: NDArray[Any], ignore_label: Any) -> None:
 
 
 def _pixels_of_classes(
-    counts: list[tuple[NDArray[Any], NDArray[np.float64]]], encoder: LabelEncoder
-) -> NDArray[np.float64]:
+    counts: list[LabelCounts], encoder: LabelEncoder
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     pixels = np.zeros((len(counts), len(encoder.classes)))
-    for row, (labels, numbers) in zip(pixels, counts, strict=True):
-        codes = encoder.encode(labels)
-        row[codes[codes >= 0]] = numbers[codes >= 0]
-    return pixels
+    n_labelled = np.zeros(len(counts))
+    for index, count in enumerate(counts):
+        codes = encoder.encode(count.labels)
+        kept = codes >= 0
+        pixels[index, codes[kept]] = count.weights[kept]
+        n_labelled[index] = count.pixels[kept].sum()
+    return pixels, n_labelled

@@ -33,16 +33,16 @@ def images_to_tensor(
     Tensor of shape (n, n_channels, height, width)
         float32, in channels-last memory order: that of the arrays.
     """
-    # uint8 travels as it is, a quarter of the bytes. All else becomes float32 first,
-    # so that equal values give equal bits whatever dtype they came in.
-    bytes_only = all(image.dtype == np.uint8 for image in images)
-    batch = np.stack(
-        images, dtype=np.uint8 if bytes_only else np.float32, casting="unsafe"
-    )
-    pixels = torch.from_numpy(batch).to(device).float()
-    pixels -= torch.from_numpy(scale.mean.astype(np.float32)).to(device)
-    pixels /= torch.from_numpy(scale.std.astype(np.float32)).to(device)
-    return pixels.permute(0, 3, 1, 2)
+    batch = np.stack(images)
+    if batch.dtype not in (np.uint8, np.float32):  # those travel as they are
+        batch = batch.astype(np.float64)
+    # The mean goes in double precision: an image of 1e9 and a little would otherwise
+    # lose the little. Apple's GPUs have none, there the CPU does it.
+    arithmetic = torch.device("cpu") if device.type == "mps" else device
+    pixels = torch.from_numpy(batch).to(arithmetic).double()
+    pixels -= torch.from_numpy(scale.mean).to(arithmetic)
+    pixels /= torch.from_numpy(scale.std).to(arithmetic)
+    return pixels.float().to(device).permute(0, 3, 1, 2)
 
 
 def pad_to_multiple(images: Tensor, stride: int) -> Tensor:

@@ -28,6 +28,7 @@ from sksegment._confusion import ConfusionTally, ratio
 from sksegment._inference import Predictor
 from sksegment._labels import LabelEncoder
 from sksegment._samples import Samples
+from sksegment._streams import DROPOUT, stream
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -38,6 +39,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
 POLY_POWER = 0.9
 # Share of the steps in which the learning rate rises before it falls.
 WARM_UP = 0.05
+MAX_SEED = 2**63 - 1
 
 
 class TrainingStop(Exception):  # noqa: N818 - it ends training, no error
@@ -69,6 +71,10 @@ class Validation:
     predictor: Predictor
     criterion: nn.Module
 
+    def __len__(self) -> int:
+        """Return 0: a validation is one judgement, not a number of batches."""
+        return 0
+
     def scores(self) -> tuple[float, float]:
         """Return the loss and the mean IoU over all samples, without augmentation."""
         tally = ConfusionTally(self.encoder.classes, self.encoder.ignore_label)
@@ -79,7 +85,8 @@ class Validation:
             weight = self.samples.weight(index)
             codes = self.encoder.encode(mask, self.samples.masks.name(index))
             losses.append(self._loss(probabilities, codes, weight))
-            pixels.append((codes >= 0).sum())
+            counted = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
+            pixels.append(counted.sum())
             predicted = self.encoder.decode(probabilities.argmax(axis=0))
             tally.add(mask, predicted, weight, index)
         loss = np.average(losses, weights=pixels) if any(pixels) else math.nan
@@ -174,8 +181,13 @@ class SegmentationNet(NeuralNet):
             super().run_single_epoch(iterator, training, prefix, step_fn, **parameters)
         elif iterator is not None:
             loss, iou = iterator.scores()
-            self.history.record("valid_loss", loss)
-            self.history.record("valid_iou", iou)
+            self._record("valid_loss", loss, min)
+            self._record("valid_iou", iou, max)
+
+    def _record(self, name: str, value: float, best: Callable[..., float]) -> None:
+        """Write a score to the history, and whether it is the best so far."""
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", value == best(self.history[:, name]))
 
     def infer(self, x: Tensor, **parameters: Any) -> Tensor:
         """Return the scores of a batch in float32, computed in `precision`."""
@@ -198,16 +210,18 @@ class SegmentationNet(NeuralNet):
         skorch's callbacks do that by a KeyboardInterrupt, which is also what Ctrl-C
         raises; only the first may end in a fitted estimator.
         """
-        try:
-            super().notify(method_name, **parameters)
-        except KeyboardInterrupt as stop:
-            if method_name == "on_epoch_end":
-                raise TrainingStop from stop
-            raise
+        getattr(self, method_name)(self, **parameters)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **parameters)
+            except KeyboardInterrupt as stop:
+                if method_name == "on_epoch_end":
+                    raise TrainingStop from stop
+                raise
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
-        """Note that no epoch has ended yet."""
-        self.finite_state_: dict[str, Tensor] | None = None
+        """Keep the weights that training begins with."""
+        self.finite_state_ = deepcopy(self.module_.state_dict())
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
@@ -215,8 +229,8 @@ class SegmentationNet(NeuralNet):
         """Seed what torch draws (dropout) by the number of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid)
         epoch = self.first_epoch + len(self.history)
-        state = np.random.SeedSequence([self.seed, epoch]).generate_state(1, np.uint64)
-        torch.manual_seed(int(state[0]))
+        rng = stream(DROPOUT, self.seed, epoch)
+        seed_torch(int(rng.integers(MAX_SEED)), torch.device(self.device))
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
@@ -332,15 +346,17 @@ def train(
         net.initialize()
         if optimizer_state is not None:
             # Only what was learned: learning rate and decay are the plan's.
+            # A copy: an interrupted training must not change what came before.
             fresh = net.optimizer_.state_dict()
-            net.optimizer_.load_state_dict({**fresh, "state": optimizer_state})
+            learned = deepcopy(optimizer_state)
+            net.optimizer_.load_state_dict({**fresh, "state": learned})
         diverged_at = _run(net, batches, validation)
     rows = [_row(row, batches, net.first_epoch) for row in net.history]
     if diverged_at is not None:
         rows = rows[: diverged_at - 1]
     best_epoch = None
     if plan.patience is not None and rows:
-        best_epoch = net.first_epoch + _early_stopping(net).best_epoch_
+        best_epoch = net.first_epoch + _restore_best(net)
     state = net.optimizer_.state_dict()["state"]
     return TrainingResult(rows, best_epoch, state, diverged_at)
 
@@ -354,8 +370,7 @@ def _run(
         with suppress(TrainingStop):
             net.fit_loop((batches, validation))
     except DivergenceError:
-        if net.finite_state_ is not None:
-            net.module_.load_state_dict(net.finite_state_)
+        net.module_.load_state_dict(net.finite_state_)
         return len(net.history)
     net.notify("on_train_end", X=batches, y=None)
     return None
@@ -376,6 +391,8 @@ def _net(network: nn.Module, batches: Batches, plan: TrainingPlan) -> Segmentati
         # skorch's own guess is a softmax over the width of the image.
         predict_nonlinearity=partial(torch.softmax, dim=1),
         train_split=None,
+        # What callbacks divide the length of the batches by.
+        batch_size=1,
         verbose=plan.verbose,
         device=batches.device,
     )
@@ -406,8 +423,15 @@ def _callbacks(plan: TrainingPlan, n_batches: int) -> list[Any]:
     return [*callbacks, *plan.callbacks]
 
 
-def _early_stopping(net: SegmentationNet) -> EarlyStopping:
-    return dict(net.callbacks_)["early_stopping"]
+def _restore_best(net: SegmentationNet) -> int:
+    """Give the network the weights of the best epoch, and return which it is.
+
+    skorch does that too, but not after a training that broke down.
+    """
+    stopping = dict(net.callbacks_)["early_stopping"]
+    if stopping.best_model_weights_ is not None:
+        net.module_.load_state_dict(stopping.best_model_weights_)
+    return int(stopping.best_epoch_)
 
 
 def _row(row: dict[str, Any], batches: Batches, first_epoch: int) -> dict[str, Any]:
@@ -440,6 +464,16 @@ def warm_up(step: int, n_steps: int) -> float:
 
 
 SCHEDULES: dict[str, Callable[..., float]] = {"cosine": _cosine, "poly": _poly}
+
+
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed what torch draws on the CPU and on one device, and on no other."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 @contextmanager

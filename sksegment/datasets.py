@@ -13,9 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
 
+from sksegment._colors import colors_to_labels
 from sksegment._files import LOSSY_SUFFIXES, SUFFIXES
+from sksegment._mask_doctor import Finding, check_masks
+from sksegment._mask_files import save_masks
+from sksegment._palette import VOC_VOID
 
-__all__ = ["load_image_pairs", "load_voc", "make_shapes"]
+__all__ = [
+    "Finding",
+    "check_masks",
+    "colors_to_labels",
+    "load_image_pairs",
+    "load_voc",
+    "make_shapes",
+    "save_masks",
+]
+
+Finding.__module__ = __name__
 
 # How many names a message lists before it counts the rest.
 LISTED = 5
@@ -50,7 +64,6 @@ VOC_CLASSES = (
     "train",
     "tvmonitor",
 )
-VOC_VOID = 255
 
 Outline = Callable[[float, float, float, float, tuple[int, int]], NDArray[np.bool_]]
 

@@ -67,8 +67,10 @@ class PixelLoss(nn.Module, ABC):
 class CrossEntropyLoss(PixelLoss):
     """Categorical cross-entropy, averaged over the labelled pixels.
 
-    The mean is weighted: by the class weight of a pixel times its own weight. A batch
-    without a labelled pixel has loss 0.
+    The mean is weighted by the class weights. A pixel weight multiplies the loss of its
+    pixel and does not enter the divisor: weights are relative to 1, not to the others
+    of a batch. Pixels of weight 0 are ignored. A batch without a labelled pixel has
+    loss 0.
 
     Parameters
     ----------
@@ -88,9 +90,8 @@ class CrossEntropyLoss(PixelLoss):
     def _of_batch(
         self, scores: Tensor, codes: Tensor, weights: Tensor | None
     ) -> Tensor:
-        importance = pixel_importance(codes, weights, self.class_weight)
         losses = F.cross_entropy(scores, codes.clamp(min=0), reduction="none")
-        return weighted_mean(losses, importance)
+        return pixel_mean(losses, codes, weights, self.class_weight)
 
 
 class FocalLoss(PixelLoss):
@@ -119,10 +120,9 @@ class FocalLoss(PixelLoss):
     def _of_batch(
         self, scores: Tensor, codes: Tensor, weights: Tensor | None
     ) -> Tensor:
-        importance = pixel_importance(codes, weights, self.class_weight)
         losses = F.cross_entropy(scores, codes.clamp(min=0), reduction="none")
         focus = (1 - torch.exp(-losses)) ** FOCAL_GAMMA
-        return weighted_mean(focus * losses, importance)
+        return pixel_mean(focus * losses, codes, weights, self.class_weight)
 
 
 class DiceLoss(PixelLoss):
@@ -154,7 +154,9 @@ class DiceLoss(PixelLoss):
     def _of_batch(
         self, scores: Tensor, codes: Tensor, weights: Tensor | None
     ) -> Tensor:
-        importance = pixel_importance(codes, weights, None)[:, None]
+        importance = (codes >= 0).float()[:, None]
+        if weights is not None:
+            importance = importance * weights[:, None]
         probabilities = scores.softmax(dim=1)
         truth = F.one_hot(codes.clamp(min=0), scores.shape[1]).movedim(-1, 1)
         shared = (importance * probabilities * truth).sum(dim=(0, 2, 3))
@@ -164,7 +166,7 @@ class DiceLoss(PixelLoss):
         present = (wanted > 0).to(losses.dtype)
         if self.class_weight is not None:
             present = present * self.class_weight
-        return weighted_mean(losses, present)
+        return divided((losses * present).sum(), present.sum())
 
 
 class CombinedLoss(PixelLoss):
@@ -255,19 +257,23 @@ def make_loss(
     return LOSSES[loss](weights)
 
 
-def pixel_importance(
-    codes: Tensor, weights: Tensor | None, class_weight: Tensor | None
+def pixel_mean(
+    losses: Tensor, codes: Tensor, weights: Tensor | None, class_weight: Tensor | None
 ) -> Tensor:
-    """Return what each pixel counts: 0 if ignored, else its weights multiplied."""
-    importance = (codes >= 0).float()
-    if weights is not None:
-        importance = importance * weights
+    """Return the mean over the labelled pixels, weighted by class.
+
+    Dividing by the pixel weights as well would undo them: alone in its batch, an image
+    of weight 1000 would count as much as one of weight 1.
+    """
+    counted = (codes >= 0).float()
     if class_weight is not None:
-        importance = importance * class_weight[codes.clamp(min=0)]
-    return importance
+        counted = counted * class_weight[codes.clamp(min=0)]
+    if weights is None:
+        return divided((losses * counted).sum(), counted.sum())
+    counted = counted * (weights > 0)
+    return divided((losses * counted * weights).sum(), counted.sum())
 
 
-def weighted_mean(losses: Tensor, importance: Tensor) -> Tensor:
-    """Return the weighted mean, 0 where there is no weight at all."""
-    total = importance.sum()
-    return (losses * importance).sum() / total.clamp(min=torch.finfo(total.dtype).tiny)
+def divided(total: Tensor, count: Tensor) -> Tensor:
+    """Divide, with 0 where there is nothing to divide."""
+    return total / count.clamp(min=torch.finfo(count.dtype).tiny)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 
+from sksegment._bootstrap import Bootstrap, ImageConfusionTally
 from sksegment._confusion import Confusion, ConfusionTally, ratio
 from sksegment._images import as_masks
 from sksegment._labels import unique_labels
@@ -433,6 +434,9 @@ def segmentation_report(
     sample_weight: Any = None,
     digits: int = 3,
     output_dict: bool = False,
+    confidence_level: float | None = None,
+    n_resamples: int = 1000,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> str | dict[str, Any]:
     """Scores of every class, and the four scores of Long et al. [1]_ below them.
 
@@ -457,6 +461,17 @@ def segmentation_report(
         Decimal places in the table.
     output_dict : bool, default=False
         Return a dict instead of a table.
+    confidence_level : float, default=None
+        With a number between 0 and 1, such as 0.95, the report has an interval for the
+        IoU of each class and for each mean: the percentiles of `n_resamples` scores,
+        each of as many images as there are, drawn with replacement [2]_. It tells how
+        the scores would vary with other images of the same kind, not with another
+        training. Resamples without a class leave it out of their means.
+    n_resamples : int, default=1000
+        How often images are drawn.
+    random_state : int, RandomState instance or None, default=0
+        Fixes the draws. None draws anew in each call; numpy's global generator is
+        neither read nor moved.
 
     Returns
     -------
@@ -465,16 +480,23 @@ def segmentation_report(
         "precision", "pixels") under its label as a string or its target name, and
         "pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou",
         "mean_dice" and "n_classes_averaged", the number of classes in the mean IoU.
+        With a `confidence_level` each class has an "iou_interval" and each mean an
+        entry such as "mean_iou_interval", tuples (low, high), and "confidence_level"
+        and "n_images_resampled", the images with a pixel that counts, are there too.
 
     Raises
     ------
     ValueError
-        As `iou_score`; if `target_names` does not fit `labels`.
+        As `iou_score`; if `target_names` does not fit `labels`; with a
+        `confidence_level`, if it is not between 0 and 1, or if not two images have a
+        pixel that counts.
 
     References
     ----------
     .. [1] J. Long, E. Shelhamer, T. Darrell, "Fully Convolutional Networks for
        Semantic Segmentation", CVPR 2015, section 5.
+    .. [2] B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap", Chapman &
+       Hall, 1993, section 13.3.
 
     Examples
     --------
@@ -495,12 +517,57 @@ def segmentation_report(
     <BLANKLINE>
     classes averaged: 2 of 2
     <BLANKLINE>
+
+    Intervals over images; of two, there is little to tell:
+
+    >>> report = segmentation_report(
+    ...     y_true * 2,
+    ...     y_pred + y_true,
+    ...     labels=[0, 1],
+    ...     output_dict=True,
+    ...     confidence_level=0.9,
+    ... )
+    >>> report["mean_iou_interval"]
+    (0.65, 1.0)
     """
-    tally = ConfusionTally(labels, ignore_label)
+    # Parameters first: counting pixels may take minutes.
+    bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
+    tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)
     tally_all(tally, y_true, y_pred, sample_weight)
     names = report_names(tally.confusion.labels.tolist(), target_names)
     report = _class_scores(tally.confusion, names) | _summary(tally, exclude)
+    if bootstrap and isinstance(tally, ImageConfusionTally):
+        _add_intervals(report, names, bootstrap, tally, exclude)
     return report if output_dict else report_text(report, names, digits)
+
+
+def _bootstrap(
+    confidence_level: Any, n_resamples: Any, random_state: Any
+) -> Bootstrap | None:
+    if confidence_level is None:
+        return None
+    bootstrap = Bootstrap(confidence_level, n_resamples, random_state)
+    bootstrap.check()
+    return bootstrap
+
+
+def _add_intervals(
+    report: dict[str, Any],
+    names: list[str],
+    bootstrap: Bootstrap,
+    tally: ImageConfusionTally,
+    exclude: Sequence[Any],
+) -> None:
+    """Put the interval of each score beside it."""
+    margins = tally.margins()
+    included = _included(tally.confusion, exclude)
+    intervals = bootstrap.intervals(margins, included)
+    for name, ends in zip(names, intervals.pop("iou").T.tolist(), strict=True):
+        report[name]["iou_interval"] = tuple(ends)
+    for score, ends in intervals.items():
+        report[f"{score}_interval"] = tuple(ends.tolist())
+    report["confidence_level"] = float(bootstrap.confidence_level)
+    report["n_images_resampled"] = margins.shape[1]
 
 
 def _class_scores(confusion: Confusion, names: list[str]) -> dict[str, Any]:

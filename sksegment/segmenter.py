@@ -34,7 +34,7 @@ from sksegment._samples import (
     check_same_channels,
     held_out_samples,
     split_indices,
-    survey,
+    surveyed,
 )
 from sksegment._scale import Scale
 from sksegment._training import TrainingPlan, TrainingResult, Validation, train
@@ -52,6 +52,8 @@ PREDICTION_PARAMETERS = (
     "batch_size",
     "test_time_augmentation",
 )
+# Fitted state without a trailing underscore.
+PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed")
 VERSION_KEY = "_sksegment_version"
 
 
@@ -313,26 +315,24 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         check_parameters(self.get_params(deep=False))
         continues = self.warm_start and hasattr(self, "network_")
         images, steps = without_plan(X)
-        samples = as_samples(images, y, sample_weight)
-        found = survey(samples, self._known_classes(continues), self.ignore_label)
+        samples, found = surveyed(
+            as_samples(images, y, sample_weight),
+            self._known_classes(continues),
+            self.ignore_label,
+        )
         held_out = held_out_samples(X_val, y_val, sample_weight_val, found)
-        seed = self._draw_seed()
-        part = found.taking_part
+        seed = self._draw_seed(continues)
         if held_out is None and self.early_stopping:
-            part, chosen = split_indices(part, self.validation_fraction, seed)
+            part, chosen = split_indices(len(samples), self.validation_fraction, seed)
             held_out = samples.take(chosen)
+            samples, found = samples.take(part), found.take(part)
         model = self._model_to_train(found, seed, continues)
-        plan = self._training_plan(
-            found,
-            self.max_epochs,
-            self.learning_rate_schedule,
-            stops_early=self.early_stopping,
-        )
-        batches = self._batches(samples, found, part, steps, seed, model)
+        plan = self._training_plan(found, self.max_epochs, self.learning_rate_schedule)
+        plan = replace(plan, patience=self._patience())
+        batches = self._batches(samples, found, steps, seed, model)
         validation = self._validation(held_out, found, model, plan)
-        return self._adopt(
-            model, found, train(model.network, batches, validation, plan)
-        )
+        result = train(model.network, batches, validation, plan)
+        return self._adopt(model, found, seed, result)
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -364,18 +364,25 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             As in `fit`, and if `classes` are missing or differ from those before.
         """
         check_parameters(self.get_params(deep=False))
+        if self.early_stopping:
+            raise ValueError(
+                "early_stopping=True has no meaning for single epochs: partial_fit "
+                "expects early_stopping=False."
+            )
         continues = hasattr(self, "network_")
-        known = self._classes_of_partial_fit(classes, continues)
         images, steps = without_plan(X)
-        samples = as_samples(images, y, sample_weight)
-        found = survey(samples, known, self.ignore_label)
-        seed = self._draw_seed()
+        samples, found = surveyed(
+            as_samples(images, y, sample_weight),
+            self._classes_of_partial_fit(classes, continues),
+            self.ignore_label,
+        )
+        seed = self._draw_seed(continues)
         model = self._model_to_train(found, seed, continues)
-        plan = self._training_plan(found, 1, "constant", stops_early=False)
-        batches = self._batches(samples, found, found.taking_part, steps, seed, model)
-        state = getattr(self, "_optimizer_state", None) if continues else None
-        result = train(model.network, batches, None, plan, state)
-        return self._adopt(model, found, result)
+        plan = self._training_plan(found, 1, "constant")
+        batches = self._batches(samples, found, steps, seed, model)
+        learned = self._learned_by_optimizer() if continues else None
+        result = train(model.network, batches, None, plan, learned)
+        return self._adopt(model, found, seed, result)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each pixel.
@@ -514,34 +521,61 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def _classes_of_partial_fit(
         self, classes: Any, continues: bool
     ) -> NDArray[Any] | None:
-        named = self.classes if classes is None else classes
-        if named is None and not continues:
+        own = self._known_classes(continues)
+        known = check_classes(classes, self.ignore_label)
+        if own is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        known = check_classes(named, self.ignore_label)
-        if continues and known is not None and not np.array_equal(known, self.classes_):
+        if own is not None and known is not None and not np.array_equal(known, own):
             raise ValueError(
-                f"classes={named!r} is not the same as on the last call to "
-                f"partial_fit, was: {self.classes_.tolist()}."
+                f"classes={classes!r} is not the same as before: {own.tolist()}, from "
+                f"the parameter classes or the last call to partial_fit."
             )
-        return self.classes_ if continues else known
+        return known if own is None else own
 
-    def _draw_seed(self) -> int:
+    def _draw_seed(self, continues: bool) -> int:
+        # Going on keeps the seed: the same images stay held out.
+        if continues and self.random_state is None:
+            return self._seed
         return int(check_random_state(self.random_state).randint(MAX_SEED))
+
+    def _patience(self) -> int | None:
+        return self.n_iter_no_change if self.early_stopping else None
+
+    def _learned_by_optimizer(self) -> dict[str, Any] | None:
+        """Return the optimizer's state; None if it is another one or was not saved."""
+        name, state = getattr(self, "_optimizer_state", (None, None))
+        return state if name == self.optimizer else None
 
     def _model_to_train(self, found: Survey, seed: int, continues: bool) -> Model:
         """Return a new model, or a copy of the fitted one to go on from."""
         device = resolve_device(self.device)
+        architecture = self._wanted_architecture(found)
         if continues:
             check_same_channels(found.n_channels, self.n_features_in_, "X")
+            self._check_same_architecture(architecture)
             return self._fitted_model().copy(device)
+        model = new_model(architecture, found.scale, seed, device)
+        self._predictor(model)  # refuses a tile_size that its network cannot have
+        return model
+
+    def _wanted_architecture(self, found: Survey) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in NETWORK_OPTIONS}
-        architecture = {
+        return {
             "network": self.network,
             "n_channels": found.n_channels,
             "n_classes": len(found.encoder.classes),
             **(options if isinstance(self.network, str) else {}),
         }
-        return new_model(architecture, found.scale, seed, device)
+
+    def _check_same_architecture(self, wanted: dict[str, Any]) -> None:
+        """Refuse to go on from a network that is not what the parameters describe."""
+        for name, value in wanted.items():
+            if value != self._architecture[name]:
+                raise ValueError(
+                    f"{name} is {value!r}, but the network to go on from has "
+                    f"{name}={self._architecture[name]!r}; expected the same, or a new "
+                    f"fit with warm_start=False."
+                )
 
     def _fitted_model(self) -> Model:
         scale = Scale(
@@ -550,7 +584,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         return Model(self.network_, self._architecture, scale, self.history_)
 
     def _training_plan(
-        self, found: Survey, n_epochs: int, schedule: str, *, stops_early: bool
+        self, found: Survey, n_epochs: int, schedule: str
     ) -> TrainingPlan:
         device = resolve_device(self.device)
         pixels = found.pixels.sum(axis=0)
@@ -563,7 +597,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             schedule=schedule,
             n_epochs=n_epochs,
             precision=training_dtype(self.precision, device),
-            patience=self.n_iter_no_change if stops_early else None,
+            patience=None,
             tol=self.tol,
             callbacks=self.callbacks or (),
             verbose=self.verbose,
@@ -573,14 +607,14 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self,
         samples: Samples,
         found: Survey,
-        part: NDArray[np.intp],
         steps: Sequence[PlannedStep],
         seed: int,
         model: Model,
     ) -> Batches:
         return Batches(
-            samples.take(part),
-            replace(found.take(part), scale=model.scale),
+            samples,
+            found,
+            model.scale,
             steps,
             self.batch_size,
             as_pair(self.crop_size),
@@ -598,26 +632,31 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         predictor = self._predictor(model)
         return Validation(held_out, found.encoder, predictor, plan.criterion)
 
-    def _adopt(self, model: Model, found: Survey, result: TrainingResult) -> Self:
+    def _adopt(
+        self, model: Model, found: Survey, seed: int, result: TrainingResult
+    ) -> Self:
         """Take over what training learned; until here nothing was changed."""
         history = [*model.history, *result.history]
-        if history:
-            self._set_fitted(replace(model, history=history), found, result)
-        elif hasattr(self, "network_"):
+        if result.history:
+            self._set_fitted(replace(model, history=history), found, seed, result)
+        elif not history and hasattr(self, "network_"):
             self._forget()
         if result.diverged_at is not None:
-            kept = f"the weights of epoch {len(history)}" if history else "no fit"
+            kept = f"the weights of epoch {result.best_epoch or len(history)}"
             raise ValueError(
-                f"The loss became NaN or infinite in epoch {result.diverged_at} at "
+                f"The loss became NaN or infinite in epoch {len(history) + 1} at "
                 f"learning_rate={self.learning_rate}; expected a finite loss. Lower "
-                f"learning_rate. The segmenter has {kept}."
+                f"learning_rate. The segmenter has {kept if history else 'no fit'}."
             )
         return self
 
-    def _set_fitted(self, model: Model, found: Survey, result: TrainingResult) -> None:
+    def _set_fitted(
+        self, model: Model, found: Survey, seed: int, result: TrainingResult
+    ) -> None:
         self.network_ = model.network.eval()
         self._architecture = model.architecture
-        self._optimizer_state = result.optimizer_state
+        self._optimizer_state = (self.optimizer, result.optimizer_state)
+        self._seed = seed
         self.classes_ = found.encoder.classes
         self.n_features_in_ = found.n_channels
         self.channel_mean_, self.channel_std_ = model.scale.mean, model.scale.std
@@ -630,7 +669,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
 
     def _forget(self) -> None:
         for name in [*vars(self)]:
-            if name.endswith("_") or name in ("_architecture", "_optimizer_state"):
+            if name.endswith("_") or name in PRIVATE_STATE:
                 delattr(self, name)
 
     def _images(self, X: Any) -> ImageList:

@@ -160,6 +160,7 @@ PARAMETERS: list[tuple[str, Any]] = [
     ("class_weight", {0: -1.0}),
     ("class_weight", {0: 0.0, 1: 0.0, 2: 0.0}),
     ("class_weight", {0: float("nan")}),
+    ("class_weight", {0: "heavy"}),
     ("loss", "hinge"),
     ("loss", None),
     ("optimizer", "newton"),
@@ -179,6 +180,7 @@ PARAMETERS: list[tuple[str, Any]] = [
     ("crop_size", (16, 0)),
     ("crop_size", (1, 2, 3)),
     ("crop_size", 8.0),
+    ("crop_size", (8,)),
     ("crop_sampling", "random"),
     ("crop_sampling", "balanced"),
     ("random_state", "seed"),
@@ -198,6 +200,7 @@ PARAMETERS: list[tuple[str, Any]] = [
     ("tile_size", "large"),
     ("tile_size", None),
     ("callbacks", 3),
+    ("callbacks", ["print"]),
     ("verbose", -1),
     ("verbose", None),
 ]
@@ -316,6 +319,8 @@ def test_parameters_of_prediction_are_refused_there(name: str, value: Any) -> No
 
 
 def test_tiles_are_refused_for_a_network_that_sees_the_whole_image() -> None:
+    with pytest.raises(ValueError, match="tile_size"):
+        small(norm="group", tile_size=8).fit(X, y)
     segmenter = small(norm="group").fit(X, y).set_params(tile_size=8)
     with pytest.raises(ValueError, match="tile_size"):
         segmenter.predict(X)
@@ -373,6 +378,22 @@ def test_validation_data_are_refused(validation: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         segmenter.fit(X, y, **validation)
     assert not hasattr(segmenter, "network_")
+
+
+def test_partial_fit_refuses_classes_that_contradict_each_other() -> None:
+    with pytest.raises(ValueError, match="classes="):
+        small(classes=[0, 1, 2]).partial_fit(X, y, classes=[0, 1, 2, 3])
+
+
+def test_partial_fit_does_not_stop_early() -> None:
+    with pytest.raises(ValueError, match="early_stopping"):
+        small(early_stopping=True).partial_fit(X, y, classes=[0, 1, 2])
+
+
+def test_one_grey_image_with_a_channel_axis_is_refused() -> None:
+    segmenter = small().fit(X[..., :1], y)
+    with pytest.raises(ValueError, match="one grey image"):
+        segmenter.predict(X[0, ..., :1])
 
 
 def test_partial_fit_asks_for_the_classes_first() -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from sksegment._batches import ORDER, POOL_BATCHES, Batches, Patch, cut_batches
+from sksegment._batches import POOL_BATCHES, Batches, Patch, cut_batches
 from sksegment._labels import IGNORED
 from sksegment._samples import as_samples, survey
+from sksegment._streams import ORDER, stream
 from sksegment.augmentation import RandomRotation
 
 CPU = torch.device("cpu")
@@ -31,7 +32,9 @@ def batches(
 ):
     samples = as_samples(X, y, weight)
     found = survey(samples, None, None)
-    return Batches(samples, found, (), batch_size, crop_size, sampling, seed, CPU)
+    return Batches(
+        samples, found, found.scale, (), batch_size, crop_size, sampling, seed, CPU
+    )
 
 
 def epoch(plan):
@@ -252,7 +255,7 @@ def test_what_becomes_of_an_image_does_not_depend_on_its_batch():
 
 def cut(plan):
     """Return the patches of the first epoch, batch by batch."""
-    rng = np.random.default_rng([plan.seed, 1, ORDER])
+    rng = stream(ORDER, plan.seed, 1)
     return cut_batches(plan._patches(), plan.batch_size, rng)
 
 

@@ -176,13 +176,16 @@ def test_distinct_values_equal_numpy(kind):
 @pytest.mark.parametrize("weight", [None, "image", "pixel"])
 def test_counts_equal_sums_over_pixels(kind, weight):
     classes, _, codes = kind
-    weights = np.random.default_rng(1).uniform(0, 3, codes.shape)
+    weights = np.random.default_rng(1).uniform(-1, 3, codes.shape).clip(min=0)
     given = {None: None, "image": np.array(2.5), "pixel": weights}[weight]
-    labels, counts = count_labels(classes[codes], given)
+    counts = count_labels(classes[codes], given)
     pixels = np.broadcast_to(1.0 if given is None else given, codes.shape)
-    expected = [pixels[codes == code].sum() for code in range(len(classes))]
-    np.testing.assert_array_equal(labels, classes)
-    np.testing.assert_allclose(counts, expected)
+    of_class = [pixels[codes == code] for code in range(len(classes))]
+    np.testing.assert_array_equal(counts.labels, classes)
+    np.testing.assert_allclose(counts.weights, [part.sum() for part in of_class])
+    np.testing.assert_array_equal(
+        counts.pixels, [(part > 0).sum() for part in of_class]
+    )
 
 
 def test_labels_of_several_masks_are_joined():

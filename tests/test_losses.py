@@ -32,45 +32,45 @@ def batch(seed=0, ignored=0.3):
 
 
 def pixels(scores, codes, weights, class_weight):
-    """Yield class, probabilities and importance of each labelled pixel."""
+    """Yield class, probabilities, class weight and weight of each labelled pixel."""
     for n, i, j in np.ndindex(*codes.shape):
         code = int(codes[n, i, j])
         if code < 0:
             continue
         exponentials = np.exp(scores.detach().double().numpy()[n, :, i, j])
-        importance = 1.0 if weights is None else float(weights[n, i, j])
-        if class_weight is not None:
-            importance *= float(class_weight[code])
-        yield code, exponentials / exponentials.sum(), importance
+        weight = 1.0 if weights is None else float(weights[n, i, j])
+        share = 1.0 if class_weight is None else float(class_weight[code])
+        yield code, exponentials / exponentials.sum(), share, weight
 
 
-def weighted_average(found):
-    losses, importances = zip(*found, strict=True)
-    return np.average(losses, weights=importances)
+def mean_of(found):
+    """Weights multiply losses; only class weights divide, and weight 0 leaves out."""
+    losses, shares, weights = (np.array(column) for column in zip(*found, strict=True))
+    return (losses * shares * weights).sum() / shares[weights > 0].sum()
 
 
 def cross_entropy_by_hand(*arguments):
-    found = [(-np.log(p[code]), w) for code, p, w in pixels(*arguments)]
-    return weighted_average(found)
+    return mean_of([(-np.log(p[code]), c, w) for code, p, c, w in pixels(*arguments)])
 
 
 def focal_by_hand(*arguments):
-    found = [
-        (-((1 - p[code]) ** 2) * np.log(p[code]), w)
-        for code, p, w in pixels(*arguments)
-    ]
-    return weighted_average(found)
+    return mean_of(
+        [
+            (-((1 - p[code]) ** 2) * np.log(p[code]), c, w)
+            for code, p, c, w in pixels(*arguments)
+        ]
+    )
 
 
 def dice_by_hand(scores, codes, weights, class_weight):
     found = list(pixels(scores, codes, weights, None))
     losses, importances = [], []
     for label in range(scores.shape[1]):
-        truth = sum(w for code, _, w in found if code == label)
+        truth = sum(w for code, _, _, w in found if code == label)
         if truth == 0:
             continue
-        shared = sum(w * p[label] for code, p, w in found if code == label)
-        predicted = sum(w * p[label] for _, p, w in found)
+        shared = sum(w * p[label] for code, p, _, w in found if code == label)
+        predicted = sum(w * p[label] for _, p, _, w in found)
         losses.append(1 - 2 * shared / (truth + predicted))
         importances.append(1 if class_weight is None else class_weight[label])
     return np.average(losses, weights=importances)
@@ -130,11 +130,8 @@ def test_batch_without_a_labelled_pixel_costs_nothing(name, class_weight):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("factor", [1e-6, 0.1, 1e6])
-def test_common_factor_of_the_weights_does_not_matter(name, factor):
-    scores, codes, weights = batch()
-    loss = make_loss(name, None)(scores, codes, weights)
-    scaled = make_loss(name, None)(scores, codes, factor * weights)
-    torch.testing.assert_close(scaled, loss)
+def test_common_factor_of_the_class_weights_does_not_matter(name, factor):
+    scores, codes, _ = batch()
     loss = make_loss(name, CLASS_WEIGHT)(scores, codes)
     scaled = make_loss(name, np.float32(factor) * CLASS_WEIGHT)(scores, codes)
     torch.testing.assert_close(scaled, loss)
@@ -156,13 +153,24 @@ def test_whole_weights_count_like_repeated_images(name):
     scores, codes, _ = batch()
     weights = torch.tensor([1.0, 3.0])[:, None, None].expand(codes.shape)
     repeats = torch.tensor([1, 3])
+    # In units of their mean, as training counts them.
+    unit = weights[codes >= 0].mean()
     torch.testing.assert_close(
-        make_loss(name, CLASS_WEIGHT)(scores, codes, weights),
-        make_loss(name, CLASS_WEIGHT)(
+        make_loss(name, None)(scores, codes, weights / unit),
+        make_loss(name, None)(
             scores.repeat_interleave(repeats, dim=0),
             codes.repeat_interleave(repeats, dim=0),
         ),
     )
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+def test_weights_keep_their_meaning_in_a_batch_of_one_image(name):
+    scores, codes, _ = batch()
+    loss = make_loss(name, CLASS_WEIGHT)
+    plain = loss(scores, codes, torch.ones(codes.shape))
+    heavy = loss(scores, codes, torch.full(codes.shape, 7.0))
+    torch.testing.assert_close(heavy, 7 * plain)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -504,6 +504,157 @@ def test_report_takes_weights_and_strings():
     assert "0.5" in segmentation_report(y_true, y_true, sample_weight=[0.5])
 
 
+# --- Intervals
+
+
+def noisy_masks(n=40, random_state=0):
+    """Predictions whose quality differs a lot from image to image."""
+    rng = np.random.default_rng(random_state)
+    y_true = rng.integers(0, 3, (n, 8, 8))
+    wrong = rng.random(y_true.shape) < rng.random((n, 1, 1))
+    return y_true, np.where(wrong, rng.integers(0, 3, y_true.shape), y_true)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_intervals_are_the_percentiles_of_scores_of_resampled_images(weighted):
+    y_true, y_pred = noisy_masks(7)
+    y_true[:3][y_true[:3] == 2] = 1  # a class that some resamples lack
+    weight = np.arange(1.0, 8.0) if weighted else None
+    known = {"labels": [2, 0, 1, 9], "exclude": (0,), "n_resamples": 50}
+    report = segmentation_report(
+        y_true, y_pred, **known, sample_weight=weight, output_dict=True,
+        confidence_level=0.8, random_state=3,
+    )  # fmt: skip
+    drawn = np.random.RandomState(3).multinomial(7, np.full(7, 1 / 7), 50)
+    resampled = []
+    for times in drawn:
+        chosen = np.repeat(np.arange(7), times)
+        resampled.append(
+            segmentation_report(
+                y_true[chosen], y_pred[chosen], labels=[2, 0, 1, 9], exclude=(0,),
+                sample_weight=weight[chosen] if weighted else None, output_dict=True,
+            )
+        )  # fmt: skip
+    for score in ("pixel_accuracy", "mean_accuracy", "mean_iou",
+                  "frequency_weighted_iou", "mean_dice"):  # fmt: skip
+        expected = np.quantile([r[score] for r in resampled], [0.1, 0.9])
+        assert report[f"{score}_interval"] == CLOSE(tuple(expected))
+    for label in "012":
+        ious = [r[label]["iou"] for r in resampled]
+        expected = np.nanquantile(ious, [0.1, 0.9])
+        assert report[label]["iou_interval"] == CLOSE(tuple(expected))
+    assert np.isnan(report["9"]["iou_interval"]).all()
+    assert report["confidence_level"] == 0.8
+    assert report["n_images_resampled"] == 7
+
+
+def test_intervals_leave_the_scores_alone_and_hold_them():
+    y_true, y_pred = noisy_masks()
+    plain = segmentation_report(y_true, y_pred, output_dict=True)
+    report = partial(segmentation_report, y_true, y_pred, output_dict=True)
+    wide, narrow = (report(confidence_level=level) for level in (0.99, 0.5))
+    assert {key: wide[key] for key in plain if key not in "012"} == {
+        key: plain[key] for key in plain if key not in "012"
+    }
+    low, high = wide["mean_iou_interval"]
+    assert low < narrow["mean_iou_interval"][0] < plain["mean_iou"]
+    assert plain["mean_iou"] < narrow["mean_iou_interval"][1] < high
+    assert report(confidence_level=0.5) == narrow
+    assert report(confidence_level=0.5, random_state=1) != narrow
+
+
+def test_intervals_cover_the_score_of_the_population():
+    y_true, y_pred = noisy_masks(2000)
+    population = iou_score(y_true, y_pred)
+    covered = 0
+    for start in range(0, 2000, 40):
+        part = slice(start, start + 40)
+        report = segmentation_report(
+            y_true[part], y_pred[part], output_dict=True, confidence_level=0.9,
+            n_resamples=200,
+        )  # fmt: skip
+        low, high = report["mean_iou_interval"]
+        covered += low <= population <= high
+    assert 40 <= covered <= 50
+
+
+def test_labels_found_late_do_not_mix_up_the_images():
+    y_true = [np.array([[5, 5]]), np.array([[1, 5]]), np.array([[3, 9]])]
+    report = segmentation_report(
+        y_true, [*y_true[:2], y_true[2] * 0 + 9], output_dict=True, confidence_level=0.9
+    )
+    assert report["1"]["iou_interval"] == report["5"]["iou_interval"] == (1.0, 1.0)
+    assert report["3"]["iou_interval"] == (0.0, 0.0)
+
+
+def test_images_without_counted_pixels_are_not_resampled():
+    y_true, y_pred = noisy_masks(12)
+    y_true[4:] = 255
+    report = partial(
+        segmentation_report, ignore_label=255, confidence_level=0.9, output_dict=True
+    )
+    assert report(y_true, y_pred) == report(y_true[:4], y_pred[:4])
+    assert report(y_true, y_pred)["n_images_resampled"] == 4
+
+
+def test_global_generator_is_not_moved_by_intervals():
+    y_true, y_pred = noisy_masks()
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002
+    report = partial(segmentation_report, y_true, y_pred, confidence_level=0.9)
+    assert report(random_state=None, digits=9) != report(random_state=None, digits=9)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+
+
+def test_intervals_stand_in_the_table():
+    y_true, y_pred = noisy_masks()
+    report = partial(segmentation_report, y_true, y_pred, confidence_level=0.9)
+    lines, scores = report(digits=4).splitlines(), report(output_dict=True)
+    expected = {
+        "mean iou": scores["mean_iou_interval"],
+        "1": scores["1"]["iou_interval"],
+    }
+    for name, (low, high) in expected.items():
+        (line,) = [line for line in lines if line.strip().startswith(f"{name} ")]
+        assert line.endswith(f"  {low:.4f} to {high:.4f}")
+    assert len({len(line) for line in lines[2:5] + lines[6:11]}) == 1
+    assert lines[-1] == "intervals: 90 %, percentiles of a bootstrap over 40 images"
+
+
+def test_intervals_take_little_memory():
+    y_true, y_pred = noisy_masks(1000)
+    with_intervals = partial(
+        segmentation_report, y_true, y_pred, labels=np.arange(20), confidence_level=0.9
+    )
+    tracemalloc.start()
+    with_intervals()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"confidence_level": 0}, ValueError, "confidence_level=0; .* between 0 and 1"),
+        ({"confidence_level": 1.0}, ValueError, "confidence_level=1.0"),
+        ({"confidence_level": 95}, ValueError, "such as 0.95"),
+        ({"confidence_level": np.nan}, ValueError, "confidence_level=nan"),
+        ({"confidence_level": "0.9"}, TypeError, "confidence_level='0.9'"),
+        ({"confidence_level": True}, TypeError, "confidence_level=True"),
+        ({"n_resamples": 0}, ValueError, "n_resamples=0; expected at least 1"),
+        ({"n_resamples": 10.0}, TypeError, "n_resamples=10.0"),
+    ],
+)
+def test_intervals_that_cannot_be_made_are_refused(kwargs, error, message):
+    with pytest.raises(error, match=message):
+        segmentation_report(TWO, TWO, **{"confidence_level": 0.9, **kwargs})
+
+
+def test_one_image_has_no_interval():
+    with pytest.raises(ValueError, match=r"1 of them has .* expected at least 2"):
+        segmentation_report(TWO[:1], TWO[:1], confidence_level=0.9)
+
+
 # --- Refusals
 
 TWO = np.zeros((2, 3, 3), int)
@@ -579,7 +730,12 @@ def test_wrong_probabilities_are_refused(y_proba, kwargs, message):
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(["a"], "1 names for 2"), (["a", "a"], "apart"), (["a", "mean_iou"], "apart")],
+    [
+        (["a"], "1 names for 2"),
+        (["a", "a"], "apart"),
+        (["a", "mean_iou"], "apart"),
+        (["a", "confidence_level"], "apart"),
+    ],
 )
 def test_wrong_target_names_are_refused(names, message):
     with pytest.raises(ValueError, match=message):

@@ -12,7 +12,13 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    ProgressBar,
+)
 from torch import nn
 
 from sksegment import FCNSegmenter, iou_scorer
@@ -163,6 +169,30 @@ def test_a_constant_factor_of_the_weights_changes_nothing(data: Any) -> None:
     first = small(precision="float32").fit(X, y, sample_weight=weight)
     second = small(precision="float32").fit(X, y, sample_weight=8 * weight)
     np.testing.assert_allclose(weights(first), weights(second), atol=1e-5)
+
+
+@pytest.mark.parametrize(("batch_size", "max_epochs"), [(1, 60), (4, 200)])
+def test_weights_count_whatever_the_batch_size(
+    batch_size: int, max_epochs: int
+) -> None:
+    # The same image with contradicting masks: the heavier mask should win.
+    X = np.random.default_rng(0).normal(size=(1, 8, 8)).repeat(4, axis=0)
+    y = np.zeros(X.shape, np.uint8)
+    y[2:] = 1
+    segmenter = small(batch_size=batch_size, max_epochs=max_epochs, learning_rate=1e-2)
+    segmenter.fit(X, y, sample_weight=[20, 20, 1, 1])
+    assert segmenter.predict_proba(X)[:, 0].mean() > 0.85
+
+
+def test_weights_of_any_magnitude_train_alike(data: Any) -> None:
+    X, y = data
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
+    fits = [
+        small(class_weight="balanced").fit(X, y, sample_weight=factor * weight)
+        for factor in (1.0, 2.0**-140, 2.0**130)
+    ]
+    for fit in fits[1:]:
+        np.testing.assert_array_equal(weights(fit), weights(fits[0]))
 
 
 def test_what_lies_under_ignored_pixels_does_not_matter(data: Any) -> None:
@@ -344,6 +374,20 @@ def test_thirteen_channels_of_very_different_scale() -> None:
     assert segmenter.score(bands[..., :7], y) > 0.9
 
 
+@pytest.mark.parametrize("offset", [10**6, 10**9])
+def test_a_large_offset_does_no_harm(offset: int) -> None:
+    X, y = halves()
+    levels = np.rint(100 * X).astype(np.int64) + offset
+    segmenter = small(max_epochs=20, learning_rate=1e-2).fit(levels, y)
+    assert segmenter.score(levels, y) > 0.9
+
+
+def test_masks_come_back_as_bytes_where_classes_are_a_list(data: Any) -> None:
+    X, y = data
+    segmenter = small(classes=[0, 1, 2, 255]).fit(X, y)
+    assert segmenter.predict(X).dtype == y.dtype == np.uint8
+
+
 def test_a_constant_channel_does_no_harm() -> None:
     X, y = halves()
     pair = np.stack([X, np.full_like(X, 0.1)], axis=-1)
@@ -523,6 +567,35 @@ def test_early_stopping_keeps_the_best_epoch(data: Any) -> None:
     assert segmenter.n_iter_ - segmenter.best_epoch_ == 3
     assert ious[segmenter.best_epoch_ - 1] == max(ious)
     assert segmenter.score(X[8:], y[8:]) == pytest.approx(max(ious))
+
+
+def test_held_out_images_leave_no_trace_in_the_scale(data: Any) -> None:
+    X, y = data
+    found: list[Any] = []
+
+    class Watch(Callback):  # type: ignore[misc]
+        def on_train_begin(self, net: Any, X: Any = None, y: Any = None) -> None:
+            found.append(X.samples.images)
+
+    segmenter = small(early_stopping=True, callbacks=[Watch()]).fit(X, y)
+    trained = np.stack(list(found[0])).reshape(-1, 3).astype(np.float64)
+    np.testing.assert_allclose(segmenter.channel_mean_, trained.mean(axis=0))
+    assert not np.allclose(segmenter.channel_mean_, X.reshape(-1, 3).mean(axis=0))
+
+
+def test_weights_of_validation_images_count(data: Any) -> None:
+    X, y = data
+    weight = np.r_[np.zeros(3), np.ones(3), np.full(6, 2.0)]
+    weighted = small().fit(X, y, X_val=X, y_val=y, sample_weight_val=weight)
+    again = small().fit(X, y, X_val=X[3:], y_val=y[3:], sample_weight_val=weight[3:])
+    single = small().fit(X, y, X_val=X[3:6], y_val=y[3:6])
+    double = small().fit(X, y, X_val=X[6:], y_val=y[6:])
+    for name in ("valid_loss", "valid_iou"):
+        value = weighted.history_[-1][name]
+        assert value == pytest.approx(again.history_[-1][name], rel=1e-6)
+    losses = [fit.history_[-1]["valid_loss"] for fit in (single, double)]
+    expected = np.average(losses, weights=[3 * 1, 6 * 2])
+    assert weighted.history_[-1]["valid_loss"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_early_stopping_holds_out_images_of_its_own(data: Any) -> None:
@@ -707,6 +780,83 @@ def test_a_loss_that_becomes_no_number_leaves_the_last_finite_epoch(data: Any) -
     assert segmenter.n_iter_ == 1
     assert np.isfinite(weights(segmenter)).all()
     assert segmenter.predict(data[0]).shape == (12, 16, 16)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_going_on_to_no_number_leaves_the_earlier_fit(data: Any, method: str) -> None:
+    segmenter = small(norm=None, warm_start=True).fit(*data)
+    before = weights(segmenter)
+    segmenter.set_params(learning_rate=1e30)
+    with pytest.raises(ValueError, match=r"(?s)in epoch 3.*weights of epoch 2"):
+        getattr(segmenter, method)(*data)
+    np.testing.assert_array_equal(weights(segmenter), before)
+    assert segmenter.n_iter_ == 2
+
+
+def test_the_best_epoch_is_kept_where_a_later_one_breaks_down(data: Any) -> None:
+    X, y = data
+
+    class Break(Callback):  # type: ignore[misc]
+        def on_epoch_end(self, net: Any, **_: Any) -> None:
+            if len(net.history) == 6:
+                for parameter in net.module_.parameters():
+                    parameter.data.fill_(float("nan"))
+
+    segmenter = small(
+        max_epochs=20,
+        early_stopping=True,
+        n_iter_no_change=20,
+        learning_rate=3e-2,
+        callbacks=[Break()],
+    )
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        segmenter.fit(X[:8], y[:8], X_val=X[8:], y_val=y[8:])
+    ious = [row["valid_iou"] for row in segmenter.history_]
+    assert segmenter.best_epoch_ == 1 + int(np.argmax(ious))
+    assert segmenter.score(X[8:], y[8:]) == pytest.approx(max(ious))
+
+
+def test_another_optimizer_starts_anew(data: Any) -> None:
+    segmenter = small(optimizer="sgd").partial_fit(*data, classes=[0, 1, 2])
+    assert segmenter.set_params(optimizer="adam").partial_fit(*data).n_iter_ == 2
+
+
+def test_an_interrupted_partial_fit_changes_nothing(data: Any) -> None:
+    def fitted_twice() -> FCNSegmenter:
+        segmenter = small(batch_size=4)
+        return segmenter.partial_fit(*data, classes=[0, 1, 2]).partial_fit(*data)
+
+    expected = weights(fitted_twice().partial_fit(*data))
+    segmenter = fitted_twice().set_params(callbacks=[Interrupt(epoch=1)])
+    with pytest.raises(KeyboardInterrupt):
+        segmenter.partial_fit(*data)
+    segmenter.set_params(callbacks=None).partial_fit(*data)
+    np.testing.assert_array_equal(weights(segmenter), expected)
+
+
+@pytest.mark.parametrize("name", ["depth", "width", "skip", "norm"])
+def test_going_on_with_another_network_is_refused(data: Any, name: str) -> None:
+    values = {"depth": 2, "width": 5, "skip": None, "norm": None}
+    segmenter = small(warm_start=True).fit(*data).set_params(**{name: values[name]})
+    with pytest.raises(ValueError, match=f"{name} is"):
+        segmenter.fit(*data)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [ProgressBar(), Checkpoint(f_params=None, f_optimizer=None, f_history=None)],
+    ids=["ProgressBar", "Checkpoint"],
+)
+@pytest.mark.parametrize("validates", [True, False])
+def test_usual_callbacks_of_skorch_run(
+    data: Any, tmp_path: Any, callback: Any, validates: bool
+) -> None:
+    X, y = data
+    monitor = "valid_iou_best" if validates else "train_loss_best"
+    if isinstance(callback, Checkpoint):
+        callback = Checkpoint(monitor=monitor, dirname=str(tmp_path))
+    validation = {"X_val": X, "y_val": y} if validates else {}
+    assert small(callbacks=[callback]).fit(X, y, **validation).n_iter_ == 2
 
 
 # State
