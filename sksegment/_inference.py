@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sksegment._blending import blended, overlapping
 from sksegment._images import ImageList
 from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
@@ -106,14 +107,14 @@ class Predictor:
     ) -> Iterator[NDArray[Any]]:
         self.network.eval()
         for group in self._groups(images):
-            rows, columns = self._cut(*group[0].shape[:2])
-            if len(rows) * len(columns) == 1:
+            height, width = group[0].shape[:2]
+            if not self._is_cut(height, width):
                 batch = images_to_tensor(group, self.scale, self.device)
                 yield from reduce(self._probabilities(batch)).cpu().numpy()
+            elif self._margin is None:
+                yield from (self._blended(image, reduce) for image in group)
             else:
-                yield from (
-                    self._tiled(image, rows, columns, reduce) for image in group
-                )
+                yield from (self._tiled(image, self._margin, reduce) for image in group)
 
     def _groups(self, images: ImageList) -> Iterator[list[NDArray[Any]]]:
         """Yield runs of neighbours of one size that fit into one forward pass."""
@@ -157,14 +158,40 @@ class Predictor:
     def _images_at_once(self, image: NDArray[Any]) -> int:
         return max(1, self._pixel_limit // (image.shape[0] * image.shape[1]))
 
+    def _blended(
+        self, image: NDArray[Any], reduce: Callable[[Tensor], Tensor]
+    ) -> NDArray[Any]:
+        """Predict one large image in overlapping tiles, approximately."""
+        warnings.warn(
+            "This network looks at the whole image: the tiles of a large one are "
+            "blended, and the result depends on tile_size.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+        def predict(rows: Interval, columns: Interval) -> Tensor:
+            window = image[slice(*rows), slice(*columns)]
+            batch = images_to_tensor([window], self.scale, self.device)
+            return self._probabilities(batch)[0]
+
+        tile = self._tile(margin=0)
+        rows, columns = (
+            overlapping(size, tile, self._stride) for size in image.shape[:2]
+        )
+        parts = [
+            reduce(probabilities[None])[0].cpu().numpy()
+            for _, probabilities in blended(predict, rows, columns)
+        ]
+        return np.concatenate(parts, axis=-2)
+
     def _tiled(
-        self,
-        image: NDArray[Any],
-        rows: list[Span],
-        columns: list[Span],
-        reduce: Callable[[Tensor], Tensor],
+        self, image: NDArray[Any], margin: int, reduce: Callable[[Tensor], Tensor]
     ) -> NDArray[Any]:
         """Predict one large image, tile by tile."""
+        tile_size = self._tile(margin)
+        rows, columns = (
+            spans(size, tile_size, margin, self._stride) for size in image.shape[:2]
+        )
         answer: NDArray[Any] | None = None
         for row, column in product(rows, columns):
             window = image[slice(*row.window), slice(*column.window)]
@@ -219,21 +246,22 @@ class Predictor:
             scores: Tensor = self.network(batch).float()
             return scores
 
-    def _cut(self, height: int, width: int) -> tuple[list[Span], list[Span]]:
-        """Cut height and width of an image into tiles, or leave it whole."""
-        margin = getattr(self.network, "margin", None)
-        is_auto = self.tile_size == "auto"
-        if margin is None or (is_auto and height * width <= self._pixel_limit):
-            return [Span.whole(height)], [Span.whole(width)]
-        tile = self._auto_tile(margin) if is_auto else int(self.tile_size)
-        return (
-            spans(height, tile, margin, self._stride),
-            spans(width, tile, margin, self._stride),
-        )
+    def _is_cut(self, height: int, width: int) -> bool:
+        """Tell whether an image is predicted in tiles."""
+        if self.tile_size == "auto":
+            return height * width > self._pixel_limit
+        return max(height, width) > int(self.tile_size)
 
-    def _auto_tile(self, margin: int) -> int:
+    def _tile(self, margin: int) -> int:
+        """Return the side of a tile, without its margin."""
+        if self.tile_size != "auto":
+            return int(self.tile_size)
         # A tile thinner than its margin would compute more border than answer.
         return max(isqrt(self._pixel_limit) - 2 * margin, margin)
+
+    @property
+    def _margin(self) -> int | None:
+        return getattr(self.network, "margin", None)
 
     @property
     def _stride(self) -> int:

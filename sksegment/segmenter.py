@@ -138,8 +138,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         the others do both in one.
     tile_size : int or "auto", default="auto"
         Side in pixels of the squares that a large image is predicted in. The result
-        does not depend on it. "auto" cuts what does not fit into half of
-        scikit-learn's ``working_memory``, or of the free memory of a CUDA device.
+        does not depend on it, unless the network looks at the whole image (`margin_` is
+        None): then tiles overlap and are blended, with a warning. "auto" cuts what does
+        not fit into half of scikit-learn's ``working_memory``, or of the free memory of
+        a CUDA device.
     test_time_augmentation : bool, default=False
         Whether to average the probabilities of the image, turned by quarters and
         mirrored: eight predictions instead of one.
@@ -554,9 +556,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             check_same_channels(found.n_channels, self.n_features_in_, "X")
             self._check_same_architecture(architecture)
             return self._fitted_model().copy(device)
-        model = new_model(architecture, found.scale, seed, device)
-        self._predictor(model)  # refuses a tile_size that its network cannot have
-        return model
+        return new_model(architecture, found.scale, seed, device)
 
     def _wanted_architecture(self, found: Survey) -> dict[str, Any]:
         options = {name: getattr(self, name) for name in NETWORK_OPTIONS}
@@ -679,11 +679,6 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def _predictor(self, model: Model) -> Predictor:
         """Return how a network is run, after the parameters as they are now."""
         check_parameters({name: getattr(self, name) for name in PREDICTION_PARAMETERS})
-        if self.tile_size != "auto" and model.margin is None:
-            raise ValueError(
-                f"tile_size is {self.tile_size!r}, but this network looks at the whole "
-                f"image, so that tiles would change its answer; expected 'auto'."
-            )
         device = resolve_device(self.device)
         return Predictor(
             model.network.to(device),

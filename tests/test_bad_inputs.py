@@ -318,14 +318,6 @@ def test_parameters_of_prediction_are_refused_there(name: str, value: Any) -> No
         segmenter.predict(X)
 
 
-def test_tiles_are_refused_for_a_network_that_sees_the_whole_image() -> None:
-    with pytest.raises(ValueError, match="tile_size"):
-        small(norm="group", tile_size=8).fit(X, y)
-    segmenter = small(norm="group").fit(X, y).set_params(tile_size=8)
-    with pytest.raises(ValueError, match="tile_size"):
-        segmenter.predict(X)
-
-
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 def test_unfitted_use_is_told(method: str) -> None:
     with pytest.raises(NotFittedError, match="FCNSegmenter"):

@@ -39,6 +39,7 @@ FLOORS = (
     },
     {"_images", "_tensors", "_warp"},
     {
+        "_blending",
         "_blocks",
         "_colors",
         "_mask_doctor",

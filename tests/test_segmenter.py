@@ -424,6 +424,21 @@ def test_tiles_do_not_change_the_answer(data: Any) -> None:
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
+def test_tiles_of_a_network_that_sees_the_whole_image_are_blended() -> None:
+    X, y = halves(size=32)
+    segmenter = small(norm="group", width=8, max_epochs=30, learning_rate=1e-2)
+    segmenter.fit(X, y)
+    large, truth = np.tile(X[:1], (1, 3, 1)), np.tile(y[:1], (1, 3, 1))
+    segmenter.set_params(tile_size=24)
+    with pytest.warns(UserWarning, match="blended"):
+        probabilities = segmenter.predict_proba(large)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    with pytest.warns(UserWarning, match="blended"):
+        predicted = segmenter.predict(large)
+    np.testing.assert_array_equal(predicted, probabilities.argmax(axis=1))
+    assert (predicted == truth).mean() > 0.9
+
+
 def test_test_time_augmentation_averages_eight_views(data: Any) -> None:
     X, y = data
     segmenter = small(depth=2, max_epochs=3).fit(X, y)
