@@ -17,6 +17,10 @@ from sksegment._files import is_path, read_image, read_mask
 # Rows and columns of a part of an image.
 Window = tuple[slice, slice]
 
+CHANNELS_FIRST_HINT = (
+    " The image has its channels first: move them to the end with np.moveaxis."
+)
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -152,9 +156,12 @@ def check_pair(
 ) -> None:
     """Refuse a mask that is not as large as its image."""
     if mask.shape != image.shape[:2]:
+        is_channels_first = mask.shape == image.shape[1:]
         raise ValueError(
             f"{masks.name(index)} has height and width {mask.shape}, but its image has "
             f"{image.shape[:2]}; expected the same."
+            + CHANNELS_FIRST_HINT
+            * is_channels_first
         )
 
 
@@ -331,8 +338,8 @@ def _several_values_hint(shape: tuple[int, ...]) -> str:
     if len(shape) < 3:
         return " Reshape your data: wrap a single mask as y[np.newaxis]."
     return (
-        " One-hot masks become labels by y.argmax(axis=-1); colour-coded masks must be "
-        "converted to labels."
+        " One-hot masks become labels by y.argmax(axis=-1), colour-coded ones by "
+        "sksegment.datasets.colors_to_labels."
     )
 
 

@@ -427,3 +427,8 @@ def test_files_that_are_no_images_are_named(tmp_path: Path, fitted: Any) -> None
         fitted.predict([path])
     with pytest.raises(OSError, match=r"notes\.png"):
         fitted.fit([path], [path])
+
+
+def test_channels_first_are_told_at_fit() -> None:
+    with pytest.raises(ValueError, match="channels first"):
+        small().fit(X.transpose(0, 3, 1, 2), y)
