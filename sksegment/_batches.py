@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sksegment._file_cache import FileCache
 from sksegment._images import Window
 from sksegment._labels import IGNORED
 from sksegment._plan import Batch, PlannedStep, augment_batch
@@ -83,6 +84,8 @@ class Batches:
         Where the batches are wanted.
     epoch : int
         Number of epochs trained before.
+    files : FileCache
+        What was read from files.
     """
 
     samples: Samples
@@ -95,6 +98,7 @@ class Batches:
     seed: int
     device: torch.device
     epoch: int = 0
+    files: FileCache = field(default_factory=FileCache)
 
     def __len__(self) -> int:
         return -(-len(self._patches()) // self.batch_size)
@@ -147,8 +151,8 @@ class Batches:
         """Read image, codes and weights of a patch; an image too small is mirrored."""
         samples, index = self.samples, patch.image
         window = self._window(patch)
-        image = samples.images.crop(index, window)
-        mask = samples.masks.crop(index, window)
+        image = self.files.crop(samples.images, index, window)
+        mask = self.files.crop(samples.masks, index, window)
         codes = self.survey.encoder.encode(mask, samples.masks.name(index))
         weight = samples.weight(index)
         if weight is not None and weight.ndim == 2:
@@ -170,7 +174,8 @@ class Batches:
         room = np.maximum(np.subtract(size, patch.size()), 0)
         if self.crop_sampling == "balanced" and room.any():
             masks, encoder = self.samples.masks, self.survey.encoder
-            codes = encoder.encode(masks[patch.image], masks.name(patch.image))
+            mask = self.files.whole(masks, patch.image)
+            codes = encoder.encode(mask, masks.name(patch.image))
             middle = np.floor_divide(patch.size(), 2)
             starts = (class_aware_position(codes, rng) - middle).clip(0, room)
         else:

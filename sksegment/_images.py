@@ -58,10 +58,8 @@ class ImageList(Sequence[NDArray[Any]]):
         return (self[index] for index in range(len(self)))
 
     def crop(self, index: int, window: Window) -> Any:
-        """Return a part of item `index`; of an array only that part is read."""
+        """Return a part of item `index`, an array of which only that part is read."""
         item = self.items[index]
-        if is_path(item):
-            return self[index][window]
         part = _plain_array(item, self.name(index))[window]
         check = check_mask if self.is_mask else check_image
         return check(part, self.name(index))

@@ -13,7 +13,8 @@ from sklearn.utils import check_random_state
 from skorch.callbacks import Callback
 
 from sksegment._devices import PRECISIONS, resolve_device
-from sksegment._training import OPTIMIZERS, SCHEDULES
+from sksegment._schedules import SCHEDULES
+from sksegment._training import OPTIMIZERS
 from sksegment.losses import LOSSES
 from sksegment.networks import NETWORKS, NORMS, SKIPS
 

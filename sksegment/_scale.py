@@ -89,7 +89,8 @@ def channel_sums(image: NDArray[Any]) -> ChannelSums:
 
 
 def _block_sums(block: NDArray[Any]) -> ChannelSums:
-    pixels = block.reshape(-1, block.shape[-1]).astype(np.float64)
+    # In one memory order for all layouts: numpy adds up along the memory.
+    pixels = block.reshape(-1, block.shape[-1]).astype(np.float64, order="C")
     mean = pixels.mean(axis=0)
     low, high = pixels.min(axis=0), pixels.max(axis=0)
     pixels -= mean

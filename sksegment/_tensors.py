@@ -31,9 +31,9 @@ def images_to_tensor(
     Returns
     -------
     Tensor of shape (n, n_channels, height, width)
-        float32, in channels-last memory order: that of the arrays.
+        float32, in channels-last memory order, whatever that of the arrays is.
     """
-    batch = np.stack(images)
+    batch = np.ascontiguousarray(np.stack(images))
     if batch.dtype not in (np.uint8, np.float32):  # those travel as they are
         batch = batch.astype(np.float64)
     # The mean goes in double precision: an image of 1e9 and a little would otherwise

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import (
     EarlyStopping,
@@ -24,21 +23,15 @@ from skorch.callbacks import (
 from torch import Tensor, nn
 
 from sksegment._batches import Batches, Target
-from sksegment._confusion import ConfusionTally, ratio
-from sksegment._inference import Predictor
-from sksegment._labels import LabelEncoder
-from sksegment._samples import Samples
+from sksegment._schedules import SCHEDULES
 from sksegment._streams import DROPOUT, stream
+from sksegment._validation import Validation
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
 }
-# Exponent of the "poly" schedule, as in DeepLab and most segmentation papers since.
-POLY_POWER = 0.9
-# Share of the steps in which the learning rate rises before it falls.
-WARM_UP = 0.05
 MAX_SEED = 2**63 - 1
 
 
@@ -48,70 +41,6 @@ class TrainingStop(Exception):  # noqa: N818 - it ends training, no error
 
 class DivergenceError(Exception):
     """The loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Held-out samples, and how a network is judged on them.
-
-    Parameters
-    ----------
-    samples : Samples
-        Images and masks that are not trained on.
-    encoder : LabelEncoder
-        The classes and the ignored label.
-    predictor : Predictor
-        Runs the network.
-    criterion : nn.Module
-        The loss, on the predictor's device.
-    """
-
-    samples: Samples
-    encoder: LabelEncoder
-    predictor: Predictor
-    criterion: nn.Module
-
-    def __len__(self) -> int:
-        """Return 0: a validation is one judgement, not a number of batches."""
-        return 0
-
-    def scores(self) -> tuple[float, float]:
-        """Return the loss and the mean IoU over all samples, without augmentation."""
-        tally = ConfusionTally(self.encoder.classes, self.encoder.ignore_label)
-        losses, pixels = [], []
-        predictions = self.predictor.probabilities(self.samples.images)
-        for index, probabilities in enumerate(predictions):
-            mask = self.samples.masks[index]
-            weight = self.samples.weight(index)
-            codes = self.encoder.encode(mask, self.samples.masks.name(index))
-            losses.append(self._loss(probabilities, codes, weight))
-            counted = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
-            pixels.append(counted.sum())
-            predicted = self.encoder.decode(probabilities.argmax(axis=0))
-            tally.add(mask, predicted, weight, index)
-        loss = np.average(losses, weights=pixels) if any(pixels) else math.nan
-        union = tally.confusion.union
-        iou = ratio(tally.confusion.hits, union)[union > 0]
-        return float(loss), float(iou.mean()) if len(iou) else math.nan
-
-    def _loss(
-        self,
-        probabilities: NDArray[np.float32],
-        codes: NDArray[np.int32],
-        weight: NDArray[np.float64] | None,
-    ) -> float:
-        device = self.predictor.device
-        smallest = np.finfo(np.float32).tiny
-        # The logarithm of probabilities are scores with just these probabilities.
-        scores = torch.from_numpy(np.log(probabilities.clip(min=smallest)))
-        target = torch.from_numpy(codes).to(device, torch.int64)
-        weights = None
-        if weight is not None:
-            spread = np.broadcast_to(weight, codes.shape).astype(np.float32)
-            weights = torch.from_numpy(spread)[None].to(device)
-        with torch.no_grad():
-            loss = self.criterion(scores[None].to(device), target[None], weights)
-        return float(loss)
 
 
 class SegmentationNet(NeuralNet):
@@ -442,28 +371,6 @@ def _row(row: dict[str, Any], batches: Batches, first_epoch: int) -> dict[str, A
         if key != "batches" and not key.endswith(("_batch_count", "_best"))
     }
     return {**kept, "epoch": first_epoch + row["epoch"]}
-
-
-def _cosine(step: int, n_steps: int) -> float:
-    fall = (1 + math.cos(math.pi * min(step / n_steps, 1))) / 2
-    return warm_up(step, n_steps) * fall
-
-
-def _poly(step: int, n_steps: int) -> float:
-    fall = max(1 - step / n_steps, 0.0) ** POLY_POWER
-    return warm_up(step, n_steps) * float(fall)
-
-
-def warm_up(step: int, n_steps: int) -> float:
-    """Return the share of the learning rate, rising to 1 in the first steps.
-
-    Adam's first steps divide by a variance of a few gradients; large ones then undo
-    the initialisation.
-    """
-    return min((step + 1) / (1 + WARM_UP * n_steps), 1.0)
-
-
-SCHEDULES: dict[str, Callable[..., float]] = {"cosine": _cosine, "poly": _poly}
 
 
 def seed_torch(seed: int, device: torch.device) -> None:

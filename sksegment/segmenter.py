@@ -37,7 +37,8 @@ from sksegment._samples import (
     surveyed,
 )
 from sksegment._scale import Scale
-from sksegment._training import TrainingPlan, TrainingResult, Validation, train
+from sksegment._training import TrainingPlan, TrainingResult, train
+from sksegment._validation import Validation
 from sksegment.losses import make_loss
 from sksegment.metrics import iou_scorer
 

@@ -1,0 +1,80 @@
+"""Held-out samples, and how a network is judged on them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sksegment._confusion import ConfusionTally, ratio
+from sksegment._inference import Predictor
+from sksegment._labels import LabelEncoder
+from sksegment._samples import Samples
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out samples, and how a network is judged on them.
+
+    Parameters
+    ----------
+    samples : Samples
+        Images and masks that are not trained on.
+    encoder : LabelEncoder
+        The classes and the ignored label.
+    predictor : Predictor
+        Runs the network.
+    criterion : nn.Module
+        The loss, on the predictor's device.
+    """
+
+    samples: Samples
+    encoder: LabelEncoder
+    predictor: Predictor
+    criterion: nn.Module
+
+    def __len__(self) -> int:
+        """Return 0: a validation is one judgement, not a number of batches."""
+        return 0
+
+    def scores(self) -> tuple[float, float]:
+        """Return the loss and the mean IoU over all samples, without augmentation."""
+        tally = ConfusionTally(self.encoder.classes, self.encoder.ignore_label)
+        losses, pixels = [], []
+        predictions = self.predictor.probabilities(self.samples.images)
+        for index, probabilities in enumerate(predictions):
+            mask = self.samples.masks[index]
+            weight = self.samples.weight(index)
+            codes = self.encoder.encode(mask, self.samples.masks.name(index))
+            losses.append(self._loss(probabilities, codes, weight))
+            counted = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
+            pixels.append(counted.sum())
+            predicted = self.encoder.decode(probabilities.argmax(axis=0))
+            tally.add(mask, predicted, weight, index)
+        loss = np.average(losses, weights=pixels) if any(pixels) else math.nan
+        union = tally.confusion.union
+        iou = ratio(tally.confusion.hits, union)[union > 0]
+        return float(loss), float(iou.mean()) if len(iou) else math.nan
+
+    def _loss(
+        self,
+        probabilities: NDArray[np.float32],
+        codes: NDArray[np.int32],
+        weight: NDArray[np.float64] | None,
+    ) -> float:
+        device = self.predictor.device
+        smallest = np.finfo(np.float32).tiny
+        # The logarithm of probabilities are scores with just these probabilities.
+        scores = torch.from_numpy(np.log(probabilities.clip(min=smallest)))
+        target = torch.from_numpy(codes).to(device, torch.int64)
+        weights = None
+        if weight is not None:
+            spread = np.broadcast_to(weight, codes.shape).astype(np.float32)
+            weights = torch.from_numpy(spread)[None].to(device)
+        with torch.no_grad():
+            loss = self.criterion(scores[None].to(device), target[None], weights)
+        return float(loss)
