@@ -274,13 +274,9 @@ def train(
     with local_rng(batches.device):
         net.initialize()
         if optimizer_state is not None:
-            # Only what was learned: learning rate and decay are the plan's.
-            # A copy: an interrupted training must not change what came before.
-            fresh = net.optimizer_.state_dict()
-            learned = deepcopy(optimizer_state)
-            net.optimizer_.load_state_dict({**fresh, "state": learned})
+            _go_on(net.optimizer_, optimizer_state)
         diverged_at = _run(net, batches, validation)
-    rows = [_row(row, batches, net.first_epoch) for row in net.history]
+    rows = [_row(row, net.first_epoch) for row in net.history]
     if diverged_at is not None:
         rows = rows[: diverged_at - 1]
     best_epoch = None
@@ -288,6 +284,15 @@ def train(
         best_epoch = net.first_epoch + _restore_best(net)
     state = net.optimizer_.state_dict()["state"]
     return TrainingResult(rows, best_epoch, state, diverged_at)
+
+
+def _go_on(optimizer: torch.optim.Optimizer, learned: dict[str, Any]) -> None:
+    """Give an optimizer what it learned of each parameter, and nothing else.
+
+    Learning rate and decay stay those of the plan; what is given stays as it is, for
+    an interrupted training must not change what came before.
+    """
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": deepcopy(learned)})
 
 
 def _run(
@@ -363,7 +368,7 @@ def _restore_best(net: SegmentationNet) -> int:
     return int(stopping.best_epoch_)
 
 
-def _row(row: dict[str, Any], batches: Batches, first_epoch: int) -> dict[str, Any]:
+def _row(row: dict[str, Any], first_epoch: int) -> dict[str, Any]:
     """Return the history of one epoch without what is kept of each batch."""
     kept = {
         key: float(value) if isinstance(value, np.floating) else value
