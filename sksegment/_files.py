@@ -188,7 +188,7 @@ def _photo_array(image: PILImage, path: str | os.PathLike[str]) -> NDArray[Any]:
         # Asked for after decoding: Pillow turns a TIFF itself, and drops the tag.
         pixels = _oriented(pixels, image.getexif().get(EXIF_ORIENTATION, 1))
     if image.mode in ("RGBA", "LA", "PA") and file_format != "TIFF":
-        return _without_alpha(pixels, path)
+        return _without_alpha(pixels)
     return pixels
 
 
@@ -232,10 +232,11 @@ def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-def _without_alpha(pixels: NDArray[Any], path: str | os.PathLike[str]) -> NDArray[Any]:
+def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
+    # No path in the text: Python shows the same text once, not once a file.
     warnings.warn(
-        f"The alpha channel of {os.fspath(path)!r} is dropped; save the image without "
-        f"one, or pass four-channel arrays, to decide yourself.",
+        "The alpha channel of image files is dropped; save the images without one, or "
+        "pass four-channel arrays, to decide yourself.",
         UserWarning,
         stacklevel=2,
     )
@@ -328,7 +329,7 @@ def _single_valued(pixels: NDArray[Any], path: str | os.PathLike[str]) -> NDArra
     if pixels.ndim != 2:
         raise ValueError(
             f"The mask {os.fspath(path)!r} has {pixels.shape[-1]} channels; expected "
-            f"one label value a pixel. A colour-coded mask must be converted to labels "
-            f"first."
+            f"one label value a pixel. A colour-coded mask becomes labels by "
+            f"sksegment.datasets.colors_to_labels."
         )
     return pixels

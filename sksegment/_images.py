@@ -210,6 +210,11 @@ def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
             f"{argument} is a masked array, whose mask would be lost; expected a plain "
             f"array (mark ignored pixels in y with ignore_label=)."
         )
+    if hasattr(data, "iloc") and getattr(data, "ndim", 0) == 2:
+        raise TypeError(
+            f"{argument} is a DataFrame; expected images or paths. Pass one column, as "
+            f"in {argument}['path']."
+        )
     if is_path(data):
         raise TypeError(f"{argument} is one path, {str(data)!r}; expected a list.")
     items = _items(data)
@@ -242,9 +247,16 @@ def _is_rectangular(nested: Sequence[Any]) -> bool:
 def _list_of_items(items: list[Any], argument: str) -> list[Any]:
     paths = [is_path(item) for item in items]
     if any(paths) and not all(paths):
-        raise TypeError(f"{argument} mixes paths and arrays; expected one kind.")
+        raise TypeError(
+            f"{argument} mixes paths and arrays; expected one kind. Read the files "
+            f"first, or save the arrays."
+        )
     if all(paths):
         return items
+    if argument == "y" and not any(_has_axes(item) for item in items):
+        raise ValueError(
+            "y has one value an image; expected (n, height, width), one label a pixel."
+        )
     if not any(_has_axes(item) for item in items):
         # A flat list of numbers, or 1-D objects: let check_array name what it is.
         return [_checked_array(np.asarray(items), argument)]

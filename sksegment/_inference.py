@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sksegment._blending import blended, overlapping
-from sksegment._images import ImageList
+from sksegment._images import CHANNELS_FIRST_HINT, ImageList
 from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
 
@@ -94,23 +94,28 @@ class Predictor:
     tile_size: int | str
     test_time_augmentation: bool = False
 
-    def labels(self, images: ImageList) -> Iterator[NDArray[Any]]:
-        """Yield the class codes of each image, (height, width), in order."""
-        return self._run(images, most_probable)
+    def labels(
+        self, images: ImageList, classes: NDArray[Any]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield the most probable of `classes`, (height, width), of each image."""
+        # Tile by tile: codes of a whole huge image would take as much memory again.
+        return self._run(
+            images, lambda batch: classes[most_probable(batch).cpu().numpy()]
+        )
 
     def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, (n_classes, height, width), of each image."""
-        return self._run(images, lambda probabilities: probabilities)
+        return self._run(images, lambda batch: batch.cpu().numpy())
 
     def _run(
-        self, images: ImageList, reduce: Callable[[Tensor], Tensor]
+        self, images: ImageList, reduce: Callable[[Tensor], NDArray[Any]]
     ) -> Iterator[NDArray[Any]]:
         self.network.eval()
         for group in self._groups(images):
             height, width = group[0].shape[:2]
             if not self._is_cut(height, width):
                 batch = images_to_tensor(group, self.scale, self.device)
-                yield from reduce(self._probabilities(batch)).cpu().numpy()
+                yield from reduce(self._probabilities(batch))
             elif self._margin is None:
                 yield from (self._blended(image, reduce) for image in group)
             else:
@@ -152,14 +157,14 @@ class Predictor:
             raise ValueError(
                 f"X has {image.shape[-1]} features, but FCNSegmenter is expecting "
                 f"{n_channels} features as input: the channels of {name}, of shape "
-                f"{image.shape}."
+                f"{image.shape}." + CHANNELS_FIRST_HINT * (image.shape[0] == n_channels)
             )
 
     def _images_at_once(self, image: NDArray[Any]) -> int:
         return max(1, self._pixel_limit // (image.shape[0] * image.shape[1]))
 
     def _blended(
-        self, image: NDArray[Any], reduce: Callable[[Tensor], Tensor]
+        self, image: NDArray[Any], reduce: Callable[[Tensor], NDArray[Any]]
     ) -> NDArray[Any]:
         """Predict one large image in overlapping tiles, approximately."""
         warnings.warn(
@@ -179,13 +184,13 @@ class Predictor:
             overlapping(size, tile, self._stride) for size in image.shape[:2]
         )
         parts = [
-            reduce(probabilities[None])[0].cpu().numpy()
+            reduce(probabilities[None])[0]
             for _, probabilities in blended(predict, rows, columns)
         ]
         return np.concatenate(parts, axis=-2)
 
     def _tiled(
-        self, image: NDArray[Any], margin: int, reduce: Callable[[Tensor], Tensor]
+        self, image: NDArray[Any], margin: int, reduce: Callable[[Tensor], NDArray[Any]]
     ) -> NDArray[Any]:
         """Predict one large image, tile by tile."""
         tile_size = self._tile(margin)
@@ -197,7 +202,7 @@ class Predictor:
             window = image[slice(*row.window), slice(*column.window)]
             batch = images_to_tensor([window], self.scale, self.device)
             core = self._probabilities(batch)[..., row.inner(), column.inner()]
-            tile = reduce(core)[0].cpu().numpy()
+            tile = reduce(core)[0]
             if answer is None:
                 answer = np.empty((*tile.shape[:-2], *image.shape[:2]), tile.dtype)
             answer[..., slice(*row.core), slice(*column.core)] = tile

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
+from torch import nn
 
 from sksegment._devices import PRECISIONS, resolve_device
 from sksegment._schedules import SCHEDULES
@@ -43,6 +44,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     _check_own_network(parameters)
     _check_own_loss(parameters)
     _check_crops(parameters)
+    _check_schedules(parameters)
 
 
 def class_weights(
@@ -111,6 +113,20 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
         )
 
 
+def _check_schedules(parameters: dict[str, Any]) -> None:
+    """Refuse two schedules, one of which would overrule the other."""
+    callbacks = [_bare(item) for item in parameters.get("callbacks") or ()]
+    schedule = parameters.get("learning_rate_schedule")
+    if schedule != "constant" and any(
+        isinstance(item, LRScheduler) or item is LRScheduler for item in callbacks
+    ):
+        raise ValueError(
+            f"callbacks holds an LRScheduler, which learning_rate_schedule="
+            f"{schedule!r} would overrule; expected learning_rate_schedule='constant' "
+            f"beside it."
+        )
+
+
 def _check_crops(parameters: dict[str, Any]) -> None:
     """Refuse a way of sampling crops where there are none."""
     if parameters.get("crop_sampling") == "balanced" and not parameters["crop_size"]:
@@ -171,13 +187,21 @@ def _choice(choices: Sequence[Any] | dict[Any, Any]) -> Check:
 
 def _choice_or_callable(choices: dict[str, Any], arguments: str) -> Check:
     def check(name: str, value: Any) -> None:
-        if not callable(value) and not (isinstance(value, str) and value in choices):
+        is_named = isinstance(value, str) and value in choices
+        # Layers are callable too, but map images: they do not make networks.
+        is_maker = callable(value) and not (name == "network" and is_layer(value))
+        if not is_named and not is_maker:
             raise ValueError(
                 f"{name} is {value!r}; expected one of {_listed(choices)}, or a "
                 f"callable {arguments}."
             )
 
     return check
+
+
+def is_layer(value: Any) -> bool:
+    """Tell whether something is a network, and not a function that makes one."""
+    return isinstance(value, nn.Module)
 
 
 def _boolean(name: str, value: Any) -> None:
@@ -232,13 +256,18 @@ def _callbacks(name: str, value: Any) -> None:
             f"{name} is {value!r}; expected a list of skorch callbacks, or None."
         )
     for item in value or ():
-        callback = item[1] if isinstance(item, tuple) and len(item) == 2 else item
+        callback = _bare(item)
         is_class = isinstance(callback, type) and issubclass(callback, Callback)
         if not is_class and not isinstance(callback, Callback):
             raise TypeError(
                 f"{name} holds {item!r}; expected a skorch callback, or a pair of a "
                 f"name and one."
             )
+
+
+def _bare(item: Any) -> Any:
+    """Return a callback without the name that skorch lets it have."""
+    return item[1] if isinstance(item, tuple) and len(item) == 2 else item
 
 
 def _random_state(name: str, value: Any) -> None:

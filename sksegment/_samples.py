@@ -288,6 +288,7 @@ def _encoder(
     classes: NDArray[Any] | None,
     ignore_label: Any,
 ) -> LabelEncoder:
+    _check_kind_of_ignored(ignore_label, labels)
     if classes is not None:
         encoder = LabelEncoder(_in_dtype_of_masks(classes, labels), ignore_label)
         for index, found in enumerate(labels):
@@ -308,6 +309,18 @@ def _encoder(
         )
     _warn_of_void(found, ignore_label)
     return LabelEncoder(found, ignore_label)
+
+
+def _check_kind_of_ignored(ignore_label: Any, labels: list[NDArray[Any]]) -> None:
+    """Refuse text as the ignored label of numbers: it could never occur."""
+    if ignore_label is None:
+        return
+    is_text = isinstance(ignore_label, (str, bytes))
+    if not any(is_text == (found.dtype.kind in "US") for found in labels):
+        raise TypeError(
+            f"ignore_label is {ignore_label!r}, but the labels of y are "
+            f"{format_labels(labels[0])}; expected a value of their kind."
+        )
 
 
 def _in_dtype_of_masks(

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
 }
 MAX_SEED = 2**63 - 1
+RNG_LOCK = RLock()
 
 
 class TrainingStop(Exception):  # noqa: N818 - it ends training, no error
@@ -390,7 +392,10 @@ def seed_torch(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def local_rng(device: torch.device) -> Iterator[None]:
-    """Leave torch's global random numbers as they were found."""
+    """Leave torch's global random numbers as they were found.
+
+    They are one for the whole process: fits in several threads wait for each other.
+    """
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with RNG_LOCK, torch.random.fork_rng(devices=devices):
         yield

@@ -70,7 +70,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         The network: :class:`~sksegment.networks.FCN`, or a function
         ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from images
         ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height, width)``;
-        scores of a lower resolution are upsampled.
+        scores of a lower resolution are upsampled. To be saved, it must be a function
+        of a module, not a lambda.
     depth : int, default=3
         Poolings of the network; its stride is ``2**depth`` pixels.
     width : int, default=32
@@ -147,7 +148,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Whether to average the probabilities of the image, turned by quarters and
         mirrored: eight predictions instead of one.
     callbacks : list of skorch.callbacks.Callback, default=None
-        Callbacks for the training loop.
+        Callbacks for the training loop. They may watch "train_loss" and, with
+        validation images, "valid_loss" and "valid_iou"; a callback that schedules the
+        learning rate needs ``learning_rate_schedule="constant"``. Scoring callbacks of
+        skorch are handed the validation object, not arrays.
     verbose : int, default=0
         With 1, a line is printed after each epoch.
 
@@ -411,8 +415,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             If an image file cannot be read.
         """
         images = self._images(X)
-        codes = self._predictor(self._fitted_model()).labels(images)
-        masks = (self.classes_[part] for part in codes)
+        predictor = self._predictor(self._fitted_model())
+        masks = predictor.labels(images, self.classes_)
         return _collect(masks, len(images), images.is_array)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 from sklearn.exceptions import NotFittedError
+from skorch.callbacks import LRScheduler
 from torch import nn
 
 from sksegment import FCNSegmenter, iou_scorer
@@ -117,6 +118,7 @@ MASKS: dict[str, tuple[Any, type[Exception], str]] = {
     "NaN": (changed(y, (1, 0, 0), np.nan, float), ValueError, "NaN.*mask 1"),
     "complex": (y.astype(complex), (TypeError, ValueError), "."),  # type: ignore[dict-item]
     "labels per image": (np.arange(6), ValueError, r"\(n, height, width\)"),
+    "a list of labels per image": ([0, 1] * 3, ValueError, "one value an image"),
     "mixed text and numbers": (
         [*y[:5], np.full((16, 16), "a")],
         TypeError,
@@ -432,3 +434,28 @@ def test_files_that_are_no_images_are_named(tmp_path: Path, fitted: Any) -> None
 def test_channels_first_are_told_at_fit() -> None:
     with pytest.raises(ValueError, match="channels first"):
         small().fit(X.transpose(0, 3, 1, 2), y)
+
+
+def test_data_frames_are_told_to_pass_a_column() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"image": ["a.png"], "mask": ["b.png"]})
+    with pytest.raises(TypeError, match="one column"):
+        small().fit(frame[["image"]], frame["mask"])
+
+
+def test_two_schedules_of_the_learning_rate_are_refused() -> None:
+    scheduler = LRScheduler(policy="StepLR", step_size=1)
+    with pytest.raises(ValueError, match="LRScheduler"):
+        small(callbacks=[("own", scheduler)]).fit(X, y)
+    segmenter = small(callbacks=[scheduler], learning_rate_schedule="constant")
+    assert segmenter.fit(X, y).n_iter_ == 1
+
+
+def test_an_ignored_label_of_another_kind_is_refused() -> None:
+    with pytest.raises(TypeError, match="ignore_label is 'void'"):
+        small(ignore_label="void").fit(X, y)
+
+
+def test_a_layer_is_no_maker_of_networks() -> None:
+    with pytest.raises(ValueError, match="network"):
+        FCNSegmenter(network=nn.Conv2d(3, 4, 3)).fit(X, y)

@@ -157,7 +157,7 @@ def test_alpha_is_dropped_with_a_warning(
 ) -> None:
     path = tmp_path / "a.png"
     Image.new(mode, (3, 2), 77).save(path)
-    with pytest.warns(UserWarning, match=r"alpha channel of .*a\.png"):
+    with pytest.warns(UserWarning, match="alpha channel"):
         read = read_image(path)
     assert read.shape == ((2, 3) if channels == 1 else (2, 3, channels))
 
@@ -332,7 +332,7 @@ def test_tiff_with_two_pictures(tmp_path: Path) -> None:
 
 def test_colour_mask(tmp_path: Path) -> None:
     Image.fromarray(COLOUR).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=r"a\.png.*3 channels.*converted to labels"):
+    with pytest.raises(ValueError, match=r"a\.png.*3 channels.*colors_to_labels"):
         read_mask(tmp_path / "a.png")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -522,6 +523,16 @@ def test_one_seed_one_result_and_another_another(data: Any) -> None:
     np.testing.assert_array_equal(weights(first), weights(again))
     other = small(random_state=1).fit(*data)
     assert not np.array_equal(weights(first), weights(other))
+
+
+def test_fits_in_threads_give_the_bits_of_a_serial_fit(data: Any) -> None:
+    expected = weights(small().fit(*data))
+    state = torch.get_rng_state()
+    with ThreadPoolExecutor(3) as pool:
+        fits = list(pool.map(lambda _: small().fit(*data), range(3)))
+    assert torch.equal(torch.get_rng_state(), state)
+    for segmenter in fits:
+        np.testing.assert_allclose(weights(segmenter), expected, atol=1e-6)
 
 
 def test_fitting_twice_is_fitting_once(data: Any) -> None:

@@ -131,7 +131,7 @@ def voc(data: Path, output: Path) -> None:
             classes=range(21),
             ignore_label=train.ignore_label,
             crop_size=256,
-            max_epochs=25,
+            max_epochs=12,
             learning_rate=3e-3,
             random_state=0,
         ),
