@@ -307,8 +307,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        self : object
-            The fitted segmenter.
+        FCNSegmenter
+            The fitted segmenter itself.
 
         Raises
         ------
@@ -362,8 +362,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        self : object
-            The fitted segmenter.
+        FCNSegmenter
+            The fitted segmenter itself.
 
         Raises
         ------
@@ -430,7 +430,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray
-            float32 probabilities, classes in the order of `classes_`: for an array one
+            Probabilities, float32, classes in the order of `classes_`: for an array one
             array ``(n, n_classes, height, width)``, else a 1-D object array of
             ``(n_classes, height, width)``.
 

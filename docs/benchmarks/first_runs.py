@@ -127,8 +127,10 @@ def voc(data: Path, output: Path) -> None:
         RandomBrightness(0.2),
         FCNSegmenter(
             width=16,
-            depth=5,
+            depth=4,
+            dropout=0.0,
             classes=range(21),
+            class_weight="balanced",
             ignore_label=train.ignore_label,
             crop_size=256,
             max_epochs=12,

@@ -1,0 +1,78 @@
+"""How much memory large data take: a process of its own measures each."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units"),
+]
+
+START = """
+import resource, sys
+from pathlib import Path
+import numpy as np, sklearn, torch
+from PIL import Image
+from sksegment import FCNSegmenter
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+folder = Path(sys.argv[1])
+torch.set_num_threads(1)
+sklearn.set_config(working_memory=32)
+segmenter = FCNSegmenter(depth=1, width=2, max_epochs=1, random_state=0)
+"""
+FILES = """
+pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+X = [folder / f"{index}.png" for index in range(300)]
+y = [folder / f"{index}_mask.png" for index in range(300)]
+for image, mask in zip(X, y):
+    Image.fromarray(pixels).save(image)
+    Image.fromarray(pixels[..., 0] // 128).save(mask)
+for _ in range(2):  # the allocator settles in the second
+    segmenter.fit(X[:60], y[:60])
+before = peak()
+segmenter.fit(X, y)
+print(peak() - before)
+"""
+ONE_LARGE_IMAGE = """
+small = np.random.default_rng(0).integers(0, 256, (1, 600, 600), np.uint8)
+X = np.lib.format.open_memmap(folder / "large.npy", "w+", "u1", (1, 6000, 6000))
+for row in range(0, 6000, 600):
+    X[:, row : row + 600] = np.tile(small, 10)
+del X
+segmenter.fit(small, small // 128).predict(small)
+before = peak()
+X = np.load(folder / "large.npy", mmap_mode="r")
+y = segmenter.predict(X)
+assert y.dtype == np.uint8
+print((peak() - before - y.nbytes) / y.size)
+"""
+
+
+def measured(script: str, folder: Path) -> float:
+    done = subprocess.run(
+        [sys.executable, "-c", START + script, str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+def test_training_takes_as_much_memory_for_many_files_as_for_few(
+    tmp_path: Path,
+) -> None:
+    # Decoded, the further files would be 60 MiB; those that are kept are 8 MiB.
+    assert measured(FILES, tmp_path) < 36 * 2**20
+
+
+def test_a_large_image_is_predicted_with_few_bytes_a_pixel(tmp_path: Path) -> None:
+    # Its own pages and a second copy of the labels, and what a tile takes.
+    assert measured(ONE_LARGE_IMAGE, tmp_path) < 4
