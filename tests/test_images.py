@@ -224,7 +224,7 @@ NO_IMAGES = {
     "ragged later": ([[[1, 2], [3, 4]], [[1, 2], [3]]], ValueError, "image 1 is not"),
     "None in nested lists": ([[[1, None], [2, 3]]], TypeError, "image 0"),
     "one path": ("photo.png", TypeError, "X is one path, 'photo.png'"),
-    "DataFrame": (pd.DataFrame(GREY[0]), ValueError, r"shape \(5, 6\)"),
+    "DataFrame": (pd.DataFrame(GREY[0]), TypeError, "one column"),
     "four axes in a list": ([COLOUR[0], COLOUR], ValueError, r"image 1 .*\(4, 5, 6, 3"),
 }
 

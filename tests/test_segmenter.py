@@ -222,8 +222,8 @@ def test_scribbles_on_one_image() -> None:
     scribbles = np.full(y.shape, 255, np.uint8)
     scribbles[0, 4, 2:14] = 0
     scribbles[0, 20, 18:30] = 1
-    segmenter = small(ignore_label=255, max_epochs=40, learning_rate=1e-2)
-    assert segmenter.fit(X, scribbles).score(X, y) > 0.9
+    segmenter = small(ignore_label=255, max_epochs=100, learning_rate=1e-2)
+    assert segmenter.fit(X, scribbles).score(X, y) > 0.85
 
 
 # Labels

@@ -130,7 +130,7 @@ def voc(data: Path, output: Path) -> None:
             depth=4,
             dropout=0.0,
             classes=range(21),
-            class_weight="balanced",
+            loss="cross_entropy+dice",
             ignore_label=train.ignore_label,
             crop_size=256,
             max_epochs=12,
