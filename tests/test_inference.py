@@ -304,4 +304,5 @@ def test_megapixels_are_predicted_in_constant_memory_below_a_gibibyte():
     )
     early, late = map(int, done.stdout.split())
     assert late < 2**30
-    assert late - early < 2**24  # what was predicted before leaves nothing behind
+    # The probabilities of four images would be 192 MiB; the allocator wanders by 30.
+    assert late - early < 2**26
