@@ -292,7 +292,7 @@ classes = np.arange(12, dtype=np.uint8)
 for index, mask in enumerate(run.labels(as_images(X), classes)):
     y[index] = mask
     peaks.append(peak() - X.nbytes - y.nbytes)
-print(peaks[1], peaks[-1])
+print(peaks[3], peaks[-1])
 """
 
 
@@ -300,9 +300,10 @@ print(peaks[1], peaks[-1])
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units")
 def test_megapixels_are_predicted_in_constant_memory_below_a_gibibyte():
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY, "6"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", MEMORY, "8"], capture_output=True, text=True, check=True
     )
     early, late = map(int, done.stdout.split())
     assert late < 2**30
-    # The probabilities of four images would be 192 MiB; the allocator wanders by 30.
-    assert late - early < 2**26
+    # From the fourth image on, when the allocator has settled, what was predicted
+    # before leaves nothing behind.
+    assert late - early < 2**24
