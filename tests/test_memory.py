@@ -30,11 +30,13 @@ segmenter = FCNSegmenter(depth=1, width=2, max_epochs=1, random_state=0)
 """
 FILES = """
 pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
-X = [folder / f"{index}.png" for index in range(300)]
-y = [folder / f"{index}_mask.png" for index in range(300)]
+X = [folder / f"{index}.png" for index in range(1000)]
+y = [folder / f"{index}_mask.png" for index in range(1000)]
+Image.fromarray(pixels).save(folder / "image.png")
+Image.fromarray(pixels[..., 0] // 128).save(folder / "mask.png")
 for image, mask in zip(X, y):
-    Image.fromarray(pixels).save(image)
-    Image.fromarray(pixels[..., 0] // 128).save(mask)
+    image.hardlink_to(folder / "image.png")
+    mask.hardlink_to(folder / "mask.png")
 for _ in range(2):  # the allocator settles in the second
     segmenter.fit(X[:60], y[:60])
 before = peak()
@@ -69,8 +71,9 @@ def measured(script: str, folder: Path) -> float:
 def test_training_takes_as_much_memory_for_many_files_as_for_few(
     tmp_path: Path,
 ) -> None:
-    # Decoded, the further files would be 60 MiB; those that are kept are 8 MiB.
-    assert measured(FILES, tmp_path) < 36 * 2**20
+    # Decoded, the further files would be 235 MiB; those that are kept are 8 MiB. What
+    # the allocator does with the rest differs by tens of MiB from run to run.
+    assert measured(FILES, tmp_path) < 100 * 2**20
 
 
 def test_a_large_image_is_predicted_with_few_bytes_a_pixel(tmp_path: Path) -> None:
