@@ -39,8 +39,8 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read a photo as it is meant to be seen.
 
     The orientation tag is applied, a colour palette is expanded, and the alpha channel
-    of a PNG is dropped with a warning. All channels of a TIFF are kept: the fourth may
-    be infrared.
+    of a PNG is dropped with a warning, or refused where warnings are errors. All
+    channels of a TIFF are kept: the fourth may be infrared.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     OSError
         If the file is missing or cannot be decoded; the message names it.
     ValueError
-        If it holds more than one picture, or too many pixels.
+        If it holds more than one picture, or too many pixels; if it has an alpha
+        channel and warnings are errors.
     """
     if _is_tiff(path):
         return _read_tiff(path, is_mask=False)
@@ -188,7 +189,7 @@ def _photo_array(image: PILImage, path: str | os.PathLike[str]) -> NDArray[Any]:
         # Asked for after decoding: Pillow turns a TIFF itself, and drops the tag.
         pixels = _oriented(pixels, image.getexif().get(EXIF_ORIENTATION, 1))
     if image.mode in ("RGBA", "LA", "PA") and file_format != "TIFF":
-        return _without_alpha(pixels)
+        return _without_alpha(pixels, path)
     return pixels
 
 
@@ -232,16 +233,29 @@ def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-def _without_alpha(pixels: NDArray[Any]) -> NDArray[Any]:
-    # No path in the text: Python shows the same text once, not once a file.
-    warnings.warn(
-        "The alpha channel of image files is dropped; save the images without one, or "
-        "pass four-channel arrays, to decide yourself.",
-        UserWarning,
-        stacklevel=2,
-    )
+def _without_alpha(
+    pixels: NDArray[Any], path: str | os.PathLike[str]
+) -> NDArray[Any]:
+    _warn_of_alpha(path)
     colours = pixels[..., :-1]
     return colours[..., 0] if colours.shape[-1] == 1 else colours
+
+
+def _warn_of_alpha(path: str | os.PathLike[str]) -> None:
+    """Warn, or raise an error that names the file where warnings are made errors."""
+    try:
+        # No path in the text: Python shows the same text once, not once a file.
+        warnings.warn(
+            "The alpha channel of image files is dropped; save the images without one, "
+            "or pass four-channel arrays, to decide yourself.",
+            UserWarning,
+            stacklevel=2,
+        )
+    except UserWarning as refused:
+        raise ValueError(
+            f"{os.fspath(path)!r} has an alpha channel; expected none, as warnings "
+            f"are errors here. Save the image without one, or pass a four-channel array."
+        ) from refused
 
 
 def _read_tiff(path: str | os.PathLike[str], *, is_mask: bool) -> NDArray[Any]:

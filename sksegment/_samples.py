@@ -308,6 +308,7 @@ def _encoder(
             f"JPEG. Name the labels with classes= if they are meant."
         )
     _warn_of_void(found, ignore_label)
+    _warn_of_one_class(found)
     return LabelEncoder(found, ignore_label)
 
 
@@ -358,6 +359,18 @@ def _warn_of_void(classes: NDArray[Any], ignore_label: Any) -> None:
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _warn_of_one_class(classes: NDArray[Any]) -> None:
+    """Warn of masks from which nothing can be learned: every score will be 1."""
+    if len(classes) == 1:
+        warnings.warn(
+            f"All labelled pixels of y have the label {format_labels(classes)}: one "
+            f"class leaves nothing to tell apart. Check the export of the masks, or "
+            f"name all labels with classes= if the others are missing here.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _pixels_of_classes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,15 @@ def test_alpha_is_dropped_with_a_warning(
     with pytest.warns(UserWarning, match="alpha channel"):
         read = read_image(path)
     assert read.shape == ((2, 3) if channels == 1 else (2, 3, channels))
+
+
+def test_alpha_is_an_error_by_choice(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGBA", (3, 2)).save(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="The alpha channel")
+        with pytest.raises(ValueError, match=r"a\.png' has an alpha channel"):
+            read_image(path)
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:

@@ -294,6 +294,20 @@ def test_no_warning_where_the_void_is_spoken_of(data: Any, parameters: Any) -> N
         small(max_epochs=1).fit(X, 255 * y)  # an honest binary mask
 
 
+def test_masks_of_one_class_are_told(data: Any) -> None:
+    X, y = data
+    with pytest.warns(UserWarning, match="label 7: one class"):
+        segmenter = small(max_epochs=1).fit(X, np.full_like(y, 7))
+    np.testing.assert_array_equal(segmenter.predict(X), np.full_like(y, 7))
+
+
+def test_one_class_of_several_that_are_named_is_a_fold_and_no_fault(data: Any) -> None:
+    X, y = data
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small(max_epochs=1, classes=[3, 7]).fit(X, np.full_like(y, 7))
+
+
 # What prediction gives
 
 
