@@ -12,9 +12,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sksegment.display import SegmentationDisplay
     from sksegment.metrics import iou_scorer
+    from sksegment.persistence import load_model, save_model
     from sksegment.segmenter import FCNSegmenter
 
-__all__ = ["FCNSegmenter", "SegmentationDisplay", "__version__", "iou_scorer"]
+__all__ = [
+    "FCNSegmenter",
+    "SegmentationDisplay",
+    "__version__",
+    "iou_scorer",
+    "load_model",
+    "save_model",
+]
 
 __version__ = "0.1.0"
 
@@ -22,6 +30,8 @@ _HOME_OF = {
     "FCNSegmenter": "sksegment.segmenter",
     "SegmentationDisplay": "sksegment.display",
     "iou_scorer": "sksegment.metrics",
+    "load_model": "sksegment.persistence",
+    "save_model": "sksegment.persistence",
 }
 
 _SUBMODULES = (
@@ -32,6 +42,7 @@ _SUBMODULES = (
     "metrics",
     "model_selection",
     "networks",
+    "persistence",
     "segmenter",
 )
 

@@ -1,0 +1,208 @@
+"""What a fitted segmenter consists of, and whether its parts go together."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from sksegment._parameters import check_parameters, network_options
+from sksegment._samples import check_classes
+from sksegment.networks import make_network
+
+# What a model file keeps of a fitted segmenter beside the weights. Stride and margin
+# follow from the network.
+FITTED = (
+    "classes_",
+    "n_features_in_",
+    "channel_mean_",
+    "channel_std_",
+    "channel_min_",
+    "channel_max_",
+    "history_",
+    "n_iter_",
+    "best_epoch_",
+    "_architecture",
+    "_seed",
+)
+CHANNEL_ARRAYS = ("channel_mean_", "channel_std_", "channel_min_", "channel_max_")
+SIZES = ("n_channels", "n_classes")
+MAX_SEED = 2**31 - 1
+DEVICES = re.compile(r"auto|(cpu|cuda|mps)(:\d{1,3})?")
+
+
+class NothingDrawn(TorchFunctionMode):
+    """Leave new weights without values.
+
+    On the meta device they have none anyway, but torch imports its compiler to not draw
+    them, which takes seconds.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def check_constructor(parameters: dict[str, Any]) -> None:
+    """Refuse parameters that `fit` would refuse, but for a device that is not there.
+
+    A model that was trained on a GPU is to be opened elsewhere too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the first parameter that is wrong.
+    """
+    device = parameters["device"]
+    if not isinstance(device, str) or not DEVICES.fullmatch(device):
+        raise ValueError(
+            f"device is {device!r}; expected 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
+        )
+    check_parameters({**parameters, "device": "cpu"})
+    check_classes(parameters["classes"], parameters["ignore_label"])
+
+
+def check_fitted(fitted: dict[str, Any]) -> None:
+    """Refuse fitted attributes that no training leaves behind.
+
+    Parameters
+    ----------
+    fitted : dict
+        The attributes of `FITTED`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the first attribute that is wrong.
+    """
+    _check_architecture(fitted["_architecture"])
+    _check_labels(fitted["classes_"], fitted["_architecture"]["n_classes"])
+    n_channels = fitted["_architecture"]["n_channels"]
+    if fitted["n_features_in_"] != n_channels:
+        raise ValueError(
+            f"n_features_in_ is {fitted['n_features_in_']!r}; expected {n_channels}."
+        )
+    for name in CHANNEL_ARRAYS:
+        _check_channels(name, fitted[name], n_channels)
+    if not (fitted["channel_std_"] > 0).all():
+        raise ValueError("channel_std_ is not above 0; expected a standard deviation.")
+    _check_history(fitted["history_"])
+    _check_integer("n_iter_", fitted["n_iter_"], 0)
+    _check_integer("_seed", fitted["_seed"], 0, MAX_SEED)
+    if fitted["best_epoch_"] is not None:
+        _check_integer("best_epoch_", fitted["best_epoch_"], 1)
+
+
+def blueprint(architecture: dict[str, Any]) -> nn.Module:
+    """Return a network without weights, which takes no memory however large it is.
+
+    Parameters
+    ----------
+    architecture : dict
+        The arguments of `make_network`, checked.
+
+    Raises
+    ------
+    ValueError
+        If there can be no such network.
+    """
+    try:
+        with torch.device("meta"), NothingDrawn():
+            return make_network(**architecture)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"_architecture is {architecture}, which makes no network; expected the "
+            f"architecture of a trained one."
+        ) from error
+
+
+def check_weights(network: nn.Module, weights: dict[str, NDArray[Any]]) -> None:
+    """Refuse weights that are not those of a network, or that are not finite.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network, or its blueprint.
+    weights : dict of ndarray
+        By their names in its state dict.
+
+    Raises
+    ------
+    ValueError
+        Naming the first tensor that is wrong.
+    """
+    expected = network.state_dict()
+    differing = sorted(expected.keys() ^ weights.keys())
+    if differing:
+        raise ValueError(
+            f"network_ has {len(weights)} tensors, and its architecture "
+            f"{len(expected)}; {differing[0]!r} is not in both."
+        )
+    for name, tensor in expected.items():
+        array, dtype = weights[name], str(tensor.dtype).removeprefix("torch.")
+        if array.shape != tuple(tensor.shape) or array.dtype.name != dtype:
+            raise ValueError(
+                f"network_ has {name!r} as {array.dtype} of shape {array.shape}; "
+                f"expected {dtype} of shape {tuple(tensor.shape)}."
+            )
+        if not np.isfinite(array).all():
+            raise ValueError(f"network_ has NaN or infinity in {name!r}.")
+
+
+def _check_architecture(architecture: Any) -> None:
+    if not isinstance(architecture, dict) or "network" not in architecture:
+        raise ValueError(f"_architecture is {architecture!r}; expected a dict.")
+    check_parameters(architecture)
+    expected = ["network", *SIZES, *network_options(architecture["network"])]
+    if {*architecture} != {*expected}:
+        raise ValueError(
+            f"_architecture has the keys {[*architecture]}; expected {expected}."
+        )
+    for name in SIZES:
+        _check_integer(f"_architecture[{name!r}]", architecture[name], 1)
+
+
+def _check_labels(classes: Any, n_classes: int) -> None:
+    is_array = isinstance(classes, np.ndarray) and classes.dtype.kind in "buifUS"
+    if not is_array or classes.shape != (n_classes,):
+        raise ValueError(
+            f"classes_ is {classes!r}; expected an array of {n_classes} label values."
+        )
+    is_finite = classes.dtype.kind != "f" or np.isfinite(classes).all()
+    if not is_finite or not np.array_equal(np.unique(classes), classes):
+        raise ValueError(
+            f"classes_ is {classes!r}; expected finite label values, sorted, each once."
+        )
+
+
+def _check_channels(name: str, values: Any, n_channels: int) -> None:
+    is_array = isinstance(values, np.ndarray) and values.dtype == np.float64
+    if not is_array or values.shape != (n_channels,) or not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} is {values!r}; expected {n_channels} finite numbers, float64."
+        )
+
+
+def _check_history(history: Any) -> None:
+    rows = history if isinstance(history, list) else [None]
+    if not all(
+        isinstance(row, dict) and all(isinstance(key, str) for key in row)
+        for row in rows
+    ):
+        raise TypeError("history_ is no list of dictionaries, one an epoch.")
+
+
+def _check_integer(name: str, value: Any, low: int, high: float = np.inf) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise ValueError(
+            f"{name} is {value!r}; expected an integer from {low}"
+            + ("." if high == np.inf else f" to {high}.")
+        )
