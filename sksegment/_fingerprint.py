@@ -1,0 +1,112 @@
+"""The fingerprint of a training: equal where the same training is asked for again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment import __version__
+from sksegment._files import is_path
+from sksegment._images import ImageList
+from sksegment._plan import PlannedStep
+from sksegment._samples import Samples
+
+# What makes no difference to the weights, or is there to watch.
+IRRELEVANT = ("callbacks", "checkpoint_dir", "random_state", "verbose")
+
+
+def fingerprint(
+    parameters: Mapping[str, Any],
+    seed: int | None,
+    data: Sequence[Samples | None],
+    steps: Sequence[PlannedStep],
+    start: Mapping[str, NDArray[Any]],
+) -> str:
+    """Return a name for a training, made of all that its result follows from.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Parameters of the segmenter.
+    seed : int or None
+        The seed of the draws; None if any will do.
+    data : sequence of Samples or None
+        What the network is trained and judged on. Of files, the content counts.
+    steps : sequence of PlannedStep
+        The augmentations.
+    start : mapping of str to ndarray
+        The weights that training goes on from; empty for a new network.
+
+    Returns
+    -------
+    str
+        Forty hexadecimal digits.
+
+    Raises
+    ------
+    TypeError
+        If a parameter has nothing that tells it from others in another process.
+    """
+    told = {
+        name: _told(name, value)
+        for name, value in parameters.items()
+        if name not in IRRELEVANT
+    }
+    digests = [None if samples is None else _digest(samples) for samples in data]
+    planned = [_planned(step) for step in steps]
+    parts = (__version__, told, seed, digests, planned, dict(start))
+    return str(joblib.hash(parts, hash_name="sha1"))
+
+
+def _told(name: str, value: Any) -> Any:
+    """Return what stands for the value of a parameter in every process."""
+    if hasattr(value, "state_dict"):  # how torch pickles tensors differs each time
+        weights = {key: _array(part) for key, part in value.state_dict().items()}
+        value = (type(value).__qualname__, weights)
+    try:
+        return joblib.hash(value)
+    except Exception as error:
+        raise TypeError(
+            f"{name} is {value!r}, which another process could not find again; with "
+            f"checkpoint_dir, expected plain values, or functions of a module."
+        ) from error
+
+
+def _array(value: Any) -> NDArray[Any]:
+    return np.asarray(value.cpu() if hasattr(value, "cpu") else value)
+
+
+def _planned(step: PlannedStep) -> tuple[str, dict[str, Any], int | None]:
+    augmenter: Any = step.augmenter
+    parameters = augmenter.get_params()
+    parameters.pop("random_state", None)  # the seed is what was drawn from it
+    return type(augmenter).__qualname__, parameters, step.seed
+
+
+def _digest(samples: Samples) -> str:
+    digest = hashlib.sha256()
+    for images in (samples.images, samples.masks):
+        for index in range(len(images)):
+            for part in _parts(images, index):
+                digest.update(part)
+    for weight in samples.weights or ():
+        digest.update(repr(weight.shape).encode() + weight.tobytes())
+    return digest.hexdigest()
+
+
+def _parts(images: ImageList, index: int) -> Iterable[bytes]:
+    """Return the bytes of an image row by row, or the digest of a file."""
+    item = images.items[index]
+    if is_path(item):
+        with open(item, "rb") as file:
+            yield hashlib.file_digest(file, "sha256").digest()
+        return
+    pixels = images[index]
+    yield f"{pixels.dtype.str} {pixels.shape}".encode()
+    for row in pixels:
+        yield row.tobytes()

@@ -1,0 +1,228 @@
+"""The skorch net that is trained: it knows batches of masks, seeds and precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from threading import RLock
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
+from torch import Tensor, nn
+
+from sksegment._batches import Target
+from sksegment._checkpoints import Checkpoint
+from sksegment._progress import progress_of
+from sksegment._streams import DROPOUT, stream
+
+MAX_SEED = 2**63 - 1
+RNG_LOCK = RLock()
+
+
+class TrainingStop(Exception):  # noqa: N818 - it ends training, no error
+    """A callback asked for training to end."""
+
+
+class DivergenceError(Exception):
+    """The loss is no longer a finite number."""
+
+
+def predicted_classes(scores: Tensor, codes: Tensor) -> Tensor:
+    """Tell which classes have the highest score at some labelled pixel.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n, n_classes, height, width)
+        What the network gives.
+    codes : Tensor of shape (n, height, width)
+        Class codes, negative where ignored.
+
+    Returns
+    -------
+    Tensor of shape (n_classes,), bool
+    """
+    n_classes = scores.shape[1]
+    labels = scores.argmax(1).masked_fill(codes < 0, n_classes)
+    found = torch.zeros(n_classes + 1, dtype=torch.bool, device=scores.device)
+    return found.scatter_(0, labels.flatten(), True)[:n_classes]
+
+
+class SegmentationNet(NeuralNet):
+    """skorch's training loop over batches of images, class codes and pixel weights.
+
+    `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Nothing of
+    skorch's prediction is used by sksegment; that its softmax runs over the classes
+    matters to callbacks of the user.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    seed : int, default=0
+        The seed of what torch draws.
+    first_epoch : int, default=0
+        Epochs that the network was trained before.
+    precision : torch.dtype, default=torch.float32
+        Arithmetic of the forward pass.
+    checkpoint : Checkpoint or None, default=None
+        Where progress is kept after each epoch.
+    **parameters : dict
+        Parameters of skorch's net.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        seed: int = 0,
+        first_epoch: int = 0,
+        precision: torch.dtype = torch.float32,
+        checkpoint: Checkpoint | None = None,
+        **parameters: Any,
+    ) -> None:
+        self.seed = seed
+        self.first_epoch = first_epoch
+        self.precision = precision
+        self.checkpoint = checkpoint
+        super().__init__(module, **parameters)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("print_log", PrintLog()),
+        ]
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Do nothing: the data were checked before."""
+
+    def get_split_datasets(self, X: Any, y: Any = None, **parameters: Any) -> Any:
+        """Return the batches and the validation as they were given."""
+        return X
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return the batches, which iterate over themselves."""
+        return dataset
+
+    def run_single_epoch(
+        self,
+        iterator: Any,
+        training: bool,
+        prefix: str,
+        step_fn: Any,
+        **parameters: Any,
+    ) -> None:
+        """Train on all batches; validation is a judgement of the whole held-out set."""
+        if training:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **parameters)
+        elif iterator is not None:
+            loss, iou = iterator.scores()
+            self._record("valid_loss", loss, min)
+            self._record("valid_iou", iou, max)
+
+    def _record(self, name: str, value: float, best: Callable[..., float]) -> None:
+        """Write a score to the history, and whether it is the best so far."""
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", value == best(self.history[:, name]))
+
+    def infer(self, x: Tensor, **parameters: Any) -> Tensor:
+        """Return the scores of a batch in float32, computed in `precision`."""
+        enabled = self.precision is not torch.float32
+        with torch.autocast(x.device.type, self.precision, enabled=enabled):
+            scores = self.module_(x)
+        return scores.float()
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Target, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Return the loss of a batch."""
+        codes, weights = y_true
+        loss: Tensor = self.criterion_(y_pred, codes, weights)
+        return loss
+
+    def notify(self, method_name: str, **parameters: Any) -> None:
+        """Call the callbacks, one of which may ask for the end of training.
+
+        skorch's callbacks do that by a KeyboardInterrupt, which is also what Ctrl-C
+        raises; only the first may end in a fitted estimator.
+        """
+        getattr(self, method_name)(self, **parameters)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **parameters)
+            except KeyboardInterrupt as stop:
+                if method_name == "on_epoch_end":
+                    raise TrainingStop from stop
+                raise
+        # After all callbacks, whose counts are kept too; and none itself, or Ctrl-C
+        # while the file is written would pass for a wish to end.
+        if method_name == "on_epoch_end" and self.checkpoint is not None:
+            self.checkpoint.save(progress_of(self))
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+        """Keep the weights that training begins with."""
+        self.finite_state_ = deepcopy(self.module_.state_dict())
+        self.predicted_: Tensor | None = None
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
+    ) -> None:
+        """Seed what torch draws (dropout) by the number of the epoch."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid)
+        self.predicted_ = None
+        epoch = self.first_epoch + len(self.history)
+        rng = stream(DROPOUT, self.seed, epoch)
+        seed_torch(int(rng.integers(MAX_SEED)), torch.device(self.device))
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **step: Any
+    ) -> None:
+        """Stop at the first loss that is not a number; note what is predicted."""
+        if not training:
+            return
+        if not math.isfinite(step["loss"].item()):
+            raise DivergenceError
+        if self._may_be_last_epoch():
+            _images, (codes, _weights) = batch
+            found = predicted_classes(step["y_pred"], codes)
+            before = self.predicted_
+            self.predicted_ = found if before is None else found | before
+
+    def _may_be_last_epoch(self) -> bool:
+        stops_early = any(name == "early_stopping" for name, _ in self.callbacks_)
+        return stops_early or len(self.history) == self.max_epochs
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
+    ) -> None:
+        """Keep the weights of the last epoch with finite ones."""
+        state = self.module_.state_dict()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+            raise DivergenceError
+        self.finite_state_ = deepcopy(state)
+
+
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed what torch draws on the CPU and on one device, and on no other."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        index = torch.cuda.current_device() if device.index is None else device.index
+        torch.cuda.default_generators[index].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def local_rng(device: torch.device) -> Iterator[None]:
+    """Leave torch's global random numbers as they were found.
+
+    They are one for the whole process: fits in several threads wait for each other.
+    """
+    devices = [device] if device.type == "cuda" else []
+    with RNG_LOCK, torch.random.fork_rng(devices=devices):
+        yield

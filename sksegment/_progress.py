@@ -1,0 +1,81 @@
+"""What a training has reached: taken from a skorch net, and given back to a new one."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+
+STOPPING_STATE = (
+    "misses_",
+    "dynamic_threshold_",
+    "best_epoch_",
+    "best_model_weights_",
+)
+
+
+def progress_of(net: Any) -> dict[str, Any]:
+    """Return what a training needs to go on from the end of an epoch.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        In training.
+
+    Returns
+    -------
+    dict
+        Tensors, numbers, text, and lists and dicts of them.
+    """
+    return {
+        "seed": net.seed,
+        "network": net.module_.state_dict(),
+        "optimizer": net.optimizer_.state_dict(),
+        "history": [_plain_row(row) for row in net.history],
+        "early_stopping": {
+            name: _plain(getattr(stopping, name))
+            for stopping in _early_stopping(net)
+            for name in STOPPING_STATE
+        },
+    }
+
+
+def restore_progress(net: Any, progress: dict[str, Any]) -> None:
+    """Bring an initialised net to where another one was, before its training begins.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Of the same network and optimizer.
+    progress : dict
+        What `progress_of` returned; left as it is.
+    """
+    net.module_.load_state_dict(progress["network"])
+    net.optimizer_.load_state_dict(deepcopy(progress["optimizer"]))
+    for row in progress["history"]:
+        net.history.append({**row, "batches": []})
+
+
+def restore_stopping(net: Any, progress: dict[str, Any]) -> None:
+    """Let early stopping go on counting; it forgets all when training begins."""
+    for stopping in _early_stopping(net):
+        vars(stopping).update(deepcopy(progress["early_stopping"]))
+
+
+def _early_stopping(net: Any) -> list[Any]:
+    return [callback for name, callback in net.callbacks_ if name == "early_stopping"]
+
+
+def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Return an epoch of the history without its batches and what is no plain value."""
+    values = {key: _plain(value) for key, value in row.items()}
+    return {
+        key: value
+        for key, value in values.items()
+        if value is None or isinstance(value, (bool, int, float, str))
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,515 @@
+"""Checkpoints: an interrupted training goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from torch import nn
+
+from sksegment import FCNSegmenter
+from sksegment._checkpoints import Checkpoint, opened_checkpoint, read_progress
+from sksegment.augmentation import RandomFlip, RandomNoise
+from sksegment.datasets import make_shapes
+from sksegment.metrics import iou_scorer
+
+N_EPOCHS = 6
+
+
+class Interrupt(Callback):  # type: ignore[misc]
+    """End the process, as far as a test can, in the middle of an epoch."""
+
+    def __init__(self, epoch: int, error: BaseException) -> None:
+        self.epoch = epoch
+        self.error = error
+
+    def on_batch_end(self, net: Any, training: bool = False, **_: Any) -> None:
+        if training and len(net.history) == self.epoch:
+            raise self.error
+
+
+def segmenter(**parameters: Any) -> FCNSegmenter:
+    sizes = {} if "network" in parameters else {"depth": 1, "width": 3}
+    defaults = {"max_epochs": N_EPOCHS, "batch_size": 3, "random_state": 0, **sizes}
+    return FCNSegmenter(**{**defaults, **parameters})
+
+
+def interrupted(
+    X: Any, y: Any, epoch: int = 4, steps: tuple[Any, ...] = (), **parameters: Any
+) -> None:
+    """Begin a training that is interrupted in `epoch`."""
+    stop = Interrupt(epoch, RuntimeError("power failure"))
+    model = make_pipeline(*steps, segmenter(callbacks=[stop], **parameters))
+    with pytest.raises(RuntimeError, match="power failure"):
+        model.fit(X, y)
+
+
+def progress(directory: Path) -> dict[str, Any]:
+    """Return what the only checkpoint of a directory holds."""
+    (file,) = directory.glob("*/checkpoint.pt")
+    return read_progress(file)
+
+
+def assert_equal_weights(one: FCNSegmenter, other: FCNSegmenter) -> None:
+    left, right = one.network_.state_dict(), other.network_.state_dict()
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert torch.equal(tensor, right[name]), name
+
+
+def without_seconds(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: row[key] for key in row if key != "dur"} for row in history]
+
+
+def own_network(n_channels: int, n_classes: int) -> nn.Module:
+    return nn.Conv2d(n_channels, n_classes, 3, padding=1)
+
+
+@pytest.fixture(scope="module")
+def data() -> Any:
+    return make_shapes(8, size=16, n_classes=3, random_state=0)
+
+
+# Going on
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"learning_rate_schedule": "constant"},
+        {"learning_rate_schedule": "poly", "optimizer": "sgd", "weight_decay": 0.01},
+        {"optimizer": "adamw", "norm": "group", "skip": "add"},
+        {"crop_size": 8, "crop_sampling": "balanced"},
+        {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 2},
+        {"network": own_network, "class_weight": "balanced"},
+    ],
+    ids=str,
+)
+def test_an_interrupted_training_ends_in_the_same_weights(
+    tmp_path: Path, data: Any, parameters: dict[str, Any]
+) -> None:
+    X, y = data
+    interrupted(X, y, 3, checkpoint_dir=tmp_path, **parameters)
+    assert len(progress(tmp_path)["history"]) == 2
+    resumed = segmenter(checkpoint_dir=tmp_path, **parameters).fit(X, y)
+    whole = segmenter(**parameters).fit(X, y)
+    assert_equal_weights(resumed, whole)
+    assert without_seconds(resumed.history_) == without_seconds(whole.history_)
+    assert resumed.best_epoch_ == whole.best_epoch_
+    assert resumed.n_iter_ == whole.n_iter_
+
+
+def test_only_the_epochs_that_are_missing_are_trained(
+    tmp_path: Path, data: Any
+) -> None:
+    X, y = data
+    interrupted(X, y, 4, checkpoint_dir=tmp_path)
+    seconds = [row["dur"] for row in progress(tmp_path)["history"]]
+    resumed = segmenter(checkpoint_dir=tmp_path).fit(X, y)
+    assert [row["dur"] for row in resumed.history_[:3]] == seconds
+
+
+def test_a_training_may_be_interrupted_again_and_again(
+    tmp_path: Path, data: Any
+) -> None:
+    X, y = data
+    for epoch in (1, 2, 4, 4, 6):
+        interrupted(X, y, epoch, checkpoint_dir=tmp_path)
+    resumed = segmenter(checkpoint_dir=tmp_path).fit(X, y)
+    assert_equal_weights(resumed, segmenter().fit(X, y))
+
+
+def test_augmentation_weights_and_validation_go_on_too(
+    tmp_path: Path, data: Any
+) -> None:
+    X, y = data
+    steps = (RandomFlip(random_state=3), RandomNoise())
+    weights = {"fcnsegmenter__sample_weight": np.arange(6.0)}
+    weights |= {"fcnsegmenter__X_val": X[6:], "fcnsegmenter__y_val": y[6:]}
+    stop = [Interrupt(3, RuntimeError("power failure"))]
+    kept = {"checkpoint_dir": tmp_path, "early_stopping": True}
+    with pytest.raises(RuntimeError, match="power failure"):
+        make_pipeline(*steps, segmenter(callbacks=stop, **kept)).fit(
+            X[:6], y[:6], **weights
+        )
+    assert len(progress(tmp_path)["history"]) == 2
+    resumed = make_pipeline(*steps, segmenter(**kept)).fit(X[:6], y[:6], **weights)
+    whole = make_pipeline(*steps, segmenter(early_stopping=True))
+    assert_equal_weights(resumed[-1], whole.fit(X[:6], y[:6], **weights)[-1])
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_warm_start_goes_on_from_its_own_checkpoint(
+    tmp_path: Path, data: Any
+) -> None:
+    X, y = data
+    first, second = (segmenter(warm_start=True).fit(X, y) for _ in range(2))
+    stop = Interrupt(3, RuntimeError("power failure"))
+    first.set_params(checkpoint_dir=tmp_path, callbacks=[stop])
+    with pytest.raises(RuntimeError, match="power failure"):
+        first.fit(X, y)
+    first.set_params(callbacks=None).fit(X, y)
+    assert_equal_weights(first, second.fit(X, y))
+    assert without_seconds(first.history_) == without_seconds(second.history_)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_without_random_state_the_seed_comes_from_the_checkpoint(
+    tmp_path: Path, data: Any
+) -> None:
+    X, y = data
+    interrupted(X, y, checkpoint_dir=tmp_path, random_state=None)
+    found = progress(tmp_path)
+    resumed = segmenter(checkpoint_dir=tmp_path, random_state=None).fit(X, y)
+    assert resumed._seed == found["seed"]
+    assert len(resumed.history_) == N_EPOCHS
+    losses = [row["train_loss"] for row in found["history"]]
+    assert [row["train_loss"] for row in resumed.history_[:3]] == losses
+
+
+# One folder a training
+
+
+def test_a_finished_training_leaves_nothing(tmp_path: Path, data: Any) -> None:
+    segmenter(checkpoint_dir=tmp_path / "new" / "folder").fit(*data)
+    assert not [*(tmp_path / "new" / "folder").iterdir()]
+
+
+def other_training(change: str, X: Any, y: Any) -> tuple[dict[str, Any], Any, Any]:
+    X, y = X.copy(), y.copy()
+    parameters = {}
+    if change == "pixel":
+        X[0, 0, 0, 0] += 1
+    elif change == "label":
+        y[0, 0, 0] = (y[0, 0, 0] + 1) % 3
+    elif change == "order":
+        X, y = X[::-1], y[::-1]
+    elif change == "seed":
+        parameters = {"random_state": 1}
+    else:
+        parameters = {"learning_rate": 0.01}
+    return parameters, X, y
+
+
+@pytest.mark.parametrize("change", ["pixel", "label", "order", "seed", "parameter"])
+def test_another_training_is_left_alone(tmp_path: Path, data: Any, change: str) -> None:
+    X, y = data
+    interrupted(X, y, checkpoint_dir=tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.pt")}
+    parameters, other_X, other_y = other_training(change, X, y)
+    other = segmenter(checkpoint_dir=tmp_path, **parameters).fit(other_X, other_y)
+    assert_equal_weights(other, segmenter(**parameters).fit(other_X, other_y))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.pt")} == before
+    resumed = segmenter(checkpoint_dir=tmp_path).fit(X, y)
+    assert_equal_weights(resumed, segmenter().fit(X, y))
+
+
+@pytest.mark.parametrize("change", ["none", "content"])
+def test_of_files_the_content_counts(tmp_path: Path, data: Any, change: str) -> None:
+    X, y = (255 * data[0]).astype(np.uint8), data[1]
+    paths = [tmp_path / f"{index}.png" for index in range(4)]
+    for path, image in zip(paths, X, strict=False):
+        Image.fromarray(image).save(path)
+    interrupted(paths, y[:4], checkpoint_dir=tmp_path / "kept")
+    if change == "content":
+        Image.fromarray(X[5]).save(paths[0])
+    os.utime(paths[1])
+    seconds = [row["dur"] for row in progress(tmp_path / "kept")["history"]]
+    fitted = segmenter(checkpoint_dir=tmp_path / "kept").fit(paths, y[:4])
+    goes_on = [row["dur"] for row in fitted.history_[:3]] == seconds
+    assert goes_on == (change == "none")
+
+
+def test_trainings_alike_at_the_same_time_have_a_folder_each(tmp_path: Path) -> None:
+    with opened_checkpoint(tmp_path, "a") as one:
+        one.save({"seed": 1})
+        with opened_checkpoint(tmp_path, "a") as two:
+            assert two.progress is None
+            two.save({"seed": 2})
+            assert one.path != two.path
+        assert not two.path.exists()
+        assert one.path.exists()
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_fits_of_a_search_share_a_directory(tmp_path: Path, data: Any) -> None:
+    X, y = data
+    grid = {"learning_rate": [1e-2, 1e-3]}
+
+    def search(n_jobs: int, **parameters: Any) -> Any:
+        model = segmenter(max_epochs=2, classes=range(3), **parameters)
+        searched = GridSearchCV(
+            model, grid, scoring=iou_scorer, cv=2, n_jobs=n_jobs, refit=False
+        )
+        return searched.fit(X, y).cv_results_["mean_test_score"]
+
+    kept = search(2, checkpoint_dir=tmp_path)
+    np.testing.assert_array_equal(kept, search(1))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_training_is_found_again_by_another_process(
+    tmp_path: Path, data: Any
+) -> None:
+    X, y = data
+    interrupted(X, y, checkpoint_dir=tmp_path, steps=(RandomFlip(),))
+    script = f"""
+from sksegment.augmentation import RandomFlip
+from test_checkpoints import *
+X, y = make_shapes(8, size=16, n_classes=3, random_state=0)
+interrupted(X, y, 6, checkpoint_dir={str(tmp_path)!r}, steps=(RandomFlip(),))
+"""
+    folder = Path(__file__).parent
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=environment, check=True
+    )
+    assert len(progress(tmp_path)["history"]) == 5
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_raises_and_leaves_the_old_checkpoint(
+    tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    X, y = data
+    before = segmenter(max_epochs=1).fit(X, y)
+    model = segmenter(checkpoint_dir=tmp_path)
+    model.__dict__.update({**vars(before), **model.get_params()})
+    interrupted(X, y, 3, checkpoint_dir=tmp_path)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"sksegment._atomic.os.{call}", full)
+        with pytest.raises(OSError, match="checkpoint cannot be written") as raised:
+            model.fit(X, y)
+    assert raised.value.errno == errno.ENOSPC
+    assert [path.name for path in tmp_path.glob("*/*")] == ["checkpoint.pt"]
+    assert len(progress(tmp_path)["history"]) == 2
+    assert_equal_weights(model, before)  # the fit that failed changed nothing
+    assert_equal_weights(model.fit(X, y), segmenter().fit(X, y))
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_training(
+    tmp_path: Path, data: Any
+) -> None:
+    (tmp_path / "file").touch()
+    model = segmenter(checkpoint_dir=tmp_path / "file" / "folder")
+    with pytest.raises(OSError, match="folder"):
+        model.fit(*data)
+    assert not hasattr(model, "network_")
+
+
+@pytest.mark.parametrize("where", [0, 40, -1])
+def test_a_damaged_checkpoint_is_told(tmp_path: Path, data: Any, where: int) -> None:
+    X, y = data
+    interrupted(X, y, checkpoint_dir=tmp_path)
+    (file,) = tmp_path.glob("*/checkpoint.pt")
+    content = bytearray(file.read_bytes())
+    content[where] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(OSError, match=r"checkpoint\.pt' is damaged.*Remove it"):
+        segmenter(checkpoint_dir=tmp_path).fit(X, y)
+    file.unlink()
+    segmenter(checkpoint_dir=tmp_path).fit(X, y)
+
+
+def test_a_checkpoint_makes_no_objects_of_other_classes(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "checkpoint.pt"
+    path.parent.mkdir()
+    Checkpoint(path, None).save({"seed": path})
+    with (
+        pytest.raises(OSError, match=r"cannot be read: .*Remove it"),
+        opened_checkpoint(tmp_path, "a"),
+    ):
+        pass
+
+
+def test_ctrl_c_reaches_the_caller_and_the_training_goes_on(
+    tmp_path: Path, data: Any
+) -> None:
+    X, y = data
+    stop = Interrupt(3, KeyboardInterrupt())
+    model = segmenter(checkpoint_dir=tmp_path, callbacks=[stop], classes=range(3))
+    search = GridSearchCV(model, {"depth": [1]}, scoring=iou_scorer, cv=2, refit=False)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(X, y)
+    assert len(progress(tmp_path)["history"]) == 2
+    model.set_params(callbacks=None)
+    scores = search.fit(X, y).cv_results_["mean_test_score"]
+    model.set_params(checkpoint_dir=None)
+    np.testing.assert_array_equal(
+        scores, search.fit(X, y).cv_results_["mean_test_score"]
+    )
+
+
+def test_ctrl_c_while_a_checkpoint_is_written_reaches_the_caller(
+    tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ctrl_c(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sksegment._atomic.os.fsync", ctrl_c)
+        with pytest.raises(KeyboardInterrupt):
+            segmenter(checkpoint_dir=tmp_path).fit(*data)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_training_that_diverges_leaves_no_checkpoint(
+    tmp_path: Path, data: Any
+) -> None:
+    model = segmenter(
+        checkpoint_dir=tmp_path, optimizer="sgd", learning_rate=1e30, norm=None
+    )
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        model.fit(*data)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("callback", [LRScheduler(), EarlyStopping, ("a", LRScheduler)])
+def test_callbacks_whose_state_would_be_lost_are_refused(
+    tmp_path: Path, data: Any, callback: Any
+) -> None:
+    model = segmenter(
+        checkpoint_dir=tmp_path,
+        callbacks=[callback],
+        learning_rate_schedule="constant",
+    )
+    with pytest.raises(ValueError, match="a checkpoint does not keep"):
+        model.fit(*data)
+
+
+def test_what_no_other_process_could_find_is_refused(tmp_path: Path, data: Any) -> None:
+    model = segmenter(checkpoint_dir=tmp_path, network=lambda *args: own_network(*args))
+    with pytest.raises(TypeError, match=r"network is <function.*functions of a module"):
+        model.fit(*data)
+
+
+# A death at any moment
+
+KILLED = """
+import contextlib, hashlib, os, random, signal, sys, time
+from pathlib import Path
+import torch
+from sksegment import FCNSegmenter, _atomic
+from sksegment.datasets import make_shapes
+
+torch.set_num_threads(1)
+folder = Path(sys.argv[1])
+X, y = make_shapes(8, size=16, n_classes=3, random_state=0)
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class HalfAFile:
+    def __init__(self, path, mode):
+        self.file = open(path, mode)
+    def __enter__(self):
+        return self
+    def __exit__(self, *_):
+        self.file.close()
+    def write(self, content):
+        self.file.write(content[: len(content) // 2])
+        self.file.flush()
+        die()
+
+def die_in_call(name, number):
+    real, calls = getattr(os, name), []
+    def counted(*args):
+        calls.append(args)
+        return die() if len(calls) == number else real(*args)
+    setattr(os, name, counted)
+
+def train():
+    model = FCNSegmenter(
+        depth=1, width=3, max_epochs=20, batch_size=8, random_state=0,
+        checkpoint_dir=folder / "kept",
+    ).fit(X, y)
+    digest = hashlib.sha256()
+    for name, tensor in model.network_.state_dict().items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    (folder / "weights").write_text(digest.hexdigest())
+
+def wait_for_epochs(number):
+    # Sleeps, or it would take the time of the training that it watches.
+    seen = set()
+    while len(seen) < number:
+        time.sleep(0.002)
+        for path in folder.glob("kept/*/checkpoint.pt"):
+            with contextlib.suppress(FileNotFoundError):
+                seen.add(path.stat().st_mtime_ns)
+
+def child(prepare=lambda: None, epochs=None, seconds=0):
+    pid = os.fork()
+    if not pid:
+        prepare()
+        train()
+        os._exit(0)
+    if epochs is not None:
+        wait_for_epochs(epochs)
+        time.sleep(seconds)
+        os.kill(pid, signal.SIGKILL)
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status := os.waitpid(pid, 0)[1]) else 0
+
+def weights():
+    return (folder / "weights").read_text()
+
+train()  # what torch loads at the first step, the children have then
+start = time.monotonic()
+assert child() == 0
+epoch = (time.monotonic() - start) / 20
+whole = weights()
+rng = random.Random(0)
+moments = [
+    dict(epochs=rng.randint(0, 8), seconds=rng.uniform(0, epoch))
+    for _ in range(12)
+]
+for number in (1, 5, 9):
+    moments.append(dict(prepare=lambda n=number: die_in_call("fsync", n)))
+    moments.append(dict(prepare=lambda n=number: die_in_call("replace", n)))
+moments.append(dict(prepare=lambda: setattr(_atomic, "open", HalfAFile)))
+moments.append(dict(prepare=lambda: die_in_call("unlink", 1)))
+killed = resumed = equal = 0
+for moment in moments:
+    (folder / "weights").unlink()
+    killed += child(**moment) == signal.SIGKILL
+    resumed += bool([*folder.glob("kept/*/checkpoint.pt")])
+    assert child() == 0
+    equal += weights() == whole
+    assert not [*(folder / "kept").iterdir()]
+print(killed, resumed, equal)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_killed_at_any_moment_it_ends_in_the_same_weights(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    killed, resumed, equal = map(int, done.stdout.split())
+    assert equal == 20
+    # Where the machine is slow to kill, a training may be done already.
+    assert killed >= 15
+    assert resumed >= 12
