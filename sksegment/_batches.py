@@ -110,6 +110,14 @@ class Batches:
             batch = self._batch(patches)
             yield batch.images, (batch.codes, batch.weights)
 
+    def largest(self) -> tuple[int, int, int]:
+        """Return the most images that a batch holds, and their height and width."""
+        patches = self._patches()
+        n_images = -(-len(patches) // len(self))
+        sizes = np.array([patch.size() for patch in patches])
+        height, width = sizes.max(axis=0).tolist()
+        return n_images, height, width
+
     def _patches(self) -> list[Patch]:
         """List what an epoch trains on: about as many pixels as the images have."""
         patches = []

@@ -254,7 +254,7 @@ def _warn_of_alpha(path: str | os.PathLike[str]) -> None:
     except UserWarning as refused:
         raise ValueError(
             f"{os.fspath(path)!r} has an alpha channel; expected none, as warnings "
-            f"are errors here. Save the image without one, or pass a four-channel array."
+            f"are errors here. Save the image without one, or pass arrays."
         ) from refused
 
 

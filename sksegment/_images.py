@@ -312,14 +312,14 @@ def _check_image_axes(array: NDArray[Any], n_channels: int | None) -> None:
         )
     if len(array) == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape={array.shape}) in X.")
-    _check_not_empty(array.shape[1:] if array.ndim == 4 else array.shape, "X")
+    _check_not_empty(array.shape, "X")
 
 
 def _check_not_empty(shape: tuple[int, ...], name: str) -> None:
-    if len(shape) == 3 and shape[-1] == 0 and shape[0] and shape[1]:
+    if len(shape) > 2 and shape[-1] == 0 and all(shape[:-1]):
         raise ValueError(
-            f"Found array with 0 feature(s) (shape={shape}) in {name} while a minimum "
-            f"of 1 is required."
+            f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is "
+            f"required: {name}."
         )
     if 0 in shape:
         raise ValueError(f"{name} is empty: it has shape {shape}.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import product
-from math import ceil, isqrt
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from torch import Tensor, nn
 
 from sksegment._blending import blended, overlapping
 from sksegment._images import CHANNELS_FIRST_HINT, ImageList
+from sksegment._memory import HOOKS_LOCK, OutOfMemory, attempt, copied, moved, room
 from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
+from sksegment._tiles import Interval, Tiling, spans
 
 # What a forward pass holds at its peak, in units of its largest layer output. FCN keeps
 # 4.6 alive (a skip connection, the image below, three of one stage). The rest is what
@@ -30,37 +33,16 @@ PEAK_LAYERS = 8
 # than a batch, and the two differ in the sixth digit.
 LONE_VALUES = 20_480
 
-Interval = tuple[int, int]
-
 # Images whose values are larger or smaller than in training by this are in other units:
 # between 8 bits and 0..1 lies a factor of 255, between 16 and 8 bits one of 257.
 FOREIGN = 50
 # The positions of a square: quarter turns, and whether it is mirrored.
 VIEWS = tuple(product(range(4), (False, True)))
+CPU = torch.device("cpu")
 
+logger = logging.getLogger("sksegment")
 
-@dataclass(frozen=True)
-class Span:
-    """One side of a tile: the pixels that it answers for, and those it looks at.
-
-    Parameters
-    ----------
-    core, window : tuple of int
-        Start and stop in pixels of the image; the window holds the core.
-    """
-
-    core: Interval
-    window: Interval
-
-    @classmethod
-    def whole(cls, size: int) -> Span:
-        """Return the one tile of a side that is not cut."""
-        return cls((0, size), (0, size))
-
-    def inner(self) -> slice:
-        """Return where the core lies inside the window."""
-        start = self.core[0] - self.window[0]
-        return slice(start, start + self.core[1] - self.core[0])
+Reduce = Callable[[Tensor], NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -107,19 +89,86 @@ class Predictor:
         """Yield the probabilities, (n_classes, height, width), of each image."""
         return self._run(images, lambda batch: batch.cpu().numpy())
 
-    def _run(
-        self, images: ImageList, reduce: Callable[[Tensor], NDArray[Any]]
-    ) -> Iterator[NDArray[Any]]:
+    def _run(self, images: ImageList, reduce: Reduce) -> Iterator[NDArray[Any]]:
+        """Yield the answers; where memory does not suffice, run less at once."""
         self.network.eval()
+        run = self
         for group in self._groups(images):
-            height, width = group[0].shape[:2]
-            if not self._is_cut(height, width):
-                batch = images_to_tensor(group, self.scale, self.device)
-                yield from reduce(self._probabilities(batch))
-            elif self._margin is None:
-                yield from (self._blended(image, reduce) for image in group)
-            else:
-                yield from (self._tiled(image, self._margin, reduce) for image in group)
+            while group:
+                part = run._part(group)
+                answers = attempt(partial(run._answers, part, reduce), run.device)
+                if isinstance(answers, OutOfMemory):
+                    run = self._below(run, part, answers.reason)
+                    continue
+                yield from answers
+                # The caller may have dropped them: so must this.
+                del answers
+                group = group[len(part) :]
+
+    def _part(self, group: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        """Return what is run at once: several whole images, or one that is cut."""
+        is_cut = self._tiling.is_cut(*group[0].shape[:2])
+        return group[: 1 if is_cut else self.batch_size]
+
+    def _answers(
+        self, part: list[NDArray[Any]], reduce: Reduce
+    ) -> Sequence[NDArray[Any]] | NDArray[Any]:
+        if not self._tiling.is_cut(*part[0].shape[:2]):
+            batch = images_to_tensor(part, self.scale, self.device)
+            return reduce(self._probabilities(batch))
+        if self._margin is None:
+            return [self._blended(image, reduce) for image in part]
+        return [self._tiled(image, self._margin, reduce) for image in part]
+
+    def _below(
+        self, run: Predictor, part: list[NDArray[Any]], reason: str
+    ) -> Predictor:
+        """Return the step below one that ran out of memory, and say so.
+
+        Below a batch come one image at a time, smaller and smaller tiles, and the CPU
+        with the tiles that were asked for.
+
+        Raises
+        ------
+        MemoryError
+            If there is no step below.
+        """
+        height, width = part[0].shape[:2]
+        tried = f"{run._pass(len(part), height, width)} on {run.device}"
+        below = run._smaller(len(part), height, width)
+        if below is None and run.device.type != "cpu":
+            # A copy: other predictions go on with the network where it is.
+            network = copied(self.network, CPU)
+            below = replace(self, network=network, device=CPU, batch_size=1)
+        if below is None:
+            raise MemoryError(
+                f"Prediction ran out of memory with {tried}: {reason} Got tile_size="
+                f"{self.tile_size!r} and device={str(self.device)!r}; expected a "
+                f"tile_size below {run._tiling.side(height, width)}, or a device with "
+                f"more memory."
+            )
+        following = below._pass(1, height, width)
+        logger.warning(
+            "Out of memory with %s: going on with %s on %s.",
+            tried,
+            following,
+            below.device,
+        )
+        return below
+
+    def _smaller(self, n_images: int, height: int, width: int) -> Predictor | None:
+        """Return a predictor that runs less at once on this device, if one can."""
+        if n_images > 1:
+            return replace(self, batch_size=1)
+        tiling = self._tiling.smaller(height, width)
+        return None if tiling is None else replace(self, tile_size=tiling.tile_size)
+
+    def _pass(self, n_images: int, height: int, width: int) -> str:
+        """Describe the largest forward pass over images of one size."""
+        noun = "tile" if self._tiling.is_cut(height, width) else "image"
+        rows, columns = self._tiling.window(height, width)
+        plural = "s" if n_images > 1 else ""
+        return f"{n_images} {noun}{plural} of {rows}x{columns} pixels"
 
     def _groups(self, images: ImageList) -> Iterator[list[NDArray[Any]]]:
         """Yield runs of neighbours of one size that fit into one forward pass."""
@@ -163,9 +212,7 @@ class Predictor:
     def _images_at_once(self, image: NDArray[Any]) -> int:
         return max(1, self._pixel_limit // (image.shape[0] * image.shape[1]))
 
-    def _blended(
-        self, image: NDArray[Any], reduce: Callable[[Tensor], NDArray[Any]]
-    ) -> NDArray[Any]:
+    def _blended(self, image: NDArray[Any], reduce: Reduce) -> NDArray[Any]:
         """Predict one large image in overlapping tiles, approximately."""
         warnings.warn(
             "This network looks at the whole image: the tiles of a large one are "
@@ -179,7 +226,7 @@ class Predictor:
             batch = images_to_tensor([window], self.scale, self.device)
             return self._probabilities(batch)[0]
 
-        tile = self._tile(margin=0)
+        tile = self._tiling.tile()
         rows, columns = (
             overlapping(size, tile, self._stride) for size in image.shape[:2]
         )
@@ -189,11 +236,9 @@ class Predictor:
         ]
         return np.concatenate(parts, axis=-2)
 
-    def _tiled(
-        self, image: NDArray[Any], margin: int, reduce: Callable[[Tensor], NDArray[Any]]
-    ) -> NDArray[Any]:
+    def _tiled(self, image: NDArray[Any], margin: int, reduce: Reduce) -> NDArray[Any]:
         """Predict one large image, tile by tile."""
-        tile_size = self._tile(margin)
+        tile_size = self._tiling.tile()
         rows, columns = (
             spans(size, tile_size, margin, self._stride) for size in image.shape[:2]
         )
@@ -204,7 +249,7 @@ class Predictor:
             core = self._probabilities(batch)[..., row.inner(), column.inner()]
             tile = reduce(core)[0]
             if answer is None:
-                answer = np.empty((*tile.shape[:-2], *image.shape[:2]), tile.dtype)
+                answer = room((*tile.shape[:-2], *image.shape[:2]), tile.dtype)
             answer[..., slice(*row.core), slice(*column.core)] = tile
         assert answer is not None  # an image has at least one tile
         return answer
@@ -251,18 +296,9 @@ class Predictor:
             scores: Tensor = self.network(batch).float()
             return scores
 
-    def _is_cut(self, height: int, width: int) -> bool:
-        """Tell whether an image is predicted in tiles."""
-        if self.tile_size == "auto":
-            return height * width > self._pixel_limit
-        return max(height, width) > int(self.tile_size)
-
-    def _tile(self, margin: int) -> int:
-        """Return the side of a tile, without its margin."""
-        if self.tile_size != "auto":
-            return int(self.tile_size)
-        # A tile thinner than its margin would compute more border than answer.
-        return max(isqrt(self._pixel_limit) - 2 * margin, margin)
+    @cached_property
+    def _tiling(self) -> Tiling:
+        return Tiling(self.tile_size, self._margin, self._stride, self._pixel_limit)
 
     @property
     def _margin(self) -> int | None:
@@ -275,8 +311,13 @@ class Predictor:
     @cached_property
     def _pixel_limit(self) -> int:
         """Pixels that one forward pass may hold in the working memory."""
+        limit = attempt(self._pixels_that_fit, self.device)
+        # Where the probe does not fit, the first pass does not either, and is told.
+        return 1 if isinstance(limit, OutOfMemory) else max(1, limit)
+
+    def _pixels_that_fit(self) -> int:
         bytes_per_pixel = 4 * PEAK_LAYERS * self._values_per_pixel[1]
-        return max(1, int(working_memory(self.device) / bytes_per_pixel))
+        return int(working_memory(self.device) / bytes_per_pixel)
 
     @cached_property
     def _values_per_pixel(self) -> tuple[float, float]:
@@ -284,24 +325,35 @@ class Predictor:
 
         The scores of the whole network count as well: they may be upsampled.
         """
-        sizes: list[float] = []
+        sizes: list[int] = []
         side = 2 * self._stride
+        # What a network adds on each side by itself is not for each pixel.
+        padded = side + 2 * getattr(self.network, "padding", 0)
+        thread = get_ident()
 
         def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if get_ident() != thread:  # another prediction by the same network
+                return
             tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
-            sizes.extend(tensor.numel() / side**2 for tensor in tensors)
+            sizes.extend(tensor.numel() for tensor in tensors)
 
-        hooks = [
-            module.register_forward_hook(record) for module in self.network.modules()
-        ]
-        try:
-            self._forward(
-                torch.zeros(1, len(self.scale.mean), side, side, device=self.device)
-            )
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return min(sizes), max(sizes)
+        probe = np.zeros((side, side, len(self.scale.mean)), np.float32)
+        with HOOKS_LOCK, ExitStack() as hooks:
+            for module in self.network.modules():
+                hooks.callback(module.register_forward_hook(record).remove)
+            self._forward(images_to_tensor([probe], self.scale, self.device))
+        return min(sizes) / side**2, max(sizes) / padded**2
+
+
+def placed(network: nn.Module, device: torch.device) -> tuple[nn.Module, torch.device]:
+    """Move a network to a device, or to the CPU if it does not fit; say where it is."""
+    try:
+        return moved(network, device), device
+    except MemoryError as error:
+        if device.type == "cpu":
+            raise
+        logger.warning("%s Going on on the CPU.", error)
+    return moved(network, CPU), CPU
 
 
 def magnitude(image: NDArray[Any]) -> float:
@@ -325,47 +377,6 @@ def most_probable(probabilities: Tensor) -> Tensor:
     """Return the codes of the most probable classes, in one byte if that is enough."""
     dtype = torch.uint8 if probabilities.shape[1] <= 256 else torch.int32
     return probabilities.argmax(dim=1).to(dtype)
-
-
-def spans(size: int, tile: int, margin: int, stride: int) -> list[Span]:
-    """Cut one side of an image into tiles of about equal length, on the stride grid.
-
-    Each tile looks at least `margin` pixels further than it answers for, or up to the
-    border of the image: what it sees is then all that its answer depends on.
-
-    Parameters
-    ----------
-    size : int
-        Length of the side in pixels.
-    tile : int
-        Largest length of a tile; rounded up to the stride.
-    margin : int
-        Radius of the receptive field.
-    stride : int
-        The grid on which the network sees all positions alike.
-
-    Returns
-    -------
-    list of Span
-        The tiles, in order; together their cores are the side.
-
-    Examples
-    --------
-    >>> [span.core for span in spans(size=100, tile=40, margin=9, stride=8)]
-    [(0, 40), (40, 80), (80, 100)]
-    >>> [span.window for span in spans(size=100, tile=40, margin=9, stride=8)]
-    [(0, 56), (24, 96), (64, 100)]
-    """
-    n_tiles = ceil(size / (ceil(tile / stride) * stride))
-    step = ceil(ceil(size / n_tiles) / stride) * stride
-    reach = ceil(margin / stride) * stride
-    return [
-        Span(
-            (start, min(start + step, size)),
-            (max(start - reach, 0), min(start + step + reach, size)),
-        )
-        for start in range(0, size, step)
-    ]
 
 
 def working_memory(device: torch.device) -> float:

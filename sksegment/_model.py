@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from sksegment._memory import copied, moved
+from sksegment._net import local_rng, seed_torch
 from sksegment._probing import probed_margin
 from sksegment._scale import Scale
-from sksegment._training import local_rng, seed_torch
 from sksegment.networks import Resized, make_network
 
 
@@ -49,7 +50,7 @@ class Model:
 
     def copy(self, device: torch.device) -> Model:
         """Return a copy on a device, to go on from."""
-        network = deepcopy(self.network).to(device)
+        network = copied(self.network, device)
         return Model(network, self.architecture, self.scale, list(self.history))
 
 
@@ -66,7 +67,7 @@ def new_model(
         if isinstance(network, Resized):
             n_channels = architecture["n_channels"]
             network.margin = probed_margin(network, n_channels, network.stride)
-    return Model(_channels_last(network).to(device), architecture, scale)
+    return Model(moved(_channels_last(network), device), architecture, scale)
 
 
 def restored_network(
@@ -77,9 +78,11 @@ def restored_network(
         network = make_network(**architecture)
     if isinstance(network, Resized):
         network.margin = margin  # it was measured once
-    # Copied: the arrays of a memory-mapped file are read-only.
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in weights.items()}
-    network.load_state_dict(tensors)
+    # The arrays of a memory-mapped file are read-only: only these are copied here.
+    arrays = {name: np.require(array, None, "W") for name, array in weights.items()}
+    network.load_state_dict(
+        {name: torch.from_numpy(array) for name, array in arrays.items()}
+    )
     return _channels_last(network).eval()
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
 from sksegment._devices import PRECISIONS, resolve_device
+from sksegment._pretrained import check_pretrained
 from sksegment._schedules import SCHEDULES
 from sksegment._training import OPTIMIZERS
 from sksegment.losses import LOSSES
@@ -41,10 +44,65 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     for name, value in parameters.items():
         if name in CHECKS:
             CHECKS[name](name, value)
-    _check_own_network(parameters)
     _check_own_loss(parameters)
     _check_crops(parameters)
     _check_schedules(parameters)
+    _check_checkpoints(parameters)
+
+
+def network_options(network: str | Callable[[int, int], nn.Module]) -> list[str]:
+    """Return the names of the parameters that describe a network.
+
+    Parameters
+    ----------
+    network : str or callable
+        A key of `NETWORKS`, or a function of channels and classes, which has none.
+
+    Returns
+    -------
+    list of str
+        The names.
+
+    Examples
+    --------
+    >>> from sksegment._parameters import network_options
+    >>> network_options("fcn8s")
+    ['dropout']
+    """
+    if not isinstance(network, str):
+        return []
+    _channels, _classes, *options = inspect.signature(NETWORKS[network]).parameters
+    return options
+
+
+def check_network_options(
+    network: str | Callable[[int, int], nn.Module],
+    parameters: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> None:
+    """Refuse a parameter that describes another network than the one that is used.
+
+    Parameters
+    ----------
+    network : str or callable
+        The network, as `check_parameters` lets it pass.
+    parameters, defaults : mapping
+        The parameters of the constructor by name, and the default of each.
+
+    Raises
+    ------
+    ValueError
+        If a parameter that does not reach the network is set away from its default.
+    """
+    own = network_options(network)
+    which = f"network={network!r}" if own else "a network of your own"
+    for name, value in parameters.items():
+        without_effect = name in NETWORK_OPTIONS and name not in own
+        if without_effect and value != defaults[name]:
+            raise ValueError(
+                f"{name}={value!r} does not reach {which}; expected its default, "
+                f"{defaults[name]!r}."
+            )
 
 
 def class_weights(
@@ -113,6 +171,21 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
         )
 
 
+def _check_checkpoints(parameters: dict[str, Any]) -> None:
+    """Refuse callbacks that steer the training by what a checkpoint does not hold."""
+    if parameters.get("checkpoint_dir") is None:
+        return
+    for item in parameters.get("callbacks") or ():
+        callback = _bare(item)
+        kind = callback if isinstance(callback, type) else type(callback)
+        if issubclass(kind, (LRScheduler, EarlyStopping)):
+            raise ValueError(
+                f"callbacks holds {kind.__name__}, whose state a checkpoint does not "
+                f"keep; with checkpoint_dir, expected learning_rate_schedule or "
+                f"early_stopping=True in its place."
+            )
+
+
 def _check_schedules(parameters: dict[str, Any]) -> None:
     """Refuse two schedules, one of which would overrule the other."""
     callbacks = [_bare(item) for item in parameters.get("callbacks") or ()]
@@ -134,18 +207,6 @@ def _check_crops(parameters: dict[str, Any]) -> None:
             "crop_sampling='balanced' chooses where crops lie, but crop_size is None; "
             "expected a crop_size in pixels."
         )
-
-
-def _check_own_network(parameters: dict[str, Any]) -> None:
-    """Refuse options of FCN beside a network that has no such option."""
-    if not callable(parameters.get("network")):
-        return
-    for name, default in NETWORK_OPTIONS.items():
-        if parameters[name] != default:
-            raise ValueError(
-                f"{name}={parameters[name]!r} does not reach a network of your own; "
-                f"expected its default, {default!r}."
-            )
 
 
 def _number(low: float, high: float, *, low_open: bool = False) -> Check:
@@ -250,6 +311,11 @@ def _tile_size(name: str, value: Any) -> None:
     _integer(1)(name, value)
 
 
+def _folder(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} is {value!r}; expected the path of a folder, or None.")
+
+
 def _callbacks(name: str, value: Any) -> None:
     if value is not None and not isinstance(value, (list, tuple)):
         raise TypeError(
@@ -287,14 +353,10 @@ def _listed(choices: Sequence[Any] | dict[Any, Any]) -> str:
     return ", ".join(repr(choice) for choice in choices)
 
 
-# Options of network="fcn", with the defaults of FCNSegmenter.
-NETWORK_OPTIONS: dict[str, Any] = {
-    "depth": 3,
-    "width": 32,
-    "skip": "concat",
-    "norm": "batch",
-    "dropout": 0.5,
-}
+# The parameters that describe some network.
+NETWORK_OPTIONS = dict.fromkeys(
+    option for network in NETWORKS for option in network_options(network)
+)
 
 CHECKS: dict[str, Check] = {
     "network": _choice_or_callable(NETWORKS, "(n_channels, n_classes) -> nn.Module"),
@@ -303,6 +365,7 @@ CHECKS: dict[str, Check] = {
     "skip": _choice(SKIPS),
     "norm": _choice(NORMS),
     "dropout": _number(0, 1),
+    "pretrained": check_pretrained,
     "ignore_label": _label,
     "class_weight": _class_weight,
     "loss": _choice_or_callable(LOSSES, "(scores, codes, weights) -> loss"),
@@ -324,6 +387,7 @@ CHECKS: dict[str, Check] = {
     "precision": _choice(PRECISIONS),
     "tile_size": _tile_size,
     "test_time_augmentation": _boolean,
+    "checkpoint_dir": _folder,
     "callbacks": _callbacks,
     "verbose": _verbose,
 }

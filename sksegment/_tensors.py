@@ -40,8 +40,9 @@ def images_to_tensor(
     # lose the little. Apple's GPUs have none, there the CPU does it.
     arithmetic = torch.device("cpu") if device.type == "mps" else device
     pixels = torch.from_numpy(batch).to(arithmetic).double()
-    pixels -= torch.from_numpy(scale.mean).to(arithmetic)
-    pixels /= torch.from_numpy(scale.std).to(arithmetic)
+    # Copied, unlike the batch: in a memory-mapped model file they are read-only.
+    pixels -= torch.tensor(scale.mean, device=arithmetic)
+    pixels /= torch.tensor(scale.std, device=arithmetic)
     return pixels.float().to(device).permute(0, 3, 1, 2)
 
 

@@ -1,31 +1,27 @@
-"""Training: a private skorch net that knows batches of masks, seeds and precision."""
+"""Training: how it is planned, how it runs, and what comes out of it."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from threading import RLock
 from typing import Any
 
 import numpy as np
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import (
-    EarlyStopping,
-    EpochTimer,
-    LRScheduler,
-    PassthroughScoring,
-    PrintLog,
-)
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from skorch.callbacks import EarlyStopping, LRScheduler
+from torch import nn
 
-from sksegment._batches import Batches, Target
+from sksegment._batches import Batches
+from sksegment._checkpoints import Checkpoint
+from sksegment._footprint import too_large
+from sksegment._memory import OutOfMemory, attempt
+from sksegment._net import DivergenceError, SegmentationNet, TrainingStop, local_rng
+from sksegment._progress import restore_progress, restore_stopping
 from sksegment._schedules import SCHEDULES
-from sksegment._streams import DROPOUT, stream
 from sksegment._validation import Validation
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -33,151 +29,6 @@ OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
 }
-MAX_SEED = 2**63 - 1
-RNG_LOCK = RLock()
-
-
-class TrainingStop(Exception):  # noqa: N818 - it ends training, no error
-    """A callback asked for training to end."""
-
-
-class DivergenceError(Exception):
-    """The loss is no longer a finite number."""
-
-
-class SegmentationNet(NeuralNet):
-    """skorch's training loop over batches of images, class codes and pixel weights.
-
-    `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Nothing of
-    skorch's prediction is used by sksegment; that its softmax runs over the classes
-    matters to callbacks of the user.
-
-    Parameters
-    ----------
-    module : nn.Module
-        The network.
-    seed : int, default=0
-        The seed of what torch draws.
-    first_epoch : int, default=0
-        Epochs that the network was trained before.
-    precision : torch.dtype, default=torch.float32
-        Arithmetic of the forward pass.
-    **parameters : dict
-        Parameters of skorch's net.
-    """
-
-    def __init__(
-        self,
-        module: nn.Module,
-        *,
-        seed: int = 0,
-        first_epoch: int = 0,
-        precision: torch.dtype = torch.float32,
-        **parameters: Any,
-    ) -> None:
-        self.seed = seed
-        self.first_epoch = first_epoch
-        self.precision = precision
-        super().__init__(module, **parameters)
-
-    @property
-    def _default_callbacks(self) -> list[tuple[str, Any]]:
-        return [
-            ("epoch_timer", EpochTimer()),
-            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
-            ("print_log", PrintLog()),
-        ]
-
-    def check_data(self, X: Any, y: Any = None) -> None:
-        """Do nothing: the data were checked before."""
-
-    def get_split_datasets(self, X: Any, y: Any = None, **parameters: Any) -> Any:
-        """Return the batches and the validation as they were given."""
-        return X
-
-    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
-        """Return the batches, which iterate over themselves."""
-        return dataset
-
-    def run_single_epoch(
-        self,
-        iterator: Any,
-        training: bool,
-        prefix: str,
-        step_fn: Any,
-        **parameters: Any,
-    ) -> None:
-        """Train on all batches; validation is a judgement of the whole held-out set."""
-        if training:
-            super().run_single_epoch(iterator, training, prefix, step_fn, **parameters)
-        elif iterator is not None:
-            loss, iou = iterator.scores()
-            self._record("valid_loss", loss, min)
-            self._record("valid_iou", iou, max)
-
-    def _record(self, name: str, value: float, best: Callable[..., float]) -> None:
-        """Write a score to the history, and whether it is the best so far."""
-        self.history.record(name, value)
-        self.history.record(f"{name}_best", value == best(self.history[:, name]))
-
-    def infer(self, x: Tensor, **parameters: Any) -> Tensor:
-        """Return the scores of a batch in float32, computed in `precision`."""
-        enabled = self.precision is not torch.float32
-        with torch.autocast(x.device.type, self.precision, enabled=enabled):
-            scores = self.module_(x)
-        return scores.float()
-
-    def get_loss(
-        self, y_pred: Tensor, y_true: Target, X: Any = None, training: bool = False
-    ) -> Tensor:
-        """Return the loss of a batch."""
-        codes, weights = y_true
-        loss: Tensor = self.criterion_(y_pred, codes, weights)
-        return loss
-
-    def notify(self, method_name: str, **parameters: Any) -> None:
-        """Call the callbacks, one of which may ask for the end of training.
-
-        skorch's callbacks do that by a KeyboardInterrupt, which is also what Ctrl-C
-        raises; only the first may end in a fitted estimator.
-        """
-        getattr(self, method_name)(self, **parameters)
-        for _, callback in self.callbacks_:
-            try:
-                getattr(callback, method_name)(self, **parameters)
-            except KeyboardInterrupt as stop:
-                if method_name == "on_epoch_end":
-                    raise TrainingStop from stop
-                raise
-
-    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
-        """Keep the weights that training begins with."""
-        self.finite_state_ = deepcopy(self.module_.state_dict())
-
-    def on_epoch_begin(
-        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
-    ) -> None:
-        """Seed what torch draws (dropout) by the number of the epoch."""
-        super().on_epoch_begin(net, dataset_train, dataset_valid)
-        epoch = self.first_epoch + len(self.history)
-        rng = stream(DROPOUT, self.seed, epoch)
-        seed_torch(int(rng.integers(MAX_SEED)), torch.device(self.device))
-
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **step: Any
-    ) -> None:
-        """Stop at the first loss that is not a number."""
-        if training and not math.isfinite(step["loss"].item()):
-            raise DivergenceError
-
-    def on_epoch_end(
-        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
-    ) -> None:
-        """Keep the weights of the last epoch with finite ones."""
-        state = self.module_.state_dict()
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
-            raise DivergenceError
-        self.finite_state_ = deepcopy(state)
 
 
 @dataclass(frozen=True)
@@ -234,6 +85,9 @@ class TrainingResult:
         The epoch whose weights the network has, counted from 1, if that was chosen.
     optimizer_state : dict
         What the optimizer learned of each parameter.
+    predicted : ndarray of shape (n_classes,) or None
+        Whether a class was predicted, at any labelled pixel, in the last epoch; None
+        where nobody looked.
     diverged_at : int or None
         The epoch in which the loss became NaN or infinite.
     """
@@ -241,6 +95,7 @@ class TrainingResult:
     history: list[dict[str, Any]]
     best_epoch: int | None
     optimizer_state: dict[str, Any] = field(repr=False)
+    predicted: NDArray[np.bool_] | None
     diverged_at: int | None = None
 
 
@@ -250,6 +105,7 @@ def train(
     validation: Validation | None,
     plan: TrainingPlan,
     optimizer_state: dict[str, Any] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> TrainingResult:
     """Train a network in place.
 
@@ -265,14 +121,39 @@ def train(
         How it is trained.
     optimizer_state : dict or None, default=None
         What the optimizer learned in an earlier training that is continued.
+    checkpoint : Checkpoint or None, default=None
+        Where progress is kept. If there is some already, training goes on from it.
 
     Returns
     -------
     TrainingResult
         What happened. If the loss diverged, the network has the weights of the last
         epoch that ended with finite ones.
+
+    Raises
+    ------
+    MemoryError
+        If memory does not suffice. Nothing is made smaller: other batches would train
+        another network.
     """
-    net = _net(network, batches, plan)
+    training = partial(
+        _trained, network, batches, validation, plan, optimizer_state, checkpoint
+    )
+    result = attempt(training, batches.device)
+    if isinstance(result, OutOfMemory):
+        raise MemoryError(too_large(network, batches, plan.precision, result.reason))
+    return result
+
+
+def _trained(
+    network: nn.Module,
+    batches: Batches,
+    validation: Validation | None,
+    plan: TrainingPlan,
+    optimizer_state: dict[str, Any] | None,
+    checkpoint: Checkpoint | None,
+) -> TrainingResult:
+    net = _net(network, batches, plan, checkpoint)
     with local_rng(batches.device):
         net.initialize()
         if optimizer_state is not None:
@@ -285,7 +166,8 @@ def train(
     if plan.patience is not None and rows:
         best_epoch = net.first_epoch + _restore_best(net)
     state = net.optimizer_.state_dict()["state"]
-    return TrainingResult(rows, best_epoch, state, diverged_at)
+    predicted = None if net.predicted_ is None else net.predicted_.cpu().numpy()
+    return TrainingResult(rows, best_epoch, state, predicted, diverged_at)
 
 
 def _go_on(optimizer: torch.optim.Optimizer, learned: dict[str, Any]) -> None:
@@ -301,10 +183,17 @@ def _run(
     net: SegmentationNet, batches: Batches, validation: Validation | None
 ) -> int | None:
     """Run the loop; return the epoch, counted from 1, in which it diverged, if any."""
+    progress = None if net.checkpoint is None else net.checkpoint.progress
+    if progress is not None:
+        restore_progress(net, progress)
+        batches.epoch += len(net.history)
     net.notify("on_train_begin", X=batches, y=None)
+    if progress is not None:
+        restore_stopping(net, progress)
+    n_epochs = net.max_epochs - len(net.history)
     try:
         with suppress(TrainingStop):
-            net.fit_loop((batches, validation))
+            net.fit_loop((batches, validation), epochs=n_epochs)
     except DivergenceError:
         net.module_.load_state_dict(net.finite_state_)
         return len(net.history)
@@ -312,18 +201,24 @@ def _run(
     return None
 
 
-def _net(network: nn.Module, batches: Batches, plan: TrainingPlan) -> SegmentationNet:
+def _net(
+    network: nn.Module,
+    batches: Batches,
+    plan: TrainingPlan,
+    checkpoint: Checkpoint | None,
+) -> SegmentationNet:
     return SegmentationNet(
         network,
         seed=batches.seed,
         first_epoch=batches.epoch,
         precision=plan.precision,
+        checkpoint=checkpoint,
         criterion=plan.criterion,
         optimizer=OPTIMIZERS[plan.optimizer],
         optimizer__weight_decay=plan.weight_decay,
         lr=plan.learning_rate,
         max_epochs=plan.n_epochs,
-        callbacks=_callbacks(plan, len(batches)),
+        callbacks=_callbacks(plan, len(batches), _epochs_done(checkpoint)),
         # skorch's own guess is a softmax over the width of the image.
         predict_nonlinearity=partial(torch.softmax, dim=1),
         train_split=None,
@@ -334,7 +229,13 @@ def _net(network: nn.Module, batches: Batches, plan: TrainingPlan) -> Segmentati
     )
 
 
-def _callbacks(plan: TrainingPlan, n_batches: int) -> list[Any]:
+def _epochs_done(checkpoint: Checkpoint | None) -> int:
+    if checkpoint is None or checkpoint.progress is None:
+        return 0
+    return len(checkpoint.progress["history"])
+
+
+def _callbacks(plan: TrainingPlan, n_batches: int, n_done: int) -> list[Any]:
     callbacks: list[Any] = []
     if plan.schedule != "constant":
         n_steps = plan.n_epochs * n_batches
@@ -342,6 +243,8 @@ def _callbacks(plan: TrainingPlan, n_batches: int) -> list[Any]:
         scheduler = LRScheduler(
             torch.optim.lr_scheduler.LambdaLR,
             lr_lambda=factor,
+            # The last step before; skorch would count epochs. -1 begins anew.
+            last_epoch=n_done * n_batches - 1,
             step_every="batch",
             event_name=None,
         )
@@ -378,24 +281,3 @@ def _row(row: dict[str, Any], first_epoch: int) -> dict[str, Any]:
         if key != "batches" and not key.endswith(("_batch_count", "_best"))
     }
     return {**kept, "epoch": first_epoch + row["epoch"]}
-
-
-def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed what torch draws on the CPU and on one device, and on no other."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        index = torch.cuda.current_device() if device.index is None else device.index
-        torch.cuda.default_generators[index].manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
-
-
-@contextmanager
-def local_rng(device: torch.device) -> Iterator[None]:
-    """Leave torch's global random numbers as they were found.
-
-    They are one for the whole process: fits in several threads wait for each other.
-    """
-    devices = [device] if device.type == "cuda" else []
-    with RNG_LOCK, torch.random.fork_rng(devices=devices):
-        yield

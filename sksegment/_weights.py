@@ -61,6 +61,8 @@ def _weight_items(sample_weight: Any) -> list[Any]:
             f"sample_weight is {sample_weight!r}; expected one weight an image, (n,), "
             f"or one a pixel, (n, height, width)."
         )
+    if not hasattr(sample_weight, "__iter__"):
+        sample_weight = np.asarray(sample_weight)  # it may know how to become one
     if isinstance(sample_weight, np.ndarray) and sample_weight.ndim not in (1, 3):
         raise ValueError(
             f"Sample weights must be 1D, (n,), or (n, height, width); got shape "

@@ -12,8 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sksegment._tensors import pad_to_multiple
+from sksegment._vgg import FCN8s, FCN16s, FCN32s
 
-__all__ = ["FCN"]
+__all__ = ["FCN", "FCN8s", "FCN16s", "FCN32s"]
+
+# Where pickle looks them up, and where they are documented.
+FCN32s.__module__ = FCN16s.__module__ = FCN8s.__module__ = __name__
 
 # VGG16: two convolutions in each of the first two stages, three in the others.
 SHALLOW_STAGES = 2
@@ -435,4 +439,9 @@ def _norm_and_relu(n_channels: int, norm: str | None) -> list[nn.Module]:
     return [make_norm(n_channels), nn.ReLU(inplace=True)]
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"fcn": FCN}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "fcn": FCN,
+    "fcn32s": FCN32s,
+    "fcn16s": FCN16s,
+    "fcn8s": FCN8s,
+}

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from inspect import signature
 from itertools import chain
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment import __version__
 from sksegment._batches import Batches
+from sksegment._checkpoints import Checkpoint, opened_checkpoint
 from sksegment._devices import prediction_dtype, resolve_device, training_dtype
+from sksegment._fingerprint import fingerprint
 from sksegment._images import ImageList, as_images
-from sksegment._inference import Predictor
+from sksegment._inference import Predictor, placed
+from sksegment._labels import format_labels
+from sksegment._memory import room
 from sksegment._model import Model, new_model, restored_network
 from sksegment._parameters import (
-    NETWORK_OPTIONS,
     as_pair,
+    check_network_options,
     check_parameters,
     class_weights,
+    network_options,
 )
 from sksegment._plan import PlannedStep, without_plan
+from sksegment._pretrained import start_from
 from sksegment._samples import (
     Samples,
     Survey,
@@ -66,12 +76,14 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    network : {"fcn"} or callable, default="fcn"
-        The network: :class:`~sksegment.networks.FCN`, or a function
-        ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from images
-        ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height, width)``;
-        scores of a lower resolution are upsampled. To be saved, it must be a function
-        of a module, not a lambda.
+    network : {"fcn", "fcn32s", "fcn16s", "fcn8s"} or callable, default="fcn"
+        The network: :class:`~sksegment.networks.FCN`; one of the original paper [1]_,
+        :class:`~sksegment.networks.FCN32s`, :class:`~sksegment.networks.FCN16s` or
+        :class:`~sksegment.networks.FCN8s`, of which only `dropout` can be chosen; or a
+        function ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from
+        images ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height,
+        width)``; scores of a lower resolution are upsampled. To be saved, it must be a
+        function of a module, not a lambda.
     depth : int, default=3
         Poolings of the network; its stride is ``2**depth`` pixels.
     width : int, default=32
@@ -82,6 +94,13 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Normalisation after each convolution.
     dropout : float, default=0.5
         Probability of dropping a value of the deepest stage in training.
+    pretrained : {"imagenet"}, path-like or FCNSegmenter, default=None
+        Weights to start from. "imagenet" downloads VGG16 (528 MB, once) when `fit` is
+        called; a path names a file of the same layout, a state dict of torchvision's
+        VGG16. Both are for the networks of the paper, and for "fcn" with ``width=64``
+        and ``norm`` None or "batch", whose encoder is that of VGG16; its decoder stays
+        new. A fitted segmenter gives all its weights to one with the same network, or
+        to a finer one of the paper. See Notes.
     classes : array-like of shape (n_classes,), default=None
         All label values of the task. By default those that occur in `y`; name them
         where a cross-validation fold may miss one.
@@ -147,11 +166,17 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     test_time_augmentation : bool, default=False
         Whether to average the probabilities of the image, turned by quarters and
         mirrored: eight predictions instead of one.
+    checkpoint_dir : str or path-like, default=None
+        A folder in which `fit` keeps its progress after each epoch. When the process
+        was interrupted, the same `fit` on the same data goes on from there and ends in
+        the same weights. Each training has a folder of its own in it, which it removes
+        when it ends: a search may share one `checkpoint_dir`.
     callbacks : list of skorch.callbacks.Callback, default=None
         Callbacks for the training loop. They may watch "train_loss" and, with
         validation images, "valid_loss" and "valid_iou"; a callback that schedules the
         learning rate needs ``learning_rate_schedule="constant"``. Scoring callbacks of
-        skorch are handed the validation object, not arrays.
+        skorch are handed the validation object, not arrays. What they remember is not
+        kept in checkpoints.
     verbose : int, default=0
         With 1, a line is printed after each epoch.
 
@@ -191,6 +216,17 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     Images of different sizes meet in a batch with others of about their size and are
     mirrored out to the largest; what the mirror adds is ignored by the loss.
 
+    What `pretrained` does: weights of ImageNet bring their own standardisation for RGB
+    images that begin at 0, whose white is taken for 1 or for the largest number of 8,
+    10, 12, 14 or 16 bits; other images are standardised by their own mean and standard
+    deviation. A fitted segmenter brings its `channel_mean_` and `channel_std_`, and its
+    last layers only if `classes_` are the same. For other numbers of channels each
+    channel gets the mean kernel of the first layer, scaled so that channels that are
+    all alike give the same answer. What stays new is printed with ``verbose=1``; what
+    does not fit raises. Cloning keeps the fitted segmenter; in a ``param_grid``, wrap
+    it in :class:`sklearn.frozen.FrozenEstimator`. It is pickled with this one, unless
+    ``set_params(pretrained=None)`` follows `fit`.
+
     The plain network of [1]_'s kind with VGG blocks, as in many tutorials, is
     ``FCNSegmenter(width=64, skip=None, norm=None)``.
 
@@ -221,6 +257,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         skip: str | None = "concat",
         norm: str | None = "batch",
         dropout: float = 0.5,
+        pretrained: Any = None,
         classes: Any = None,
         ignore_label: Any = None,
         class_weight: Any = None,
@@ -243,6 +280,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         precision: str = "auto",
         tile_size: Any = "auto",
         test_time_augmentation: bool = False,
+        checkpoint_dir: Any = None,
         callbacks: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -252,6 +290,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self.skip = skip
         self.norm = norm
         self.dropout = dropout
+        self.pretrained = pretrained
         self.classes = classes
         self.ignore_label = ignore_label
         self.class_weight = class_weight
@@ -274,6 +313,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self.precision = precision
         self.tile_size = tile_size
         self.test_time_augmentation = test_time_augmentation
+        self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
         self.verbose = verbose
 
@@ -317,9 +357,12 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             the loss becomes NaN or infinite: the segmenter has the weights of the last
             finite epoch, or is not fitted.
         OSError
-            If an image file cannot be read.
+            If an image file cannot be read, or a checkpoint cannot be written.
+        MemoryError
+            If memory does not suffice; `batch_size` is never lowered by itself, for it
+            changes what is learned. The fitted state is left as it was.
         """
-        check_parameters(self.get_params(deep=False))
+        self._check_parameters()
         continues = self.warm_start and hasattr(self, "network_")
         images, steps = without_plan(X)
         samples, found = surveyed(
@@ -329,17 +372,24 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         )
         held_out = held_out_samples(X_val, y_val, sample_weight_val, found)
         seed = self._draw_seed(continues)
-        if held_out is None and self.early_stopping:
-            part, chosen = split_indices(len(samples), self.validation_fraction, seed)
-            held_out = samples.take(chosen)
-            samples, found = samples.take(part), found.take(part)
-        model = self._model_to_train(found, seed, continues)
-        plan = self._training_plan(found, self.max_epochs, self.learning_rate_schedule)
-        plan = replace(plan, patience=self._patience())
-        batches = self._batches(samples, found, steps, seed, model)
-        validation = self._validation(held_out, found, model, plan)
-        result = train(model.network, batches, validation, plan)
-        return self._adopt(model, found, seed, result)
+        data = (samples, held_out)
+        with self._checkpoint(data, steps, seed, continues) as checkpoint:
+            seed = _seed_of(checkpoint, seed)
+            if held_out is None and self.early_stopping:
+                fraction = self.validation_fraction
+                part, chosen = split_indices(len(samples), fraction, seed)
+                held_out = samples.take(chosen)
+                samples, found = samples.take(part), found.take(part)
+            model = self._model_to_train(found, seed, continues)
+            plan = self._plan_of_fit(found)
+            batches = self._batches(samples, found, steps, seed, model)
+            validation = self._validation(held_out, found, model, plan)
+            result = train(
+                model.network, batches, validation, plan, checkpoint=checkpoint
+            )
+        self._adopt(model, found, seed, result)
+        _warn_of_missing(found, result)
+        return self
 
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
@@ -369,8 +419,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         ------
         ValueError, TypeError
             As in `fit`, and if `classes` are missing or differ from those before.
+        OSError, MemoryError
+            As in `fit`.
         """
-        check_parameters(self.get_params(deep=False))
+        self._check_parameters()
         if self.early_stopping:
             raise ValueError(
                 "early_stopping=True has no meaning for single epochs: partial_fit "
@@ -413,6 +465,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             If `X` is wrong, or has another number of channels than in training.
         OSError
             If an image file cannot be read.
+        MemoryError
+            If memory does not suffice for the smallest tiles, on a CPU at last, or for
+            the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
         predictor = self._predictor(self._fitted_model())
@@ -442,6 +497,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             If `X` is wrong, or has another number of channels than in training.
         OSError
             If an image file cannot be read.
+        MemoryError
+            If memory does not suffice for the smallest tiles, on a CPU at last, or for
+            the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
         predictor = self._predictor(self._fitted_model())
@@ -477,9 +535,62 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             If an input is wrong, or `y` holds a label outside of `classes_`.
         OSError
             If an image file cannot be read.
+        MemoryError
+            As in `predict`.
         """
-        self._images(X)  # what is no images at all is told before y is looked at
-        return float(iou_scorer(self, X, y, sample_weight=sample_weight))
+        images = self._images(X)  # what is none is told before y is looked at
+        return float(iou_scorer(self, images.items, y, sample_weight=sample_weight))
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters.
+
+        Those of a segmenter given as `pretrained` are not among them: it is fitted, and
+        they would change nothing.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            No difference.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
+        return dict(super().get_params(deep=False))
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name.
+
+        Returns
+        -------
+        FCNSegmenter
+            The segmenter itself.
+
+        Raises
+        ------
+        ValueError
+            If a name is none of a parameter.
+        """
+        for name in params:
+            if name.startswith("pretrained__"):
+                raise ValueError(
+                    f"{name} would change nothing: the weights of pretrained are there "
+                    f"already; expected another pretrained."
+                )
+        super().set_params(**params)
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        # scikit-learn would clone the segmenter of `pretrained` too, and so unfit it.
+        cloned = super().__sklearn_clone__()
+        cloned.pretrained = self.pretrained
+        return cloned
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
@@ -498,10 +609,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         state.pop("_optimizer_state", None)
         if "network_" in state:
-            tensors = state["network_"].state_dict()
-            state["network_"] = {
-                name: tensor.cpu().numpy() for name, tensor in tensors.items()
-            }
+            state["network_"] = _arrays(state["network_"])
         return {**state, VERSION_KEY: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -511,6 +619,13 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         super().__setstate__(state)
         if arrays is not None:
             self.network_ = restored_network(self._architecture, arrays, self.margin_)
+
+    def _check_parameters(self) -> None:
+        parameters = self.get_params(deep=False)
+        check_parameters(parameters)
+        declared = signature(type(self)).parameters
+        defaults = {name: declared[name].default for name in parameters}
+        check_network_options(self.network, parameters, defaults)
 
     def _known_classes(self, continues: bool) -> NDArray[Any] | None:
         """Return the classes that are fixed before `y` is looked at."""
@@ -561,15 +676,29 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             check_same_channels(found.n_channels, self.n_features_in_, "X")
             self._check_same_architecture(architecture)
             return self._fitted_model().copy(device)
-        return new_model(architecture, found.scale, seed, device)
+        model = new_model(architecture, found.scale, seed, device)
+        return model if self.pretrained is None else self._pretrained(model, found)
+
+    def _pretrained(self, model: Model, found: Survey) -> Model:
+        """Return a new model with the weights of `pretrained`, and their scale."""
+        scale, new = start_from(
+            self.pretrained,
+            model.network,
+            model.architecture,
+            found.scale,
+            found.encoder.classes,
+        )
+        if self.verbose:
+            print(f"pretrained leaves as new: {', '.join(new) or 'nothing'}")
+        return replace(model, scale=scale)
 
     def _wanted_architecture(self, found: Survey) -> dict[str, Any]:
-        options = {name: getattr(self, name) for name in NETWORK_OPTIONS}
+        options = {name: getattr(self, name) for name in network_options(self.network)}
         return {
             "network": self.network,
             "n_channels": found.n_channels,
             "n_classes": len(found.encoder.classes),
-            **(options if isinstance(self.network, str) else {}),
+            **options,
         }
 
     def _check_same_architecture(self, wanted: dict[str, Any]) -> None:
@@ -587,6 +716,26 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             self.channel_mean_, self.channel_std_, self.channel_min_, self.channel_max_
         )
         return Model(self.network_, self._architecture, scale, self.history_)
+
+    def _checkpoint(
+        self,
+        data: tuple[Samples, Samples | None],
+        steps: Sequence[PlannedStep],
+        seed: int,
+        continues: bool,
+    ) -> AbstractContextManager[Checkpoint | None]:
+        """Return the checkpoint of this training, found again by all that makes it."""
+        if self.checkpoint_dir is None:
+            return nullcontext()
+        start = _arrays(self.network_) if continues else {}
+        known_seed = None if self.random_state is None else seed
+        parameters = self.get_params(deep=False)
+        name = fingerprint(parameters, known_seed, data, steps, start)
+        return opened_checkpoint(self.checkpoint_dir, name)
+
+    def _plan_of_fit(self, found: Survey) -> TrainingPlan:
+        plan = self._training_plan(found, self.max_epochs, self.learning_rate_schedule)
+        return replace(plan, patience=self._patience())
 
     def _training_plan(
         self, found: Survey, n_epochs: int, schedule: str
@@ -651,7 +800,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"The loss became NaN or infinite in epoch {len(history) + 1} at "
                 f"learning_rate={self.learning_rate}; expected a finite loss. Lower "
-                f"learning_rate. The segmenter has {kept if history else 'no fit'}."
+                f"learning_rate, or try precision='float32'. The segmenter has "
+                f"{kept if history else 'no fit'}."
             )
         return self
 
@@ -684,9 +834,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def _predictor(self, model: Model) -> Predictor:
         """Return how a network is run, after the parameters as they are now."""
         check_parameters({name: getattr(self, name) for name in PREDICTION_PARAMETERS})
-        device = resolve_device(self.device)
+        network, device = placed(model.network, resolve_device(self.device))
         return Predictor(
-            model.network.to(device),
+            network,
             model.scale,
             device,
             prediction_dtype(self.precision),
@@ -696,13 +846,43 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         )
 
 
+def _arrays(network: Any) -> dict[str, NDArray[Any]]:
+    """Return the weights of a network."""
+    return {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+
+
+def _seed_of(checkpoint: Checkpoint | None, drawn: int) -> int:
+    """Return the seed of the training that is continued, if there is one."""
+    if checkpoint is None or checkpoint.progress is None:
+        return drawn
+    return int(checkpoint.progress["seed"])
+
+
+def _warn_of_missing(found: Survey, result: TrainingResult) -> None:
+    """Warn of classes of the masks that the trained network never predicts."""
+    if result.predicted is None:
+        return
+    missing = (found.pixels.sum(axis=0) > 0) & ~result.predicted
+    if missing.any():
+        labels = found.encoder.classes
+        warnings.warn(
+            f"In its last epoch the network predicted {result.predicted.sum()} of the "
+            f"{len(labels)} classes; it never predicted "
+            f"{format_labels(labels[missing])}. Train longer (max_epochs), or try "
+            f"another learning_rate, class_weight='balanced', loss='dice', or "
+            f"crop_sampling='balanced' with crop_size.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+
 def _collect(
     answers: Iterator[NDArray[Any]], n_images: int, is_array: bool
 ) -> NDArray[Any]:
     """Gather one answer an image: in one array, or in a 1-D object array."""
     first = next(answers)
     if is_array:
-        gathered = np.empty((n_images, *first.shape), first.dtype)
+        gathered = room((n_images, *first.shape), first.dtype)
     else:
         gathered = np.empty(n_images, dtype=object)
     for index, answer in enumerate(chain([first], answers)):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -23,6 +23,7 @@ from skorch.callbacks import (
 from torch import nn
 
 from sksegment import FCNSegmenter, iou_scorer
+from sksegment._net import predicted_classes
 from sksegment.augmentation import RandomFlip
 from sksegment.datasets import make_shapes
 from sksegment.metrics import iou_score
@@ -257,9 +258,10 @@ def test_object_strings_are_labels() -> None:
     assert small().fit(X, names).classes_.tolist() == ["left", "right"]
 
 
-def test_a_single_class_is_predicted_everywhere() -> None:
+def test_a_single_class_is_told_and_predicted_everywhere() -> None:
     X, y = halves()
-    segmenter = small().fit(X, np.full_like(y, 3))
+    with pytest.warns(UserWarning, match="label 3: one class"):
+        segmenter = small().fit(X, np.full_like(y, 3))
     assert (segmenter.predict(X) == 3).all()
     assert segmenter.score(X, np.full_like(y, 3)) == 1.0
 
@@ -289,16 +291,10 @@ def test_no_warning_where_the_void_is_spoken_of(data: Any, parameters: Any) -> N
     labels[:, 0, 0] = 255
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
         small(max_epochs=1, **parameters).fit(X, labels)
         X, y = halves()
         small(max_epochs=1).fit(X, 255 * y)  # an honest binary mask
-
-
-def test_masks_of_one_class_are_told(data: Any) -> None:
-    X, y = data
-    with pytest.warns(UserWarning, match="label 7: one class"):
-        segmenter = small(max_epochs=1).fit(X, np.full_like(y, 7))
-    np.testing.assert_array_equal(segmenter.predict(X), np.full_like(y, 7))
 
 
 def test_one_class_of_several_that_are_named_is_a_fold_and_no_fault(data: Any) -> None:
@@ -306,6 +302,42 @@ def test_one_class_of_several_that_are_named_is_a_fold_and_no_fault(data: Any) -
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         small(max_epochs=1, classes=[3, 7]).fit(X, np.full_like(y, 7))
+
+
+# Classes that are never predicted
+
+
+def without_hope(X: Any, **parameters: Any) -> FCNSegmenter:
+    """Train on masks of which half the pixels, and no other ones, have each label."""
+    y = np.zeros(X.shape[:3], int)
+    y[:, :, ::2] = 5
+    model = small(norm=None, learning_rate=1e-6, **parameters)
+    return model.fit(np.ones_like(X), y)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_a_fit_that_ends_in_fewer_classes_says_what_to_try(
+    data: Any, stops: bool
+) -> None:
+    with pytest.warns(ConvergenceWarning, match="1 of the 2 classes.*max_epochs"):
+        segmenter = without_hope(data[0], early_stopping=stops)
+    assert len(np.unique(segmenter.predict(np.ones_like(data[0])))) == 1
+
+
+def test_no_warning_where_all_classes_are_predicted(data: Any) -> None:
+    X, y = halves()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small(max_epochs=20).fit(X, y)
+        # A class that is named, but not there, cannot be missed.
+        small(max_epochs=20, classes=[0, 1, 7]).fit(X, y)
+
+
+def test_only_predictions_at_labelled_pixels_count() -> None:
+    scores = torch.zeros(1, 3, 2, 2)
+    scores[0, 1, 0, 0] = scores[0, 2, 1] = scores[0, 0, 0, 1] = 1
+    codes = torch.tensor([[[0, -1], [1, -1]]])
+    assert predicted_classes(scores, codes).tolist() == [False, True, True]
 
 
 # What prediction gives
@@ -370,7 +402,8 @@ def test_training_on_images_of_different_sizes() -> None:
 
 def test_training_on_a_single_one_pixel_image() -> None:
     X, y = np.full((1, 1, 1, 3), 0.5), np.array([[[4]]])
-    assert small(depth=3).fit(X, y).predict(X).tolist() == [[[4]]]
+    segmenter = small(depth=3, classes=[3, 4])
+    assert segmenter.fit(X, y).predict_proba(X).shape == (1, 2, 1, 1)
 
 
 def test_grey_images_with_and_without_a_channel_axis() -> None:

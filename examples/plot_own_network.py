@@ -1,0 +1,83 @@
+"""
+A network of your own
+=====================
+
+`network` may be any function of the numbers of channels and classes that makes a
+``torch.nn.Module``. Images are standardised and padded before they reach it, and its
+scores are brought to the size of the image: it need not care.
+"""
+
+# %%
+# Here is a small one: it halves the resolution once and then looks further and further
+# around, by dilated convolutions. Its scores have half the size of the image.
+
+import time
+
+from sklearn.model_selection import train_test_split
+from torch import nn
+
+from sksegment.datasets import make_shapes
+
+
+def dilated_network(n_channels: int, n_classes: int) -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(n_channels, 32, 3, stride=2, padding=1)]
+    for dilation in (1, 2, 4, 8):
+        layers += [nn.BatchNorm2d(32), nn.ReLU()]
+        layers += [nn.Conv2d(32, 32, 3, padding=dilation, dilation=dilation)]
+    return nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(32, n_classes, 1))
+
+
+X, y = make_shapes(n_samples=150, size=64, n_classes=4, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=30, random_state=0)
+
+# %%
+# A network of another package goes in the same way. Where segmentation_models_pytorch
+# is installed, its U-Net takes part too.
+
+networks = {"dilated": dilated_network}
+try:
+    import segmentation_models_pytorch as smp
+except ImportError:
+    print("without segmentation_models_pytorch")
+else:
+
+    def unet(n_channels: int, n_classes: int) -> nn.Module:
+        return smp.Unet(
+            "resnet18", encoder_weights=None, in_channels=n_channels, classes=n_classes
+        )
+
+    networks["U-Net"] = unet
+
+# %%
+# How far a network sees was measured when it was made: ``margin_`` is the radius in
+# pixels. Where there is one, large images are predicted in tiles with the result of the
+# whole image; where it is None, tiles are blended.
+
+from sksegment import FCNSegmenter
+
+fitted = {}
+for name, network in networks.items():
+    segmenter = FCNSegmenter(
+        network=network, max_epochs=12, learning_rate=1e-2, random_state=0
+    )
+    start = time.perf_counter()
+    fitted[name] = segmenter.fit(X_train, y_train)
+    n_weights = sum(weights.numel() for weights in segmenter.network_.parameters())
+    print(
+        f"{name}: {n_weights} weights, margin {segmenter.margin_}, mean IoU "
+        f"{segmenter.score(X_test, y_test):.3f}, {time.perf_counter() - start:.0f} s"
+    )
+
+# %%
+# Everything else is as with the built-in network.
+
+from sksegment import SegmentationDisplay
+
+display = SegmentationDisplay.from_predictions(
+    X_test[:4],
+    y_test[:4],
+    fitted["dilated"].predict(X_test[:4]),
+    class_names=["background", "disk", "square", "triangle"],
+)
+display.figure_.savefig("own_network.png", dpi=100)
+print("saved own_network.png")

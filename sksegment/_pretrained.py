@@ -1,0 +1,340 @@
+"""Weights to start from: of ImageNet, of a file, or of a fitted segmenter."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from torch import nn
+
+from sksegment._inference import FOREIGN
+from sksegment._scale import Scale
+from sksegment._transplant import Weights, transplant
+from sksegment._vgg import STAGE_LENGTHS
+
+IMAGENET = "imagenet"
+# torchvision's files, without and with batch normalisation; the last part of a name is
+# the beginning of the SHA-256 of the file.
+URLS = {
+    False: "https://download.pytorch.org/models/vgg16-397923af.pth",
+    True: "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
+}
+# What torchvision's weights expect, for images between 0 and 1.
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
+IMAGENET_STD = np.array([0.229, 0.224, 0.225])
+# What white is: 1, or the largest number of 8, 10, 12, 14 or 16 bits. Images that were
+# resized may overshoot it, and 0 on the other side.
+WHITES = (1, 255, 1023, 4095, 16383, 65535)
+OVERSHOOT = 0.25
+
+EXPECTED = (
+    "expected None, 'imagenet', the path of a state dict of VGG16 as torchvision saves "
+    "it, or a fitted FCNSegmenter"
+)
+# Layers that belong to the classes of a task.
+CLASS_LAYERS = ("classifier", "score_fr", "score_pool4", "score_pool3")
+# The networks of the paper, each of which goes on from one before it.
+STAGES = ("fcn32s", "fcn16s", "fcn8s")
+# What may differ between a segmenter and the one that starts from it.
+ANY_DESIGN = {"n_channels", "n_classes", "dropout"}
+# The wide layers of VGG16, which become convolutions.
+WIDE_LAYERS = {"fc6.0": "classifier.0", "fc7.0": "classifier.3"}
+
+
+def check_pretrained(name: str, value: Any) -> None:
+    """Refuse what is no source of weights, before anything is read.
+
+    Raises
+    ------
+    TypeError
+        If it is of another kind.
+    NotFittedError
+        If it is a segmenter without weights.
+    """
+    if value is None or isinstance(value, (str, os.PathLike)):
+        return
+    source = unfrozen(value)
+    if not hasattr(source, "pretrained"):
+        hint = " Of a Pipeline, pass the last step." if hasattr(source, "steps") else ""
+        raise TypeError(f"{name} is {value!r}; {EXPECTED}.{hint}")
+    if not hasattr(source, "network_"):
+        raise NotFittedError(
+            f"{name} is an FCNSegmenter that is not fitted; {EXPECTED}. scikit-learn "
+            f"unfits estimators in a param_grid: put "
+            f"sklearn.frozen.FrozenEstimator(fitted) there."
+        )
+
+
+def unfrozen(value: Any) -> Any:
+    """Return the estimator within a FrozenEstimator, or else the value itself."""
+    return value.estimator if isinstance(value, FrozenEstimator) else value
+
+
+def start_from(
+    pretrained: Any,
+    network: nn.Module,
+    architecture: Mapping[str, Any],
+    scale: Scale,
+    classes: NDArray[Any],
+) -> tuple[Scale, list[str]]:
+    """Load weights into a new network.
+
+    Parameters
+    ----------
+    pretrained : str, path-like or FCNSegmenter
+        The source, as `check_pretrained` lets it pass.
+    network : nn.Module
+        The network, changed in place.
+    architecture : mapping
+        The arguments that made it.
+    scale : Scale
+        That of the training images.
+    classes : ndarray of shape (n_classes,)
+        The label values of the task.
+
+    Returns
+    -------
+    scale : Scale
+        How images are standardised for these weights.
+    new : list of str
+        Parameters of the network that were not among them.
+
+    Raises
+    ------
+    ValueError
+        If the weights do not fit, naming the parameter that differs, or the first
+        tensor that is missing or of another shape.
+    OSError
+        If a file cannot be read or downloaded.
+    """
+    source = unfrozen(pretrained)
+    if hasattr(source, "network_"):
+        check_same_design(source, architecture)
+        weights = segmenter_weights(source, network, classes)
+        expected = segmenter_scale(source, scale)
+    else:
+        weights = vgg16_weights(source, network)
+        expected = imagenet_scale(scale)
+    transplant(weights, network)
+    new = [name for name, _ in network.named_parameters() if name not in weights.names]
+    return expected, new
+
+
+def check_same_design(segmenter: Any, architecture: Mapping[str, Any]) -> None:
+    """Refuse weights of another network, though they may have the same shapes.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter that differs.
+    """
+    for name, wanted in architecture.items():
+        found = segmenter._architecture.get(name)
+        goes_on = name == "network" and _is_finer(wanted, found)
+        if name not in ANY_DESIGN and found != wanted and not goes_on:
+            is_stage = name == "network" and wanted in STAGES
+            raise ValueError(
+                f"{name} is {wanted!r}, but the segmenter given as pretrained has "
+                f"{name}={found!r}; expected the same"
+                f"{' or a coarser network of the paper' if is_stage else ''}."
+            )
+
+
+def _is_finer(network: Any, other: Any) -> bool:
+    """Tell whether a network of the paper goes on from another one."""
+    if network not in STAGES or other not in STAGES:
+        return False
+    return STAGES.index(other) < STAGES.index(network)
+
+
+def segmenter_weights(
+    segmenter: Any, network: nn.Module, classes: NDArray[Any]
+) -> Weights:
+    """Return the weights of a fitted segmenter.
+
+    The layers of the classes stay new for other classes, and where the segmenter has
+    none of that name: FCN-16s has one more than FCN-32s.
+    """
+    tensors = segmenter.network_.state_dict()
+    same_classes = np.array_equal(segmenter.classes_, classes)
+    names = [
+        name
+        for name in network.state_dict()
+        if not _is_class_layer(name) or (same_classes and name in tensors)
+    ]
+    return Weights(
+        "the segmenter given as pretrained",
+        tensors,
+        dict(zip(names, names, strict=True)),
+        "a network of your own takes all weights: expected the same number of classes "
+        "and channels",
+    )
+
+
+def _is_class_layer(name: str) -> bool:
+    return name.partition(".")[0] in CLASS_LAYERS
+
+
+def vgg16_weights(source: str | os.PathLike[str], network: nn.Module) -> Weights:
+    """Return the weights of VGG16 from a file, or from torchvision's server."""
+    has_norm = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    names = torchvision_names(network, has_norm)
+    if not names:
+        raise ValueError(
+            f"pretrained={str(source)!r} does not reach a network of your own; "
+            f"expected None, and a function that loads the weights itself."
+        )
+    if any(isinstance(module, nn.GroupNorm) for module in network.modules()):
+        raise ValueError(
+            f"pretrained={str(source)!r} does not fit norm='group': VGG16 was trained "
+            f"without. Expected norm=None or norm='batch'."
+        )
+    if source == IMAGENET:
+        origin, tensors = URLS[has_norm], _downloaded(URLS[has_norm])
+    else:
+        origin, tensors = str(source), _read(Path(source))
+        _check_norm(origin, tensors, has_norm)
+    return Weights(origin, tensors, names, "VGG16 has width=64 and 3x3 convolutions")
+
+
+def torchvision_names(network: nn.Module, has_norm: bool) -> dict[str, str]:
+    """Return what the layers of VGG16 in a network are called in torchvision.
+
+    They are the convolutions of the encoder in order; those of a network deeper than
+    VGG16 are left out, and so are decoder and classes.
+    """
+    convolutions = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d)
+        and name.startswith(("encoder.", "bottleneck."))
+    ]
+    names: dict[str, str] = {}
+    for layer, index in zip(convolutions, _feature_indices(has_norm), strict=False):
+        names |= _parts(layer, f"features.{index}", ("weight", "bias"))
+        if has_norm:
+            norm = f"{layer.removesuffix('0')}1"
+            parts = ("weight", "bias", "running_mean", "running_var")
+            names |= _parts(norm, f"features.{index + 1}", parts)
+    present = dict(network.named_modules())
+    for layer, key in WIDE_LAYERS.items():
+        if layer in present:
+            names |= _parts(layer, key, ("weight", "bias"))
+    return names
+
+
+def _parts(layer: str, key: str, parts: tuple[str, ...]) -> dict[str, str]:
+    return {f"{layer}.{part}": f"{key}.{part}" for part in parts}
+
+
+def _feature_indices(has_norm: bool) -> Iterator[int]:
+    """Yield where torchvision's sequence of layers has its convolutions."""
+    index = 0
+    for length in STAGE_LENGTHS:
+        for _ in range(length):
+            yield index
+            index += 3 if has_norm else 2  # the convolution, the norm, ReLU
+        index += 1  # pooling
+
+
+def _downloaded(url: str) -> Mapping[str, Any]:
+    """Return a state dict from the cache of torch.hub, or from its server."""
+    try:
+        tensors: Mapping[str, Any] = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError) as error:  # the latter: another hash
+        raise OSError(
+            f"pretrained='imagenet' needs {url}, which could not be had: {error}. "
+            f"Fetch the file elsewhere and pass its path: "
+            f"pretrained='{url.rpartition('/')[2]}'."
+        ) from error
+    return tensors
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """Return the state dict in a file, without running any code of it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"pretrained is {str(path)!r}, no file; {EXPECTED}.")
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a broken pickle makes torch raise
+        raise ValueError(
+            f"pretrained={str(path)!r} cannot be read as weights; {EXPECTED} "
+            f"(torch.save(network.state_dict(), path))."
+        ) from error
+    if not isinstance(tensors, Mapping):
+        raise ValueError(
+            f"pretrained={str(path)!r} holds a {type(tensors).__name__}; {EXPECTED}."
+        )
+    return tensors
+
+
+def _check_norm(origin: str, tensors: Mapping[str, Any], has_norm: bool) -> None:
+    """Refuse VGG16 with batch normalisation for a network without, and vice versa."""
+    found = any(str(key).endswith("running_mean") for key in tensors)
+    if found != has_norm:
+        raise ValueError(
+            f"{origin} is VGG16 {'with' if found else 'without'} batch normalisation, "
+            f"but the network is one {'with' if has_norm else 'without'}; expected "
+            f"{'vgg16_bn' if has_norm else 'vgg16'}, or another norm."
+        )
+
+
+def imagenet_scale(scale: Scale) -> Scale:
+    """Return how torchvision's weights expect images to be standardised.
+
+    They were trained on RGB images from 0 to 1. White is taken for the smallest of 1
+    and the largest numbers of 8, 10, 12, 14 and 16 bits that is not exceeded. Images
+    with other channels, with negative values (as Hounsfield units) or larger ones keep
+    their own scale, which has the same mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    scale : Scale
+        That of the training images.
+
+    Returns
+    -------
+    Scale
+        With the same range.
+    """
+    low, high = scale.low.min(), scale.high.max()
+    begins_at_zero = low >= -OVERSHOOT * high
+    white = next((value for value in WHITES if high <= (1 + OVERSHOOT) * value), None)
+    if len(scale.mean) != len(IMAGENET_MEAN) or not begins_at_zero or white is None:
+        return scale
+    return replace(scale, mean=IMAGENET_MEAN * white, std=IMAGENET_STD * white)
+
+
+def segmenter_scale(segmenter: Any, scale: Scale) -> Scale:
+    """Return the scale of a fitted segmenter, with the range of the new images.
+
+    Images with another number of channels keep their own scale.
+    """
+    if len(segmenter.channel_mean_) != len(scale.mean):
+        return scale
+    trained = np.abs([segmenter.channel_min_, segmenter.channel_max_]).max()
+    largest = np.abs([scale.low, scale.high]).max()
+    if largest and trained and not 1 / FOREIGN < largest / trained < FOREIGN:
+        warnings.warn(
+            f"The values of X go up to {largest:.4g}, but those that the segmenter "
+            f"given as pretrained was trained on up to {trained:.4g}, and its scale is "
+            f"used. Are they in other units?",
+            UserWarning,
+            stacklevel=2,
+        )
+    return replace(
+        scale, mean=segmenter.channel_mean_.copy(), std=segmenter.channel_std_.copy()
+    )
