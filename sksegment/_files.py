@@ -233,9 +233,7 @@ def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-def _without_alpha(
-    pixels: NDArray[Any], path: str | os.PathLike[str]
-) -> NDArray[Any]:
+def _without_alpha(pixels: NDArray[Any], path: str | os.PathLike[str]) -> NDArray[Any]:
     _warn_of_alpha(path)
     colours = pixels[..., :-1]
     return colours[..., 0] if colours.shape[-1] == 1 else colours
