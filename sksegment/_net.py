@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from threading import RLock
@@ -14,7 +14,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
 from torch import Tensor, nn
 
-from sksegment._batches import Target
+from sksegment._batches import Batches, Target
 from sksegment._checkpoints import Checkpoint
 from sksegment._progress import progress_of
 from sksegment._streams import DROPOUT, stream
@@ -29,6 +29,14 @@ class TrainingStop(Exception):  # noqa: N818 - it ends training, no error
 
 class DivergenceError(Exception):
     """The loss is no longer a finite number."""
+
+
+def check_finite(losses: Sequence[Tensor]) -> list[float]:
+    """Return losses as numbers; `DivergenceError` if one is none."""
+    values: list[float] = torch.stack(list(losses)).tolist()
+    if not all(map(math.isfinite, values)):
+        raise DivergenceError
+    return values
 
 
 def predicted_classes(scores: Tensor, codes: Tensor) -> Tensor:
@@ -119,11 +127,32 @@ class SegmentationNet(NeuralNet):
     ) -> None:
         """Train on all batches; validation is a judgement of the whole held-out set."""
         if training:
-            super().run_single_epoch(iterator, training, prefix, step_fn, **parameters)
+            self._train_epoch(iterator, step_fn, **parameters)
         elif iterator is not None:
             loss, iou = iterator.scores()
             self._record("valid_loss", loss, min)
             self._record("valid_iou", iou, max)
+
+    def _train_epoch(self, batches: Batches, step_fn: Any, **parameters: Any) -> None:
+        """Train on all batches, as skorch does, and ask for the losses at the end.
+
+        Each question makes a GPU wait for its answer. A CPU has the answer at once, and
+        is stopped at the first loss that is not a number.
+        """
+        losses = []
+        for batch in batches:
+            self.notify("on_batch_begin", batch=batch, training=True)
+            step = step_fn(batch, **parameters)
+            losses.append(step["loss"].detach())
+            on_cpu = losses[-1].device.type == "cpu"
+            loss = check_finite(losses[-1:])[0] if on_cpu else losses[-1]
+            self.history.record_batch("train_loss", loss)
+            self.history.record_batch("train_batch_size", len(batch[0]))
+            self.notify("on_batch_end", batch=batch, training=True, **step)
+        rows = self.history[-1]["batches"]
+        for row, loss in zip(rows, check_finite(losses), strict=True):
+            row["train_loss"] = loss
+        self.history.record("train_batch_count", len(losses))
 
     def _record(self, name: str, value: float, best: Callable[..., float]) -> None:
         """Write a score to the history, and whether it is the best so far."""
@@ -182,12 +211,8 @@ class SegmentationNet(NeuralNet):
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
-        """Stop at the first loss that is not a number; note what is predicted."""
-        if not training:
-            return
-        if not math.isfinite(step["loss"].item()):
-            raise DivergenceError
-        if self._may_be_last_epoch():
+        """Note which classes are predicted, in what may be the last epoch."""
+        if training and self._may_be_last_epoch():
             _images, (codes, _weights) = batch
             found = predicted_classes(step["y_pred"], codes)
             before = self.predicted_
