@@ -89,7 +89,15 @@ def opened_checkpoint(directory: str | os.PathLike[str], name: str) -> Iterator[
     OSError
         If the folder cannot be made, or its file is damaged.
     """
-    folder, lock = _free_folder(Path(directory), name)
+    try:
+        folder, lock = _free_folder(Path(directory), name)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{error.strerror or error}: checkpoint_dir is {os.fspath(directory)!r}; "
+            f"expected a folder in which others can be made",
+            error.filename,
+        ) from error
     path = folder / FILE_NAME
     try:
         yield Checkpoint(path, read_progress(path) if path.exists() else None)
@@ -140,10 +148,11 @@ def _locked(folder: Path) -> FileLock:
 
 def _leave(folder: Path, lock: FileLock) -> None:
     """Remove the temporary file, the lock and the folder, if nothing else is in it."""
-    _temporary(folder / FILE_NAME).unlink(missing_ok=True)
-    # Who waits for a lock whose file is gone makes a new one. Windows keeps open files.
-    with suppress(PermissionError):
-        (folder / LOCK_NAME).unlink(missing_ok=True)
+    # Who waits for a lock whose file is gone makes a new one. Windows keeps open files,
+    # and a disk in trouble all: what was said of it before must not be replaced.
+    for path in (_temporary(folder / FILE_NAME), folder / LOCK_NAME):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
     lock.release()
     with suppress(OSError):
         folder.rmdir()

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import joblib
-import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sksegment import __version__
 from sksegment._files import is_path
@@ -65,10 +65,9 @@ def fingerprint(
 
 def _told(name: str, value: Any) -> Any:
     """Return what stands for the value of a parameter in every process."""
-    if hasattr(value, "state_dict"):  # how torch pickles tensors differs each time
-        weights = {key: _array(part) for key, part in value.state_dict().items()}
-        value = (type(value).__qualname__, weights)
     try:
+        if isinstance(value, nn.Module):
+            value = [(path, *_layer(layer)) for path, layer in value.named_modules()]
         return joblib.hash(value)
     except Exception as error:
         raise TypeError(
@@ -77,8 +76,17 @@ def _told(name: str, value: Any) -> Any:
         ) from error
 
 
-def _array(value: Any) -> NDArray[Any]:
-    return np.asarray(value.cpu() if hasattr(value, "cpu") else value)
+def _layer(layer: nn.Module) -> tuple[str, dict[str, Any]]:
+    """Return class, tensors and settings of one layer of a loss of the user's own."""
+    tensors = {**layer._parameters, **layer._buffers}
+    settings = {key: vars(layer)[key] for key in vars(layer).keys() - vars(nn.Module())}
+    parts = {key: _plain(value) for key, value in {**tensors, **settings}.items()}
+    return type(layer).__qualname__, parts
+
+
+def _plain(value: Any) -> Any:
+    # How torch pickles tensors differs each time.
+    return value.numpy(force=True) if isinstance(value, Tensor) else value
 
 
 def _planned(step: PlannedStep) -> tuple[str, dict[str, Any], int | None]:

@@ -318,8 +318,9 @@ def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
             pixels = np.array(pixels.tolist())
     except ValueError as error:
         return None, [("unreadable", f"{error}")]
-    if not pixels.ndim or pixels.dtype == object:
-        return None, [("axes", f"A mask is a {type(mask).__name__} without labels.")]
+    if not pixels.ndim or pixels.dtype.kind not in "buifUS":
+        text = f"A mask is a {type(mask).__name__} ({pixels.dtype}) without labels."
+        return None, [("axes", text)]
     return pixels, []
 
 

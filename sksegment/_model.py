@@ -70,6 +70,11 @@ def new_model(
     return Model(moved(_channels_last(network), device), architecture, scale)
 
 
+def arrays_of(network: nn.Module) -> dict[str, NDArray[Any]]:
+    """Return the weights of a network, by their names in its state dict."""
+    return {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
+
+
 def restored_network(
     architecture: dict[str, Any], weights: dict[str, NDArray[Any]], margin: int | None
 ) -> nn.Module:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from dis import opmap
 from threading import RLock
 from typing import Any
 
@@ -39,6 +40,20 @@ def check_finite(losses: Sequence[Tensor]) -> list[float]:
     return values
 
 
+def is_wish(stop: KeyboardInterrupt) -> bool:
+    """Tell whether a statement raised an interrupt, as callbacks do, and not Ctrl-C.
+
+    Ctrl-C strikes in the middle of whatever runs, never at a ``raise``.
+    """
+    place = stop.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None:
+        return False
+    instruction = place.tb_frame.f_code.co_code[place.tb_lasti]
+    return instruction == opmap["RAISE_VARARGS"]
+
+
 def predicted_classes(scores: Tensor, codes: Tensor) -> Tensor:
     """Tell which classes have the highest score at some labelled pixel.
 
@@ -54,7 +69,7 @@ def predicted_classes(scores: Tensor, codes: Tensor) -> Tensor:
     Tensor of shape (n_classes,), bool
     """
     n_classes = scores.shape[1]
-    labels = scores.argmax(1).masked_fill(codes < 0, n_classes)
+    labels = scores.max(dim=1).indices.masked_fill(codes < 0, n_classes)
     found = torch.zeros(n_classes + 1, dtype=torch.bool, device=scores.device)
     return found.scatter_(0, labels.flatten(), True)[:n_classes]
 
@@ -177,19 +192,18 @@ class SegmentationNet(NeuralNet):
     def notify(self, method_name: str, **parameters: Any) -> None:
         """Call the callbacks, one of which may ask for the end of training.
 
-        skorch's callbacks do that by a KeyboardInterrupt, which is also what Ctrl-C
-        raises; only the first may end in a fitted estimator.
+        skorch's callbacks do that by a KeyboardInterrupt at the end of an epoch, which
+        is also what Ctrl-C raises; only the first may end in a fitted estimator.
         """
         getattr(self, method_name)(self, **parameters)
         for _, callback in self.callbacks_:
             try:
                 getattr(callback, method_name)(self, **parameters)
             except KeyboardInterrupt as stop:
-                if method_name == "on_epoch_end":
+                if method_name == "on_epoch_end" and is_wish(stop):
                     raise TrainingStop from stop
                 raise
-        # After all callbacks, whose counts are kept too; and none itself, or Ctrl-C
-        # while the file is written would pass for a wish to end.
+        # After all callbacks, whose counts are kept too.
         if method_name == "on_epoch_end" and self.checkpoint is not None:
             self.checkpoint.save(progress_of(self))
 
@@ -211,16 +225,12 @@ class SegmentationNet(NeuralNet):
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any
     ) -> None:
-        """Note which classes are predicted, in what may be the last epoch."""
-        if training and self._may_be_last_epoch():
+        """Note which classes are predicted: any epoch may turn out to be the last."""
+        if training:
             _images, (codes, _weights) = batch
             found = predicted_classes(step["y_pred"], codes)
             before = self.predicted_
             self.predicted_ = found if before is None else found | before
-
-    def _may_be_last_epoch(self) -> bool:
-        stops_early = any(name == "early_stopping" for name, _ in self.callbacks_)
-        return stops_early or len(self.history) == self.max_epochs
 
     def on_epoch_end(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any

@@ -10,11 +10,11 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from skorch.callbacks import Callback, EarlyStopping, LRScheduler
 from torch import nn
 
+from sksegment._class_weights import RULES
 from sksegment._devices import PRECISIONS, resolve_device
 from sksegment._pretrained import check_pretrained
 from sksegment._schedules import SCHEDULES
@@ -103,55 +103,6 @@ def check_network_options(
                 f"{name}={value!r} does not reach {which}; expected its default, "
                 f"{defaults[name]!r}."
             )
-
-
-def class_weights(
-    class_weight: Any, classes: NDArray[Any], pixels: NDArray[np.float64]
-) -> NDArray[np.float32] | None:
-    """Return the weight of each class.
-
-    Parameters
-    ----------
-    class_weight : None, "balanced" or dict
-        The parameter. "balanced" is inverse to the pixels of a class, as in
-        scikit-learn: ``n_pixels / (n_classes * pixels)``.
-    classes : ndarray of shape (n_classes,)
-        The label values.
-    pixels : ndarray of shape (n_classes,)
-        Labelled pixels of each class in training.
-
-    Returns
-    -------
-    ndarray of shape (n_classes,) or None
-        The weights.
-
-    Raises
-    ------
-    ValueError
-        If a dict names what is no class, or its weights are no weights.
-    """
-    if class_weight is None:
-        return None
-    if class_weight == "balanced":
-        # A class of classes= that does not occur counts as the rarest one that does.
-        pixels = np.where(pixels > 0, pixels, pixels[pixels > 0].min())
-        weights = pixels.sum() / (len(classes) * pixels)
-        return weights.astype(np.float32)
-    unknown = [label for label in class_weight if label not in classes.tolist()]
-    if unknown:
-        raise ValueError(
-            f"class_weight has the keys {unknown}, which are no classes; expected some "
-            f"of {classes.tolist()}."
-        )
-    values = [class_weight.get(label, 1.0) for label in classes.tolist()]
-    is_number = all(isinstance(value, Real) for value in values)
-    weights = np.array(values if is_number else [np.nan])
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise ValueError(
-            f"class_weight is {class_weight!r}; expected finite weights of 0 or more, "
-            f"not all 0."
-        )
-    return weights.astype(np.float32)
 
 
 def as_pair(size: Any) -> tuple[int, int] | None:
@@ -271,11 +222,11 @@ def _boolean(name: str, value: Any) -> None:
 
 
 def _class_weight(name: str, value: Any) -> None:
-    is_balanced = isinstance(value, str) and value == "balanced"
-    if value is not None and not is_balanced and not isinstance(value, dict):
+    is_rule = isinstance(value, str) and value in RULES
+    if value is not None and not is_rule and not isinstance(value, dict):
         raise ValueError(
-            f"{name} is {value!r}; expected None, 'balanced' or a dict from label to "
-            f"weight."
+            f"{name} is {value!r}; expected None, {_listed(RULES)}, or a dict from "
+            f"label to weight."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -77,6 +78,24 @@ def check_pretrained(name: str, value: Any) -> None:
 def unfrozen(value: Any) -> Any:
     """Return the estimator within a FrozenEstimator, or else the value itself."""
     return value.estimator if isinstance(value, FrozenEstimator) else value
+
+
+def source_contents(pretrained: Any) -> Any:
+    """Return all that is taken from a source of weights: equal where it is the same.
+
+    Of a file that is its content. Of a segmenter it is not its history: trained again
+    it took other seconds for the same weights.
+    """
+    source = unfrozen(pretrained)
+    if hasattr(source, "network_"):
+        tensors = source.network_.state_dict().items()
+        weights = {name: tensor.numpy(force=True) for name, tensor in tensors}
+        scale = source.channel_mean_, source.channel_std_
+        return source._architecture, source.classes_, scale, weights
+    if source is None or source == IMAGENET or not Path(source).is_file():
+        return source
+    with open(source, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def start_from(

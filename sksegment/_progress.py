@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from copy import deepcopy
 from typing import Any
 
 import numpy as np
 
+# Callbacks of the user may have any name but this one.
+EARLY_STOPPING = "sksegment_early_stopping"
 STOPPING_STATE = (
     "misses_",
     "dynamic_threshold_",
@@ -50,7 +53,18 @@ def restore_progress(net: Any, progress: dict[str, Any]) -> None:
         Of the same network and optimizer.
     progress : dict
         What `progress_of` returned; left as it is.
+
+    Raises
+    ------
+    ValueError
+        If it is of another network.
     """
+    if _shapes(net.module_.state_dict()) != _shapes(progress["network"]):
+        raise ValueError(
+            f"The checkpoint {os.fspath(net.checkpoint.path)!r} is of another network: "
+            f"a function given as network is found again by its name, whatever it "
+            f"makes. Remove the checkpoint to train from the start."
+        )
     net.module_.load_state_dict(progress["network"])
     net.optimizer_.load_state_dict(deepcopy(progress["optimizer"]))
     for row in progress["history"]:
@@ -63,8 +77,12 @@ def restore_stopping(net: Any, progress: dict[str, Any]) -> None:
         vars(stopping).update(deepcopy(progress["early_stopping"]))
 
 
+def _shapes(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: tensor.shape for name, tensor in state.items()}
+
+
 def _early_stopping(net: Any) -> list[Any]:
-    return [callback for name, callback in net.callbacks_ if name == "early_stopping"]
+    return [callback for name, callback in net.callbacks_ if name == EARLY_STOPPING]
 
 
 def _plain_row(row: dict[str, Any]) -> dict[str, Any]:

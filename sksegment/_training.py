@@ -20,14 +20,14 @@ from sksegment._checkpoints import Checkpoint
 from sksegment._footprint import too_large
 from sksegment._memory import OutOfMemory, attempt
 from sksegment._net import DivergenceError, SegmentationNet, TrainingStop, local_rng
-from sksegment._progress import restore_progress, restore_stopping
+from sksegment._progress import EARLY_STOPPING, restore_progress, restore_stopping
 from sksegment._schedules import SCHEDULES
 from sksegment._validation import Validation
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
 }
 
 
@@ -258,7 +258,7 @@ def _callbacks(plan: TrainingPlan, n_batches: int, n_done: int) -> list[Any]:
             lower_is_better=False,
             load_best=True,
         )
-        callbacks.append(("early_stopping", stopping))
+        callbacks.append((EARLY_STOPPING, stopping))
     return [*callbacks, *plan.callbacks]
 
 
@@ -267,7 +267,7 @@ def _restore_best(net: SegmentationNet) -> int:
 
     skorch does that too, but not after a training that broke down.
     """
-    stopping = dict(net.callbacks_)["early_stopping"]
+    stopping = dict(net.callbacks_)[EARLY_STOPPING]
     if stopping.best_model_weights_ is not None:
         net.module_.load_state_dict(stopping.best_model_weights_)
     return int(stopping.best_epoch_)

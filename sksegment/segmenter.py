@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from dataclasses import replace
 from inspect import signature
 from itertools import chain
@@ -18,51 +17,37 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment import __version__
-from sksegment._batches import Batches
-from sksegment._checkpoints import Checkpoint, opened_checkpoint
-from sksegment._devices import prediction_dtype, resolve_device, training_dtype
-from sksegment._fingerprint import fingerprint
+from sksegment._assembly import (
+    batches_of,
+    fitted_model,
+    model_to_train,
+    opened_checkpoint_of,
+    plan_of_fit,
+    plan_of_partial_fit,
+    predictor_of,
+    validation_of,
+)
+from sksegment._checkpoints import Checkpoint
 from sksegment._images import ImageList, as_images
-from sksegment._inference import Predictor, placed
 from sksegment._labels import format_labels
 from sksegment._memory import room
-from sksegment._model import Model, new_model, restored_network
-from sksegment._parameters import (
-    as_pair,
-    check_network_options,
-    check_parameters,
-    class_weights,
-    network_options,
-)
-from sksegment._plan import PlannedStep, without_plan
-from sksegment._pretrained import start_from
+from sksegment._model import Model, arrays_of, restored_network
+from sksegment._parameters import check_network_options, check_parameters
+from sksegment._plan import without_plan
 from sksegment._samples import (
-    Samples,
     Survey,
     as_samples,
     check_classes,
-    check_same_channels,
     held_out_samples,
     split_indices,
     surveyed,
 )
-from sksegment._scale import Scale
-from sksegment._training import TrainingPlan, TrainingResult, train
-from sksegment._validation import Validation
-from sksegment.losses import make_loss
+from sksegment._training import TrainingResult, train
 from sksegment.metrics import iou_scorer
 
 __all__ = ["FCNSegmenter"]
 
 MAX_SEED = 2**31 - 1
-# Read at prediction: set on a fitted segmenter, they take effect.
-PREDICTION_PARAMETERS = (
-    "device",
-    "precision",
-    "tile_size",
-    "batch_size",
-    "test_time_augmentation",
-)
 # Fitted state without a trailing underscore.
 PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed")
 VERSION_KEY = "_sksegment_version"
@@ -107,11 +92,13 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     ignore_label : int, float, str or bool, default=None
         A label value that is no class: such pixels leave the loss, the class weights,
         the scores and `classes_`. Elsewhere called ``ignore_index``.
-    class_weight : None, "balanced" or dict, default=None
+    class_weight : None, "balanced", "median_frequency" or dict, default=None
         Weight of each class in the loss, by label value. "balanced" is inverse to the
-        number of pixels.
+        number of pixels, "median_frequency" to the share of the pixels of those images
+        that show the class [2]_; the median share gets 1. A class that does not occur
+        counts as the rarest that does.
     loss : str or callable, default="cross_entropy"
-        "cross_entropy", "dice", "cross_entropy+dice" or "focal" (see
+        "cross_entropy", "dice", "cross_entropy+dice", "focal" or "lovasz" (see
         :mod:`sksegment.losses`), or a function ``(scores, codes, weights)`` of tensors
         ``(n, n_classes, height, width)``, ``(n, height, width)`` with -1 where
         ignored, and the like or None, that returns one number.
@@ -234,6 +221,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     ----------
     .. [1] J. Long, E. Shelhamer and T. Darrell, "Fully Convolutional Networks for
        Semantic Segmentation", CVPR 2015.
+    .. [2] D. Eigen and R. Fergus, "Predicting Depth, Surface Normals and Semantic
+       Labels with a Common Multi-Scale Convolutional Architecture", ICCV 2015.
 
     Examples
     --------
@@ -373,17 +362,17 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         held_out = held_out_samples(X_val, y_val, sample_weight_val, found)
         seed = self._draw_seed(continues)
         data = (samples, held_out)
-        with self._checkpoint(data, steps, seed, continues) as checkpoint:
+        with opened_checkpoint_of(self, data, steps, seed, continues) as checkpoint:
             seed = _seed_of(checkpoint, seed)
             if held_out is None and self.early_stopping:
                 fraction = self.validation_fraction
                 part, chosen = split_indices(len(samples), fraction, seed)
                 held_out = samples.take(chosen)
                 samples, found = samples.take(part), found.take(part)
-            model = self._model_to_train(found, seed, continues)
-            plan = self._plan_of_fit(found)
-            batches = self._batches(samples, found, steps, seed, model)
-            validation = self._validation(held_out, found, model, plan)
+            model = model_to_train(self, found, seed, continues)
+            plan = plan_of_fit(self, found)
+            batches = batches_of(self, samples, found, steps, seed, model)
+            validation = validation_of(self, held_out, found, model, plan)
             result = train(
                 model.network, batches, validation, plan, checkpoint=checkpoint
             )
@@ -436,9 +425,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             self.ignore_label,
         )
         seed = self._draw_seed(continues)
-        model = self._model_to_train(found, seed, continues)
-        plan = self._training_plan(found, 1, "constant")
-        batches = self._batches(samples, found, steps, seed, model)
+        model = model_to_train(self, found, seed, continues)
+        plan = plan_of_partial_fit(self, found)
+        batches = batches_of(self, samples, found, steps, seed, model)
         learned = self._learned_by_optimizer() if continues else None
         result = train(model.network, batches, None, plan, learned)
         return self._adopt(model, found, seed, result)
@@ -470,7 +459,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
-        predictor = self._predictor(self._fitted_model())
+        predictor = predictor_of(self, fitted_model(self))
         masks = predictor.labels(images, self.classes_)
         return _collect(masks, len(images), images.is_array)
 
@@ -502,7 +491,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
-        predictor = self._predictor(self._fitted_model())
+        predictor = predictor_of(self, fitted_model(self))
         probabilities = predictor.probabilities(images)
         return _collect(probabilities, len(images), images.is_array)
 
@@ -609,7 +598,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         state.pop("_optimizer_state", None)
         if "network_" in state:
-            state["network_"] = _arrays(state["network_"])
+            state["network_"] = arrays_of(state["network_"])
         return {**state, VERSION_KEY: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -660,131 +649,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             return self._seed
         return int(check_random_state(self.random_state).randint(MAX_SEED))
 
-    def _patience(self) -> int | None:
-        return self.n_iter_no_change if self.early_stopping else None
-
     def _learned_by_optimizer(self) -> dict[str, Any] | None:
         """Return the optimizer's state; None if it is another one or was not saved."""
         name, state = getattr(self, "_optimizer_state", (None, None))
         return state if name == self.optimizer else None
-
-    def _model_to_train(self, found: Survey, seed: int, continues: bool) -> Model:
-        """Return a new model, or a copy of the fitted one to go on from."""
-        device = resolve_device(self.device)
-        architecture = self._wanted_architecture(found)
-        if continues:
-            check_same_channels(found.n_channels, self.n_features_in_, "X")
-            self._check_same_architecture(architecture)
-            return self._fitted_model().copy(device)
-        model = new_model(architecture, found.scale, seed, device)
-        return model if self.pretrained is None else self._pretrained(model, found)
-
-    def _pretrained(self, model: Model, found: Survey) -> Model:
-        """Return a new model with the weights of `pretrained`, and their scale."""
-        scale, new = start_from(
-            self.pretrained,
-            model.network,
-            model.architecture,
-            found.scale,
-            found.encoder.classes,
-        )
-        if self.verbose:
-            print(f"pretrained leaves as new: {', '.join(new) or 'nothing'}")
-        return replace(model, scale=scale)
-
-    def _wanted_architecture(self, found: Survey) -> dict[str, Any]:
-        options = {name: getattr(self, name) for name in network_options(self.network)}
-        return {
-            "network": self.network,
-            "n_channels": found.n_channels,
-            "n_classes": len(found.encoder.classes),
-            **options,
-        }
-
-    def _check_same_architecture(self, wanted: dict[str, Any]) -> None:
-        """Refuse to go on from a network that is not what the parameters describe."""
-        for name, value in wanted.items():
-            if value != self._architecture[name]:
-                raise ValueError(
-                    f"{name} is {value!r}, but the network to go on from has "
-                    f"{name}={self._architecture[name]!r}; expected the same, or a new "
-                    f"fit with warm_start=False."
-                )
-
-    def _fitted_model(self) -> Model:
-        scale = Scale(
-            self.channel_mean_, self.channel_std_, self.channel_min_, self.channel_max_
-        )
-        return Model(self.network_, self._architecture, scale, self.history_)
-
-    def _checkpoint(
-        self,
-        data: tuple[Samples, Samples | None],
-        steps: Sequence[PlannedStep],
-        seed: int,
-        continues: bool,
-    ) -> AbstractContextManager[Checkpoint | None]:
-        """Return the checkpoint of this training, found again by all that makes it."""
-        if self.checkpoint_dir is None:
-            return nullcontext()
-        start = _arrays(self.network_) if continues else {}
-        known_seed = None if self.random_state is None else seed
-        parameters = self.get_params(deep=False)
-        name = fingerprint(parameters, known_seed, data, steps, start)
-        return opened_checkpoint(self.checkpoint_dir, name)
-
-    def _plan_of_fit(self, found: Survey) -> TrainingPlan:
-        plan = self._training_plan(found, self.max_epochs, self.learning_rate_schedule)
-        return replace(plan, patience=self._patience())
-
-    def _training_plan(
-        self, found: Survey, n_epochs: int, schedule: str
-    ) -> TrainingPlan:
-        device = resolve_device(self.device)
-        pixels = found.pixels.sum(axis=0)
-        weights = class_weights(self.class_weight, found.encoder.classes, pixels)
-        return TrainingPlan(
-            criterion=make_loss(self.loss, weights).to(device),
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            schedule=schedule,
-            n_epochs=n_epochs,
-            precision=training_dtype(self.precision, device),
-            patience=None,
-            tol=self.tol,
-            callbacks=self.callbacks or (),
-            verbose=self.verbose,
-        )
-
-    def _batches(
-        self,
-        samples: Samples,
-        found: Survey,
-        steps: Sequence[PlannedStep],
-        seed: int,
-        model: Model,
-    ) -> Batches:
-        return Batches(
-            samples,
-            found,
-            model.scale,
-            steps,
-            self.batch_size,
-            as_pair(self.crop_size),
-            self.crop_sampling,
-            seed,
-            resolve_device(self.device),
-            epoch=len(model.history),
-        )
-
-    def _validation(
-        self, held_out: Samples | None, found: Survey, model: Model, plan: TrainingPlan
-    ) -> Validation | None:
-        if held_out is None:
-            return None
-        predictor = self._predictor(model)
-        return Validation(held_out, found.encoder, predictor, plan.criterion)
 
     def _adopt(
         self, model: Model, found: Survey, seed: int, result: TrainingResult
@@ -830,25 +698,6 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
         return as_images(X, self.n_features_in_)
-
-    def _predictor(self, model: Model) -> Predictor:
-        """Return how a network is run, after the parameters as they are now."""
-        check_parameters({name: getattr(self, name) for name in PREDICTION_PARAMETERS})
-        network, device = placed(model.network, resolve_device(self.device))
-        return Predictor(
-            network,
-            model.scale,
-            device,
-            prediction_dtype(self.precision),
-            self.batch_size,
-            self.tile_size,
-            self.test_time_augmentation,
-        )
-
-
-def _arrays(network: Any) -> dict[str, NDArray[Any]]:
-    """Return the weights of a network."""
-    return {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
 
 
 def _seed_of(checkpoint: Checkpoint | None, drawn: int) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ import torch
 from PIL import Image
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler
 from torch import nn
 
 from sksegment import FCNSegmenter
 from sksegment._checkpoints import Checkpoint, opened_checkpoint, read_progress
+from sksegment._pretrained import source_contents
 from sksegment.augmentation import RandomFlip, RandomNoise
 from sksegment.datasets import make_shapes
 from sksegment.metrics import iou_scorer
@@ -74,6 +77,31 @@ def without_seconds(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def own_network(n_channels: int, n_classes: int) -> nn.Module:
     return nn.Conv2d(n_channels, n_classes, 3, padding=1)
+
+
+def wider_network(n_channels: int, n_classes: int) -> nn.Module:
+    return nn.Conv2d(n_channels, n_classes, 5, padding=2)
+
+
+class WeightedLoss(nn.Module):
+    """A loss whose setting is no tensor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.cross_entropy = nn.CrossEntropyLoss(ignore_index=-1)
+
+    def forward(self, scores: Any, codes: Any, weights: Any) -> Any:
+        return self.factor * self.cross_entropy(scores, codes)
+
+
+class SlowCallback(Callback):  # type: ignore[misc]
+    """Meet Ctrl-C in the middle of what a callback does at the end of an epoch."""
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        if len(net.history) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +260,62 @@ def test_of_files_the_content_counts(tmp_path: Path, data: Any, change: str) -> 
     assert goes_on == (change == "none")
 
 
+def test_the_settings_of_a_loss_of_ones_own_count(tmp_path: Path, data: Any) -> None:
+    X, y = data
+    loss = WeightedLoss(1)
+    interrupted(X, y, checkpoint_dir=tmp_path, loss=loss)
+    (file,) = tmp_path.glob("*/checkpoint.pt")
+    before = file.read_bytes()
+    segmenter(checkpoint_dir=tmp_path, loss=WeightedLoss(2)).fit(X, y)
+    assert file.read_bytes() == before
+    loss.cross_entropy.weight = torch.tensor([1.0, 2.0, 3.0])
+    segmenter(checkpoint_dir=tmp_path, loss=loss).fit(X, y)
+    assert file.read_bytes() == before
+    segmenter(checkpoint_dir=tmp_path, loss=WeightedLoss(1)).fit(X, y)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_the_segmenter_to_start_from_counts_by_its_weights(
+    tmp_path: Path, data: Any, factor: float
+) -> None:
+    # The program that is run again trains it again: in other seconds.
+    X, y = data
+    interrupted(X, y, checkpoint_dir=tmp_path, pretrained=segmenter().fit(X, y))
+    (file,) = tmp_path.glob("*/checkpoint.pt")
+    source = segmenter().fit(X, y)
+    with torch.no_grad():
+        next(source.network_.parameters()).mul_(factor)
+    resumed = segmenter(checkpoint_dir=tmp_path, pretrained=source).fit(X, y)
+    assert_equal_weights(resumed, segmenter(pretrained=source).fit(X, y))
+    assert file.exists() == (factor != 1)
+
+
+def test_of_a_file_to_start_from_the_content_counts(tmp_path: Path) -> None:
+    path = tmp_path / "vgg16.pth"
+    assert source_contents(path) == path  # that there is none, fit will say
+    path.write_bytes(b"one")
+    one = source_contents(path)
+    path.write_bytes(b"two")
+    assert source_contents(str(path)) != one
+    path.rename(tmp_path / "renamed.pth")
+    (tmp_path / "renamed.pth").write_bytes(b"one")
+    assert source_contents(tmp_path / "renamed.pth") == one
+
+
+def test_a_network_that_changed_under_its_name_is_told(
+    tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(*data, checkpoint_dir=tmp_path, network=own_network)
+    monkeypatch.setattr(own_network, "__code__", wider_network.__code__)
+    model = segmenter(checkpoint_dir=tmp_path, network=own_network)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt' is of another network"):
+        model.fit(*data)
+    (file,) = tmp_path.glob("*/checkpoint.pt")
+    file.unlink()
+    model.fit(*data)
+
+
 def test_trainings_alike_at_the_same_time_have_a_folder_each(tmp_path: Path) -> None:
     with opened_checkpoint(tmp_path, "a") as one:
         one.save({"seed": 1})
@@ -311,9 +395,25 @@ def test_a_folder_that_cannot_be_made_is_told_before_training(
 ) -> None:
     (tmp_path / "file").touch()
     model = segmenter(checkpoint_dir=tmp_path / "file" / "folder")
-    with pytest.raises(OSError, match="folder"):
+    with pytest.raises(NotADirectoryError, match=r"checkpoint_dir is '.*file.folder'"):
         model.fit(*data)
     assert not hasattr(model, "network_")
+
+
+def test_a_disk_in_trouble_does_not_hide_what_is_wrong(
+    tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sksegment._atomic.os.replace", read_only)
+        patch.setattr("pathlib.Path.unlink", read_only)
+        with pytest.raises(OSError, match="the checkpoint cannot be written") as error:
+            segmenter(checkpoint_dir=tmp_path).fit(*data)
+    assert error.value.errno == errno.EROFS
+    segmenter(checkpoint_dir=tmp_path).fit(*data)
+    assert not [*tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("where", [0, 40, -1])
@@ -370,6 +470,29 @@ def test_ctrl_c_while_a_checkpoint_is_written_reaches_the_caller(
         with pytest.raises(KeyboardInterrupt):
             segmenter(checkpoint_dir=tmp_path).fit(*data)
     assert not [*tmp_path.iterdir()]
+
+
+def test_ctrl_c_within_a_callback_is_no_wish_of_it(tmp_path: Path, data: Any) -> None:
+    X, y = data
+    model = segmenter(checkpoint_dir=tmp_path, callbacks=[SlowCallback()])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert not hasattr(model, "network_")
+    assert len(progress(tmp_path)["history"]) == 2
+    resumed = segmenter(checkpoint_dir=tmp_path).fit(X, y)
+    assert_equal_weights(resumed, segmenter().fit(X, y))
+
+
+def test_callbacks_may_be_called_as_those_of_sksegment(
+    tmp_path: Path, data: Any
+) -> None:
+    named = [("early_stopping", EpochTimer())]
+    for stops in (False, True):
+        model = segmenter(
+            checkpoint_dir=tmp_path, callbacks=named, early_stopping=stops
+        )
+        whole = segmenter(early_stopping=stops).fit(*data)
+        assert_equal_weights(model.fit(*data), whole)
 
 
 def test_a_training_that_diverges_leaves_no_checkpoint(

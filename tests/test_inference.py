@@ -11,7 +11,7 @@ import sklearn
 import torch
 from torch import nn
 
-from sksegment import _inference
+from sksegment import FCNSegmenter, _inference
 from sksegment._images import as_images
 from sksegment._inference import Predictor, most_probable, spans
 from sksegment._scale import Scale
@@ -120,6 +120,30 @@ def one_thread():
     torch.set_num_threads(n_threads)
 
 
+def coarse_scores(n_channels, n_classes):
+    """Score each block of 8x8 pixels: far fewer values than any layer convolves."""
+    patches = nn.Conv2d(n_channels, 64, 8, stride=8)
+    return nn.Sequential(patches, nn.ReLU(), nn.Conv2d(64, n_classes, 1))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("views", [1, 8])
+def test_a_lone_image_is_run_once_if_it_is_not_tiny(views):
+    X = np.random.default_rng(0).random((2, 200, 200, 3), np.float32)
+    y = (X[..., 0] > 0.5).astype(int)
+    model = FCNSegmenter(network=coarse_scores, max_epochs=1, random_state=0)
+    model.set_params(test_time_augmentation=views > 1).fit(X, y)
+    together = model.predict_proba(X)
+    n_images = []
+    hook = model.network_.register_forward_pre_hook(
+        lambda module, inputs: n_images.append(len(inputs[0]))
+    )
+    alone = model.predict_proba(X[:1])
+    hook.remove()
+    assert n_images == [1] * (1 + views)  # the first one is the probe
+    np.testing.assert_allclose(alone[0], together[0], atol=1e-6)
+
+
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("norm", [None, "batch", "group"])
 @pytest.mark.parametrize("depth, width", [(2, 8), (3, 16), (4, 2)])
@@ -226,7 +250,7 @@ def test_scores_that_are_wider_than_any_layer_count_as_well():
         def forward(self, images):
             return nn.functional.interpolate(self.layer(images), images.shape[-2:])
 
-    assert predictor(Upsampled())._values_per_pixel == (7 / 16, 7)
+    assert predictor(Upsampled())._values_per_pixel == (3, 7)
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (90, 700)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import jaccard_score
 
 from sksegment.losses import (
     LOSSES,
@@ -13,6 +14,7 @@ from sksegment.losses import (
     CrossEntropyLoss,
     DiceLoss,
     FocalLoss,
+    LovaszLoss,
     make_loss,
 )
 
@@ -80,11 +82,43 @@ def sum_by_hand(*arguments):
     return cross_entropy_by_hand(*arguments) + dice_by_hand(*arguments)
 
 
+def lovasz_by_hand(scores, codes, weights, class_weight):
+    """The definition: errors times what the Jaccard set function gains by each."""
+    found = list(pixels(scores, codes, weights, None))
+    losses, importances = [], []
+    for label in range(scores.shape[1]):
+        if not any(w for code, _, _, w in found if code == label):
+            continue
+        errors = [
+            1 - p[label] if code == label else p[label] for code, p, _, _ in found
+        ]
+        wrong, loss = set(), 0.0
+        for pixel in np.argsort(errors)[::-1]:
+            before = jaccard_loss(wrong, label, found)
+            wrong.add(pixel)
+            loss += errors[pixel] * (jaccard_loss(wrong, label, found) - before)
+        losses.append(loss)
+        importances.append(1 if class_weight is None else class_weight[label])
+    return np.average(losses, weights=importances)
+
+
+def jaccard_loss(wrong, label, found):
+    """1 - IoU of a class where the pixels of the set `wrong` are mispredicted."""
+    shared = union = 0.0
+    for pixel, (code, _, _, weight) in enumerate(found):
+        is_class = code == label
+        is_predicted = is_class != (pixel in wrong)
+        shared += weight * (is_class and is_predicted)
+        union += weight * (is_class or is_predicted)
+    return 1 - shared / union
+
+
 BY_HAND = {
     "cross_entropy": cross_entropy_by_hand,
     "focal": focal_by_hand,
     "dice": dice_by_hand,
     "cross_entropy+dice": sum_by_hand,
+    "lovasz": lovasz_by_hand,
 }
 
 
@@ -182,7 +216,7 @@ def test_gradients_reach_labelled_pixels_and_no_others(name):
     assert torch.equal(reached, (codes >= 0) & (weights > 0))
 
 
-@pytest.mark.parametrize("make", [CrossEntropyLoss, DiceLoss, FocalLoss])
+@pytest.mark.parametrize("make", [CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss])
 def test_analytic_gradient_equals_finite_differences(make):
     scores, codes, weights = batch()
     scores = scores.detach().double().requires_grad_()
@@ -198,6 +232,61 @@ def test_scores_of_any_size_give_finite_losses(name):
     (gradient,) = torch.autograd.grad(loss, scores)
     assert loss.isfinite()
     assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+@pytest.mark.parametrize("ignored", [0.0, 0.3])
+def test_lovasz_of_certain_predictions_is_one_minus_the_mean_iou(n_classes, ignored):
+    rng = np.random.default_rng(n_classes)
+    # The last class is predicted, but does not occur.
+    y_true = rng.integers(0, n_classes - (n_classes > 2), (3, 8, 9))
+    guessed = rng.integers(0, n_classes, y_true.shape)
+    y_pred = np.where(rng.random(y_true.shape) < 0.6, y_true, guessed)
+    left_out = rng.random(y_true.shape) < ignored
+    certain = F.one_hot(torch.from_numpy(y_pred), n_classes).movedim(-1, 1)
+    codes = torch.from_numpy(np.where(left_out, -1, y_true))
+    present = np.unique(y_true)
+    expected = jaccard_score(
+        y_true[~left_out], y_pred[~left_out], labels=present, average="macro"
+    )
+    loss = LovaszLoss()(200.0 * certain, codes)
+    assert loss.item() == pytest.approx(1 - expected, rel=1e-5)
+
+
+def test_lovasz_counts_weights_as_areas():
+    scores, codes, weights = batch()
+    heavy = LovaszLoss()(scores, codes, 1000 * weights)
+    torch.testing.assert_close(heavy, LovaszLoss()(scores, codes, weights))
+    certain = 200.0 * torch.tensor([[1.0, 0.0], [1.0, 0.0]]).T[None, :, None]
+    codes, areas = torch.tensor([[[0, 1]]]), torch.tensor([[[3.0, 1.0]]])
+    # Class 0: 3 of 4 areas are right; class 1: none.
+    assert LovaszLoss()(certain, codes, areas).item() == pytest.approx(1 - 3 / 8)
+
+
+def test_lovasz_stands_areas_of_all_sizes():
+    scores = torch.tensor([[0.0, 1.0], [0.0, 0.0]]).T[None, :, None]
+    codes, areas = torch.tensor([[[0, 1]]]), torch.tensor([[[1e-30, 1.0]]])
+    # Each class loses what its most wrong pixel that matters does: in class 0 its own
+    # pixel, and in class 1 the large one.
+    expected = (1 / (1 + np.exp(-1)) + 0.5) / 2
+    assert LovaszLoss()(scores, codes, areas).item() == pytest.approx(expected)
+    # Now the large pixel is the more wrong one: it alone takes all IoU from class 0.
+    assert LovaszLoss()(-scores, codes, areas).item() == pytest.approx(0.5)
+
+
+def test_lovasz_keeps_its_digits_in_a_large_batch():
+    rng = np.random.default_rng(0)
+    scores = torch.from_numpy(rng.normal(size=(1, 2, 700, 700)))
+    codes = torch.from_numpy(rng.integers(0, 2, (1, 700, 700)))
+    weights = torch.ones(codes.shape)
+    gradients = []
+    for dtype in (torch.float32, torch.float64):
+        inputs = scores.to(dtype).requires_grad_()
+        loss = LovaszLoss()(inputs, codes, weights.to(dtype))
+        gradients.append(torch.autograd.grad(loss, inputs)[0].double())
+    # Neighbours in the order may change places where float32 cannot tell them apart.
+    single, double = gradients
+    assert (single - double).abs().sum() < 1e-4 * double.abs().sum()
 
 
 def test_combined_loss_is_the_sum():

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from sksegment import FCNSegmenter, _batches, _inference, _memory, _tiles
+from sksegment._assembly import fitted_model, predictor_of
 from sksegment._footprint import training_bytes
 from sksegment._inference import placed
 from sksegment._memory import (
@@ -387,9 +388,9 @@ def test_threads_step_down_by_themselves(
 def test_a_probe_does_not_count_what_other_threads_predict(
     data: Any, fitted: FCNSegmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = fitted._predictor(fitted._fitted_model())
+    run = predictor_of(fitted, fitted_model(fitted))
     run.network.eval()
-    expected = fitted._predictor(fitted._fitted_model())._values_per_pixel
+    expected = predictor_of(fitted, fitted_model(fitted))._values_per_pixel
 
     @torch.inference_mode()
     def predict() -> Tensor:
@@ -446,8 +447,8 @@ def test_after_the_last_tiles_comes_the_cpu(
     tile_size: Any,
 ) -> None:
     X, _ = data
-    model = fitted._fitted_model()
-    on_cpu = fitted._predictor(model)
+    model = fitted_model(fitted)
+    on_cpu = predictor_of(fitted, model)
     images = fitted._images(X)
     run = _inference.replace(on_cpu, device=OTHER, tile_size=tile_size)
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}

@@ -28,6 +28,7 @@ FLOORS = (
     {
         "_atomic",
         "_blending",
+        "_class_weights",
         "_devices",
         "_files",
         "_folds",
@@ -78,7 +79,8 @@ FLOORS = (
     },
     {"_training", "metrics"},
     {"_model", "_parameters"},
-    {"_fitted", "segmenter"},
+    {"_assembly", "_fitted"},
+    {"segmenter"},
     {"display", "persistence"},
     {"__init__"},
 )
@@ -121,6 +123,7 @@ PUBLIC = {
         "CrossEntropyLoss",
         "DiceLoss",
         "FocalLoss",
+        "LovaszLoss",
     ],
     "sksegment.metrics": [
         "dice_score",
@@ -227,6 +230,10 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 def test_light_modules_load_neither_torch_nor_matplotlib(module: str) -> None:
     loaded = loaded_after(f"import sksegment.{module}")
     assert not loaded & {"torch", "skorch", "matplotlib"}
+
+
+def test_metrics_load_numpy_alone() -> None:
+    assert loaded_after("import sksegment.metrics") == {"numpy"}
 
 
 def test_the_display_loads_no_matplotlib() -> None:

@@ -159,6 +159,7 @@ def test_labels_keep_value_and_dtype(labels: Any, path: Path) -> None:
         {"classes": np.array([0, 1, 2], ">u2")},
         {"class_weight": {0: 1, 1: 2.5, 2: 0.1 + 0.2}},
         {"class_weight": "balanced"},
+        {"class_weight": "median_frequency", "loss": "lovasz"},
         {"crop_size": (8, 12), "crop_sampling": "balanced"},
         {"crop_size": [8, 12]},
         {"ignore_label": -1, "learning_rate": 1e-300, "weight_decay": 5e-324},

@@ -88,6 +88,7 @@ def test_every_network_option_trains(skip: Any, norm: Any) -> None:
         {"loss": "dice"},
         {"loss": "cross_entropy+dice"},
         {"loss": "focal"},
+        {"loss": "lovasz"},
         {
             "loss": lambda scores, codes, weights: nn.functional.cross_entropy(
                 scores, codes
@@ -98,6 +99,7 @@ def test_every_network_option_trains(skip: Any, norm: Any) -> None:
         {"learning_rate_schedule": "constant"},
         {"learning_rate_schedule": "poly"},
         {"class_weight": "balanced"},
+        {"class_weight": "median_frequency"},
         {"class_weight": {0: 1.0, 1: 3.0}},
         {"batch_size": 3},
         {"crop_size": 8},
@@ -322,6 +324,16 @@ def test_a_fit_that_ends_in_fewer_classes_says_what_to_try(
     with pytest.warns(ConvergenceWarning, match="1 of the 2 classes.*max_epochs"):
         segmenter = without_hope(data[0], early_stopping=stops)
     assert len(np.unique(segmenter.predict(np.ones_like(data[0])))) == 1
+
+
+def test_a_fit_that_a_callback_ends_in_fewer_classes_says_it_too(data: Any) -> None:
+    class Enough(Callback):  # type: ignore[misc]
+        def on_epoch_end(self, net: Any, **_: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.warns(ConvergenceWarning, match="1 of the 2 classes"):
+        segmenter = without_hope(data[0], callbacks=[Enough()])
+    assert segmenter.n_iter_ == 1
 
 
 def test_no_warning_where_all_classes_are_predicted(data: Any) -> None:

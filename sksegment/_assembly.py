@@ -1,0 +1,198 @@
+"""The parts of a training and of a prediction, put together as a segmenter asks.
+
+The functions read the parameters and the fitted state of an `FCNSegmenter`, and change
+neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+from sksegment._batches import Batches
+from sksegment._checkpoints import Checkpoint, opened_checkpoint
+from sksegment._class_weights import class_weights
+from sksegment._devices import prediction_dtype, resolve_device, training_dtype
+from sksegment._fingerprint import fingerprint
+from sksegment._inference import Predictor, placed
+from sksegment._model import Model, arrays_of, new_model
+from sksegment._parameters import as_pair, check_parameters, network_options
+from sksegment._plan import PlannedStep
+from sksegment._pretrained import source_contents, start_from
+from sksegment._samples import Samples, Survey, check_same_channels
+from sksegment._scale import Scale
+from sksegment._training import TrainingPlan
+from sksegment._validation import Validation
+from sksegment.losses import make_loss
+
+# Read at prediction: set on a fitted segmenter, they take effect.
+PREDICTION_PARAMETERS = (
+    "device",
+    "precision",
+    "tile_size",
+    "batch_size",
+    "test_time_augmentation",
+)
+
+
+def model_to_train(segmenter: Any, found: Survey, seed: int, continues: bool) -> Model:
+    """Return a new model, or a copy of the fitted one to go on from."""
+    device = resolve_device(segmenter.device)
+    architecture = _wanted_architecture(segmenter, found)
+    if continues:
+        check_same_channels(found.n_channels, segmenter.n_features_in_, "X")
+        _check_same_architecture(architecture, segmenter._architecture)
+        return fitted_model(segmenter).copy(device)
+    model = new_model(architecture, found.scale, seed, device)
+    return model if segmenter.pretrained is None else _started(segmenter, model, found)
+
+
+def fitted_model(segmenter: Any) -> Model:
+    """Return the model of a fitted segmenter: the network itself, no copy."""
+    scale = Scale(
+        segmenter.channel_mean_,
+        segmenter.channel_std_,
+        segmenter.channel_min_,
+        segmenter.channel_max_,
+    )
+    return Model(segmenter.network_, segmenter._architecture, scale, segmenter.history_)
+
+
+def opened_checkpoint_of(
+    segmenter: Any,
+    data: tuple[Samples, Samples | None],
+    steps: Sequence[PlannedStep],
+    seed: int,
+    continues: bool,
+) -> AbstractContextManager[Checkpoint | None]:
+    """Return the checkpoint of a training, found again by all that makes it."""
+    if segmenter.checkpoint_dir is None:
+        return nullcontext()
+    start = arrays_of(segmenter.network_) if continues else {}
+    known_seed = None if segmenter.random_state is None else seed
+    pretrained = source_contents(segmenter.pretrained)
+    parameters = {**segmenter.get_params(), "pretrained": pretrained}
+    name = fingerprint(parameters, known_seed, data, steps, start)
+    return opened_checkpoint(segmenter.checkpoint_dir, name)
+
+
+def plan_of_fit(segmenter: Any, found: Survey) -> TrainingPlan:
+    """Return how `fit` trains."""
+    schedule = segmenter.learning_rate_schedule
+    plan = _plan(segmenter, found, segmenter.max_epochs, schedule)
+    patience = segmenter.n_iter_no_change if segmenter.early_stopping else None
+    return replace(plan, patience=patience)
+
+
+def plan_of_partial_fit(segmenter: Any, found: Survey) -> TrainingPlan:
+    """Return how `partial_fit` trains: one epoch."""
+    return _plan(segmenter, found, 1, "constant")
+
+
+def batches_of(
+    segmenter: Any,
+    samples: Samples,
+    found: Survey,
+    steps: Sequence[PlannedStep],
+    seed: int,
+    model: Model,
+) -> Batches:
+    """Return the batches that a model is trained on."""
+    return Batches(
+        samples,
+        found,
+        model.scale,
+        steps,
+        segmenter.batch_size,
+        as_pair(segmenter.crop_size),
+        segmenter.crop_sampling,
+        seed,
+        resolve_device(segmenter.device),
+        epoch=len(model.history),
+    )
+
+
+def validation_of(
+    segmenter: Any,
+    held_out: Samples | None,
+    found: Survey,
+    model: Model,
+    plan: TrainingPlan,
+) -> Validation | None:
+    """Return how a model is judged in training, if samples are held out."""
+    if held_out is None:
+        return None
+    predictor = predictor_of(segmenter, model)
+    return Validation(held_out, found.encoder, predictor, plan.criterion)
+
+
+def predictor_of(segmenter: Any, model: Model) -> Predictor:
+    """Return how a model is run, after the parameters as they are now."""
+    now = {name: getattr(segmenter, name) for name in PREDICTION_PARAMETERS}
+    check_parameters(now)
+    network, device = placed(model.network, resolve_device(segmenter.device))
+    return Predictor(
+        network,
+        model.scale,
+        device,
+        prediction_dtype(segmenter.precision),
+        segmenter.batch_size,
+        segmenter.tile_size,
+        segmenter.test_time_augmentation,
+    )
+
+
+def _started(segmenter: Any, model: Model, found: Survey) -> Model:
+    """Return a new model with the weights of `pretrained`, and their scale."""
+    scale, new = start_from(
+        segmenter.pretrained,
+        model.network,
+        model.architecture,
+        found.scale,
+        found.encoder.classes,
+    )
+    if segmenter.verbose:
+        print(f"pretrained leaves as new: {', '.join(new) or 'nothing'}")
+    return replace(model, scale=scale)
+
+
+def _wanted_architecture(segmenter: Any, found: Survey) -> dict[str, Any]:
+    own = network_options(segmenter.network)
+    return {
+        "network": segmenter.network,
+        "n_channels": found.n_channels,
+        "n_classes": len(found.encoder.classes),
+        **{name: getattr(segmenter, name) for name in own},
+    }
+
+
+def _check_same_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
+    """Refuse to go on from a network that is not what the parameters describe."""
+    for name, value in wanted.items():
+        if value != fitted[name]:
+            raise ValueError(
+                f"{name} is {value!r}, but the network to go on from has "
+                f"{name}={fitted[name]!r}; expected the same, or a new fit with "
+                f"warm_start=False."
+            )
+
+
+def _plan(segmenter: Any, found: Survey, n_epochs: int, schedule: str) -> TrainingPlan:
+    device = resolve_device(segmenter.device)
+    classes = found.encoder.classes
+    weights = class_weights(segmenter.class_weight, classes, found.pixels)
+    return TrainingPlan(
+        criterion=make_loss(segmenter.loss, weights).to(device),
+        optimizer=segmenter.optimizer,
+        learning_rate=segmenter.learning_rate,
+        weight_decay=segmenter.weight_decay,
+        schedule=schedule,
+        n_epochs=n_epochs,
+        precision=training_dtype(segmenter.precision, device),
+        patience=None,
+        tol=segmenter.tol,
+        callbacks=segmenter.callbacks or (),
+        verbose=segmenter.verbose,
+    )
