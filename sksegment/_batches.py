@@ -141,55 +141,66 @@ class Batches:
 
     def _augmented(self, patches: Sequence[Patch]) -> Batch:
         """Return patches of one size, augmented."""
-        images, codes, weights = zip(*map(self._part, patches), strict=True)
+        windows = [self._window(patch) for patch in patches]
+        images, codes = zip(*map(self._part, patches, windows), strict=True)
         scale, device = self.scale, self.device
         batch = Batch(
             images_to_tensor(images, scale, device),
             torch.from_numpy(np.stack(codes)).to(device, torch.int64),
-            torch.from_numpy(np.stack(weights)).to(device)
-            if self.samples.weights is not None
-            else None,
+            self._weights(patches, windows),
         )
         keys = [(self.epoch, patch.image, patch.copy) for patch in patches]
         return augment_batch(self.steps, batch, keys, self.seed, scale)
 
     def _part(
-        self, patch: Patch
-    ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.float32]]:
-        """Read image, codes and weights of a patch; an image too small is mirrored."""
+        self, patch: Patch, window: Window
+    ) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """Read image and codes of a patch; an image too small is mirrored."""
         samples, index = self.samples, patch.image
-        window = self._window(patch)
         image = self.files.crop(samples.images, index, window)
         mask = self.files.crop(samples.masks, index, window)
         codes = self.survey.encoder.encode(mask, samples.masks.name(index))
-        weight = samples.weight(index)
-        if weight is not None and weight.ndim == 2:
-            weight = weight[window]
-        missing = (patch.height - codes.shape[0], patch.width - codes.shape[1])
-        padding = [(0, missing[0]), (0, missing[1])]
-        weights = np.broadcast_to(1.0 if weight is None else weight, codes.shape)
+        if codes.shape == patch.size():
+            return image, codes
+        below, right = np.subtract(patch.size(), codes.shape)
+        padding = [(0, below), (0, right)]
         return (
             np.pad(image, [*padding, (0, 0)], mode="symmetric"),
             np.pad(codes, padding, constant_values=IGNORED),
-            np.pad(weights.astype(np.float32), padding),
         )
+
+    def _weights(
+        self, patches: Sequence[Patch], windows: Sequence[Window]
+    ) -> Tensor | None:
+        """Return the weight of each pixel of patches of one size, if there are any."""
+        if self.samples.weights is None:
+            return None
+        weights = np.zeros((len(patches), *patches[0].size()), np.float32)
+        for part, patch, window in zip(weights, patches, windows, strict=True):
+            weight = self.samples.weight(patch.image)
+            assert weight is not None
+            cut = np.broadcast_to(weight, self.survey.sizes[patch.image])[window]
+            part[: cut.shape[0], : cut.shape[1]] = cut
+        return torch.from_numpy(weights).to(self.device)
 
     def _window(self, patch: Patch) -> Window:
         """Draw where a patch lies in its image."""
-        rng = stream(CROP, self.seed, self.epoch, patch.image, patch.copy)
         # How far the patch can be moved; an image that is too small leaves no choice.
         size = self.survey.sizes[patch.image]
         room = np.maximum(np.subtract(size, patch.size()), 0)
-        if self.crop_sampling == "balanced" and room.any():
-            masks, encoder = self.samples.masks, self.survey.encoder
-            mask = self.files.whole(masks, patch.image)
-            codes = encoder.encode(mask, masks.name(patch.image))
-            middle = np.floor_divide(patch.size(), 2)
-            starts = (class_aware_position(codes, rng) - middle).clip(0, room)
-        else:
-            starts = rng.integers(room + 1)
+        starts = self._starts(patch, room) if room.any() else room
         top, left = starts.tolist()
         return slice(top, top + patch.height), slice(left, left + patch.width)
+
+    def _starts(self, patch: Patch, room: NDArray[np.intp]) -> NDArray[np.intp]:
+        rng = stream(CROP, self.seed, self.epoch, patch.image, patch.copy)
+        if self.crop_sampling != "balanced":
+            return rng.integers(room + 1)
+        masks = self.samples.masks
+        mask = self.files.whole(masks, patch.image)
+        codes = self.survey.encoder.encode(mask, masks.name(patch.image))
+        middle = np.floor_divide(patch.size(), 2)
+        return (class_aware_position(codes, rng) - middle).clip(0, room)
 
 
 def class_aware_position(

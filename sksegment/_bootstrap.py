@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 from sksegment._confusion import ConfusionTally, positions
 
@@ -160,6 +159,8 @@ def _generator(random_state: Any) -> np.random.RandomState:
     if random_state is None:
         # Not check_random_state(None): that would move the global generator.
         return np.random.RandomState(np.random.SeedSequence().generate_state(1)[0])
+    from sklearn.utils import check_random_state
+
     return check_random_state(random_state)
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import check_array
 
 from sksegment._files import is_path, read_image, read_mask
 
@@ -277,6 +275,9 @@ def _from_torch(data: Any) -> Any:
 
 def _checked_array(data: Any, argument: str) -> NDArray[Any]:
     """Return one array of numbers (or, for y, of labels)."""
+    # Imported here, and not by whoever only computes scores: it takes a second.
+    from sklearn.utils import check_array
+
     # Masks may be strings, which "numeric" would refuse.
     dtype = None if argument == "y" else "numeric"
     array: NDArray[Any] = check_array(
@@ -327,6 +328,8 @@ def _check_not_empty(shape: tuple[int, ...], name: str) -> None:
 
 def _without_channel_axis(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim == 4 and array.shape[-1] == 1:
+        from sklearn.exceptions import DataConversionWarning
+
         warnings.warn(
             "A mask array of shape (n, height, width, 1) was passed; expected (n, "
             "height, width). The last axis is dropped.",

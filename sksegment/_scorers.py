@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import get_config
-from sklearn.utils.metadata_routing import MetadataRequest
 
 from sksegment._confusion import as_labels, positions
 from sksegment._files import is_path
@@ -18,6 +16,9 @@ from sksegment._images import ImageList, as_masks
 from sksegment._labels import unique_labels
 from sksegment._tally import STREAMS, Stream, tally_part
 from sksegment._weights import as_weights
+
+if TYPE_CHECKING:
+    from sklearn.utils.metadata_routing import MetadataRequest
 
 # Images are predicted in chunks of about this many pixels: memory stays flat.
 CHUNK_PIXELS = 2**21
@@ -116,6 +117,8 @@ class SegmentationScorer:
         RuntimeError
             Without `sklearn.set_config(enable_metadata_routing=True)`.
         """
+        from sklearn import get_config
+
         if not get_config()["enable_metadata_routing"]:
             raise RuntimeError(
                 "set_score_request is only available when metadata routing is enabled: "
@@ -126,6 +129,8 @@ class SegmentationScorer:
 
     def get_metadata_routing(self) -> MetadataRequest:
         """Return what this scorer requests, for scikit-learn's metadata routing."""
+        from sklearn.utils.metadata_routing import MetadataRequest
+
         request = MetadataRequest(owner=repr(self))
         if self._accept_sample_weight():
             request.score.add_request(

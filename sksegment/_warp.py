@@ -44,18 +44,25 @@ def warp(
     tuple of Tensor
         Images, codes and weights of the same shapes.
     """
+    flips = [_as_flip(matrix) for matrix in matrices.tolist()]
+    chosen = [index for index, axes in enumerate(flips) if axes is None]
+    if len(chosen) == len(flips):  # the usual case, which needs no copies
+        return _resampled(images, codes, weights, matrices, fill)
     images, codes = images.clone(), codes.clone()
     weights = None if weights is None else weights.clone()
-    flips = [_as_flip(matrix) for matrix in matrices.tolist()]
     for index, axes in enumerate(flips):
         if axes:
             images[index] = images[index].flip(axes)
             codes[index] = codes[index].flip(axes)
             if weights is not None:
                 weights[index] = weights[index].flip(axes)
-    chosen = [index for index, axes in enumerate(flips) if axes is None]
     if chosen:
-        _resample(images, codes, weights, matrices, fill, chosen)
+        cut = None if weights is None else weights[chosen]
+        images[chosen], codes[chosen], moved = _resampled(
+            images[chosen], codes[chosen], cut, matrices[chosen], fill
+        )
+        if weights is not None and moved is not None:
+            weights[chosen] = moved
     return images, codes, weights
 
 
@@ -65,39 +72,38 @@ def _as_flip(matrix: list[list[float]]) -> tuple[int, ...] | None:
     return None if xy or yx or x0 or y0 else FLIPS.get((xx, yy))
 
 
-def _resample(
+def _resampled(
     images: Tensor,
     codes: Tensor,
     weights: Tensor | None,
     matrices: Tensor,
     fill: Tensor | None,
-    chosen: list[int],
-) -> None:
-    """Warp the chosen images of a batch in place."""
-    grid = _grid(matrices[chosen], images.shape[-2], images.shape[-1])
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return images, codes and weights, looked up at other positions."""
+    grid = _grid(matrices, images.shape[-2], images.shape[-1])
     padding = "reflection" if fill is None else "border"
-    outside = (grid.abs() > 1).any(dim=-1)
-    moved = F.grid_sample(
-        images[chosen], grid, mode="bilinear", padding_mode=padding, align_corners=False
+    images = F.grid_sample(
+        images, grid, mode="bilinear", padding_mode=padding, align_corners=False
     )
-    if fill is not None:
-        moved = torch.where(outside[:, None], fill[:, None, None], moved)
-    images[chosen] = moved
-    codes[chosen] = _nearest(codes[chosen], grid, padding)
-    if fill is not None:
-        codes[chosen] = codes[chosen].masked_fill(outside, IGNORED)
-    if weights is not None:
-        weights[chosen] = _nearest(weights[chosen], grid, padding)
+    codes = _nearest(codes, grid, padding)
+    weights = None if weights is None else _nearest(weights, grid, padding)
+    if fill is None:
+        return images, codes, weights
+    outside = (grid.abs() > 1).any(dim=-1)
+    images = torch.where(outside[:, None], fill[:, None, None], images)
+    return images, codes.masked_fill(outside, IGNORED), weights
 
 
 def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
     """Return where each output pixel looks, in the coordinates of `grid_sample`."""
     half = matrices.new_tensor([width / 2, height / 2])
-    linear = matrices[:, :, :2] * half[None, None, :] / half[None, :, None]
-    shift = matrices[:, :, 2:] / half[None, :, None]
-    theta = torch.cat([linear, shift], dim=2)
-    size = [len(matrices), 1, height, width]
-    return F.affine_grid(theta, size, align_corners=False)
+    linear = matrices[:, :, :2] / half[None, :, None]
+    shift = matrices[:, :, 2] / half
+    columns = torch.arange(width, device=half.device) + 0.5 - half[0]
+    rows = torch.arange(height, device=half.device) + 0.5 - half[1]
+    # The sum of a row and a column of positions; a product of matrices is slower.
+    along = columns[:, None] * linear[:, None, None, :, 0] + shift[:, None, None]
+    return along + rows[:, None, None] * linear[:, None, None, :, 1]
 
 
 def _nearest(values: Tensor, grid: Tensor, padding: str) -> Tensor:

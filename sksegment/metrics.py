@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.exceptions import UndefinedMetricWarning
 
 from sksegment._bootstrap import Bootstrap, ImageConfusionTally
 from sksegment._confusion import Confusion, ConfusionTally, ratio
@@ -650,6 +649,8 @@ def _divide(
     if denominator > 0:
         return float(numerator / denominator)
     if np.isnan(absent):
+        from sklearn.exceptions import UndefinedMetricWarning
+
         warnings.warn(
             f"The score is undefined and set to NaN: {trouble}.",
             UndefinedMetricWarning,
