@@ -21,6 +21,7 @@ import numpy as np
 import sklearn
 import skorch
 import torch
+from _shared import CAMVID_CLASSES, CAMVID_VOID, read_pairs
 from skimage.feature import multiscale_basic_features
 from skimage.future import TrainableSegmenter
 from skimage.transform import resize
@@ -28,29 +29,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 
 from sksegment import FCNSegmenter, SegmentationDisplay, __version__
-from sksegment._files import read_image, read_mask
 from sksegment.augmentation import (
     RandomBrightness,
     RandomFlip,
     RandomZoom,
 )
-from sksegment.datasets import load_image_pairs, load_voc
+from sksegment.datasets import load_voc
 from sksegment.metrics import iou_score, pixel_accuracy_score, segmentation_report
-
-CAMVID_VOID = 11
-CAMVID_CLASSES = [
-    "Sky",
-    "Building",
-    "Pole",
-    "Road",
-    "Pavement",
-    "Tree",
-    "SignSymbol",
-    "Fence",
-    "Car",
-    "Pedestrian",
-    "Bicyclist",
-]
 
 
 def membrane(data: Path, output: Path) -> None:
@@ -152,16 +137,6 @@ def voc(data: Path, output: Path) -> None:
         ignore_label=255,
         class_names=val.target_names,
         classes=range(21),
-    )
-
-
-def read_pairs(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    images, masks = load_image_pairs(
-        folder / "images", folder / "masks", return_X_y=True
-    )
-    return (
-        np.stack([read_image(path) for path in images]),
-        np.stack([read_mask(path) for path in masks]),
     )
 
 
