@@ -328,6 +328,7 @@ def test_trainings_alike_at_the_same_time_have_a_folder_each(tmp_path: Path) -> 
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.usefixtures("one_thread")  # as the workers have
 def test_the_fits_of_a_search_share_a_directory(tmp_path: Path, data: Any) -> None:
     X, y = data
     grid = {"learning_rate": [1e-2, 1e-3]}
