@@ -39,6 +39,17 @@ def global_rng_restored() -> Iterator[None]:
         torch.set_rng_state(torch_state)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Run torch on one thread, as workers do: several split some sums elsewhere."""
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real images, which is not part of the project."""

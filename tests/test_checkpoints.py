@@ -358,6 +358,7 @@ interrupted(X, y, 6, checkpoint_dir={str(tmp_path)!r}, steps=(RandomFlip(),))
 """
     folder = Path(__file__).parent
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    environment["PYTHONPATH"] = str(folder.parent)  # this tree, installed or not
     subprocess.run(
         [sys.executable, "-c", script], cwd=folder, env=environment, check=True
     )

@@ -111,15 +111,6 @@ def test_whole_image_equals_the_standardised_forward_pass():
     )
 
 
-@pytest.fixture
-def one_thread():
-    """Run torch on one thread: several split some batches into other sums."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 def coarse_scores(n_channels, n_classes):
     """Score each block of 8x8 pixels: far fewer values than any layer convolves."""
     patches = nn.Conv2d(n_channels, 64, 8, stride=8)

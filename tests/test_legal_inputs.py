@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from sksegment import FCNSegmenter
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 RNG = np.random.default_rng(0)
 # Every form of one of these holds the same values: what comes out must be the same.
 IMAGES = {
@@ -28,14 +29,6 @@ IMAGES = {
 }
 MASKS = (IMAGES["bits"][..., 0] + IMAGES["bits"][..., 1]).astype(np.uint8)
 Form = Callable[[np.ndarray], Any]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 def fitted(X: Any, y: Any) -> FCNSegmenter:
