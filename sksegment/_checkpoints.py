@@ -66,7 +66,9 @@ class Checkpoint:
 
 
 @contextmanager
-def opened_checkpoint(directory: str | os.PathLike[str], name: str) -> Iterator[Any]:
+def opened_checkpoint(
+    directory: str | os.PathLike[str], name: str
+) -> Iterator[Checkpoint]:
     """Hold the checkpoint of a training, which is removed when the training ends.
 
     Trainings of the same name that run at the same time get one each: the first takes
