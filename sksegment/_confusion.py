@@ -18,6 +18,10 @@ BYTE_SPAN = 256
 # Beyond this many different labels in a pair of masks they are hardly classes, and
 # the square table of their counts would not fit into memory.
 MAX_LABELS = 4096
+# Pixels counted at a time: enough that to add up the cells costs less than the pixels.
+COUNTED_PIXELS = 4 * BLOCK_PIXELS
+# Counters that stay in the cache of a core.
+MAX_BINS = 2**16
 # Whole floats and integers up to here are the same numbers.
 MAX_EXACT = 2**53
 
@@ -111,9 +115,9 @@ class ConfusionTally:
         if not len(labels):
             labels = values[:0]  # now that the kind of the labels is known
         _check_kinds(values, labels, f"image {index} and the images before it")
-        if np.isin(values, labels).all():
-            return
         grown = np.union1d(labels, values)
+        if len(grown) == len(labels):
+            return
         old = np.searchsorted(grown, labels)
         larger = np.zeros((len(grown), len(grown)), counts.dtype)
         larger[np.ix_(old, old)] = counts
@@ -154,6 +158,8 @@ def positions(
     """Return where each of `values` is in `labels`, or say which is not there."""
     if not len(values):
         return np.array([], np.intp)
+    if np.array_equal(values, labels):
+        return np.arange(len(labels))
     order = np.argsort(labels)
     unknown = np.ones(len(values), np.bool_)
     found = np.zeros(len(values), np.intp)
@@ -192,7 +198,7 @@ def _tabulate(
     seen = np.zeros(size * size, np.int64)
     heavy = None if weight is None or weight.ndim == 0 else np.zeros(size * size)
     for rows, codes in blocks:
-        seen += np.bincount(codes, minlength=size * size)
+        seen += count_codes(codes, size * size)
         if heavy is not None and weight is not None:
             part = weight[rows].ravel()
             heavy += np.bincount(codes, weights=part, minlength=size * size)
@@ -200,6 +206,23 @@ def _tabulate(
     if heavy is not None:
         return values, square, heavy.reshape(size, size)
     return values, square, square if weight is None else square * weight
+
+
+def count_codes(codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
+    """Count how often each code from 0 to `n_codes` occurs, as np.bincount does.
+
+    Its time goes into single increments, so two pixels share one while there are bins
+    enough for all their pairs, and four or eight while there are for those.
+    """
+    half = len(codes) // 2
+    if n_codes**2 > min(half, MAX_BINS):
+        return np.bincount(codes, minlength=n_codes)
+    pairs = codes[:half].astype(np.uint32)
+    pairs *= np.uint32(n_codes)
+    pairs += codes[half : 2 * half].astype(np.uint32, copy=False)
+    square = count_codes(pairs, n_codes**2).reshape(n_codes, n_codes)
+    left_over = np.bincount(codes[2 * half :], minlength=n_codes)
+    return np.asarray(square.sum(axis=0) + square.sum(axis=1) + left_over)
 
 
 Blocks = Iterator[tuple[slice, NDArray[Any]]]
@@ -222,7 +245,7 @@ def _byte_blocks(
     def blocks() -> Blocks:
         # uint8 times uint8 would overflow without a word: widen before multiplying.
         width = np.uint16(len(values))
-        for rows in _blocks_for(mask.shape, len(values)):
+        for rows in row_blocks(mask.shape, COUNTED_PIXELS):
             codes = _as_bytes(mask[rows], low).ravel().astype(np.uint16)
             codes *= width
             codes += _as_bytes(prediction[rows], low).ravel()
@@ -257,18 +280,13 @@ def _coded_blocks(
     encoder = LabelEncoder(values)
 
     def blocks() -> Blocks:
-        for rows in _blocks_for(mask.shape, len(values)):
+        for rows in row_blocks(mask.shape, COUNTED_PIXELS):
             codes = encoder.encode(mask[rows]).ravel().astype(np.int64)
             codes *= len(values)
             codes += encoder.encode(prediction[rows]).ravel()
             yield rows, codes
 
     return values, blocks()
-
-
-def _blocks_for(shape: tuple[int, ...], n_values: int) -> list[slice]:
-    # With few pixels a block, adding up the cells would cost more than the pixels.
-    return row_blocks(shape, max(BLOCK_PIXELS, min(4 * n_values**2, 4 * BLOCK_PIXELS)))
 
 
 def _check_kinds(first: NDArray[Any], second: NDArray[Any], where: str) -> None:

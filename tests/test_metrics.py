@@ -29,6 +29,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sksegment import _scorers, metrics
+from sksegment._confusion import count_codes
 from sksegment._scorers import STREAMS
 from sksegment.metrics import (
     dice_score,
@@ -151,6 +152,16 @@ def test_scores_equal_scikit_learn_on_raveled_pixels(block):
         check_overlaps(case)
         check_accuracies(case)
         check_log_loss(case)
+
+
+@pytest.mark.parametrize("n_codes", [1, 2, 3, 4, 9, 16, 225, 256, 441])
+@pytest.mark.parametrize("n_pixels", [0, 1, 2, 7, 1001, 2**17 + 5])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int64])
+def test_pixels_that_share_an_increment_are_all_counted(n_codes, n_pixels, dtype):
+    rng = np.random.default_rng(n_codes * n_pixels)
+    codes = rng.integers(n_codes, size=n_pixels).astype(dtype)
+    found = count_codes(codes, n_codes)
+    np.testing.assert_array_equal(found, np.bincount(codes, minlength=n_codes))
 
 
 def check_confusion(case):
