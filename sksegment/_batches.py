@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,14 +15,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sksegment._file_cache import FileCache
+from sksegment._devices import arithmetic_device
 from sksegment._images import Window
 from sksegment._labels import IGNORED
+from sksegment._pieces import Piece, PieceStore, mirrored, room_on
 from sksegment._plan import Batch, PlannedStep, augment_batch
 from sksegment._samples import Samples, Survey
 from sksegment._scale import Scale
 from sksegment._streams import CROP, ORDER, stream
-from sksegment._tensors import images_to_tensor
+from sksegment._tensors import standardized
 
 # Batches are cut from a shuffled pool of this many, sorted by size: images of about
 # one size meet, so that little padding is needed, and still in ever new company.
@@ -84,8 +86,6 @@ class Batches:
         Where the batches are wanted.
     epoch : int
         Number of epochs trained before.
-    files : FileCache
-        What was read from files.
     """
 
     samples: Samples
@@ -98,7 +98,6 @@ class Batches:
     seed: int
     device: torch.device
     epoch: int = 0
-    files: FileCache = field(default_factory=FileCache)
 
     def __len__(self) -> int:
         return -(-len(self._patches()) // self.batch_size)
@@ -117,6 +116,10 @@ class Batches:
         sizes = np.array([patch.size() for patch in patches])
         height, width = sizes.max(axis=0).tolist()
         return n_images, height, width
+
+    def are_alike(self) -> bool:
+        """Tell whether all batches hold images of one size."""
+        return len({patch.size() for patch in self._patches()}) == 1
 
     def _patches(self) -> list[Patch]:
         """List what an epoch trains on: about as many pixels as the images have."""
@@ -141,47 +144,19 @@ class Batches:
 
     def _augmented(self, patches: Sequence[Patch]) -> Batch:
         """Return patches of one size, augmented."""
-        windows = [self._window(patch) for patch in patches]
-        images, codes = zip(*map(self._part, patches, windows), strict=True)
-        scale, device = self.scale, self.device
-        batch = Batch(
-            images_to_tensor(images, scale, device),
-            torch.from_numpy(np.stack(codes)).to(device, torch.int64),
-            self._weights(patches, windows),
-        )
+        pieces = [
+            self._store.piece(patch.image, self._window(patch)).padded(patch.size())
+            for patch in patches
+        ]
         keys = [(self.epoch, patch.image, patch.copy) for patch in patches]
-        return augment_batch(self.steps, batch, keys, self.seed, scale)
+        batch = stacked(pieces, self.scale, self.device)
+        return augment_batch(self.steps, batch, keys, self.seed, self.scale)
 
-    def _part(
-        self, patch: Patch, window: Window
-    ) -> tuple[NDArray[Any], NDArray[np.int32]]:
-        """Read image and codes of a patch; an image too small is mirrored."""
-        samples, index = self.samples, patch.image
-        image = self.files.crop(samples.images, index, window)
-        mask = self.files.crop(samples.masks, index, window)
-        codes = self.survey.encoder.encode(mask, samples.masks.name(index))
-        if codes.shape == patch.size():
-            return image, codes
-        below, right = np.subtract(patch.size(), codes.shape)
-        padding = [(0, below), (0, right)]
-        return (
-            np.pad(image, [*padding, (0, 0)], mode="symmetric"),
-            np.pad(codes, padding, constant_values=IGNORED),
-        )
-
-    def _weights(
-        self, patches: Sequence[Patch], windows: Sequence[Window]
-    ) -> Tensor | None:
-        """Return the weight of each pixel of patches of one size, if there are any."""
-        if self.samples.weights is None:
-            return None
-        weights = np.zeros((len(patches), *patches[0].size()), np.float32)
-        for part, patch, window in zip(weights, patches, windows, strict=True):
-            weight = self.samples.weight(patch.image)
-            assert weight is not None
-            cut = np.broadcast_to(weight, self.survey.sizes[patch.image])[window]
-            part[: cut.shape[0], : cut.shape[1]] = cut
-        return torch.from_numpy(weights).to(self.device)
+    @cached_property
+    def _store(self) -> PieceStore:
+        # Made when training begins: the network is on the device by then.
+        device = arithmetic_device(self.device)
+        return PieceStore(self.samples, self.survey, device, room_on(device))
 
     def _window(self, patch: Patch) -> Window:
         """Draw where a patch lies in its image."""
@@ -196,9 +171,7 @@ class Batches:
         rng = stream(CROP, self.seed, self.epoch, patch.image, patch.copy)
         if self.crop_sampling != "balanced":
             return rng.integers(room + 1)
-        masks = self.samples.masks
-        mask = self.files.whole(masks, patch.image)
-        codes = self.survey.encoder.encode(mask, masks.name(patch.image))
+        codes = self._store.codes(patch.image)
         middle = np.floor_divide(patch.size(), 2)
         return (class_aware_position(codes, rng) - middle).clip(0, room)
 
@@ -212,6 +185,16 @@ def class_aware_position(
     return np.asarray(pixels[rng.integers(len(pixels))])
 
 
+def stacked(pieces: Sequence[Piece], scale: Scale, device: torch.device) -> Batch:
+    """Make a batch of pieces of one size, with the images standardised."""
+    pixels, codes, weights = zip(*pieces, strict=True)
+    return Batch(
+        standardized(torch.stack(pixels), scale, device),
+        torch.stack(codes).to(device, torch.int64),
+        None if weights[0] is None else torch.stack(weights).to(device),
+    )
+
+
 def mirrored_out(batch: Batch, height: int, width: int) -> Batch:
     """Mirror images out to a size; what the mirror adds is ignored.
 
@@ -222,13 +205,12 @@ def mirrored_out(batch: Batch, height: int, width: int) -> Batch:
     if size == (height, width):
         return batch
     rows, columns = (
-        torch.from_numpy(np.pad(np.arange(old), (0, new - old), mode="symmetric"))
+        mirrored(old, new, batch.images.device)
         for old, new in zip(size, (height, width), strict=True)
     )
     padding = (0, width - size[1], 0, height - size[0])
-    images = batch.images[:, :, rows.to(batch.images.device)]
     return Batch(
-        images[..., columns.to(images.device)],
+        batch.images[:, :, rows][..., columns],
         F.pad(batch.codes, padding, value=IGNORED),
         None if batch.weights is None else F.pad(batch.weights, padding),
     )

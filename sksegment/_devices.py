@@ -1,10 +1,12 @@
-"""Where a network runs, and in which precision."""
+"""Where a network runs, in which precision, and how data come there."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 # bfloat16 in hardware: NVIDIA from this compute capability on.
@@ -60,6 +62,32 @@ def has_bfloat16(device: torch.device) -> bool:
         questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, question, bool)() for question in questions)
     return False
+
+
+def arithmetic_device(device: torch.device) -> torch.device:
+    """Return where double precision is computed: Apple's GPUs have none."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on a device, without a wait for what runs there.
+
+    Only pinned memory is read while the program goes on.
+    """
+    if tensor.device == device:
+        return tensor
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device, non_blocking=device.type != "mps")
+
+
+def cudnn_flags(**changes: bool) -> AbstractContextManager[None]:
+    """Return a context in which cuDNN is set as it is now, but for some changes."""
+    cudnn = torch.backends.cudnn
+    names = ("enabled", "benchmark", "deterministic", "allow_tf32")
+    flags = {name: getattr(cudnn, name) for name in names}
+    context: AbstractContextManager[None] = cudnn.flags(**{**flags, **changes})
+    return context
 
 
 def _best_device() -> torch.device:

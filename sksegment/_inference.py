@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sksegment._blending import blended, overlapping
+from sksegment._devices import cudnn_flags
 from sksegment._images import CHANNELS_FIRST_HINT, ImageList
 from sksegment._memory import HOOKS_LOCK, OutOfMemory, attempt, copied, moved, room
 from sksegment._scale import Scale
@@ -285,14 +286,7 @@ class Predictor:
                 stack.enter_context(torch.autocast(self.device.type, self.dtype))
             if self.device.type == "cuda":
                 # TF32 rounds to 10 bits: tiles would no longer equal the whole image.
-                cudnn = torch.backends.cudnn
-                flags = cudnn.flags(
-                    enabled=cudnn.enabled,
-                    benchmark=cudnn.benchmark,
-                    deterministic=cudnn.deterministic,
-                    allow_tf32=False,
-                )
-                stack.enter_context(flags)
+                stack.enter_context(cudnn_flags(allow_tf32=False))
             scores: Tensor = self.network(batch).float()
             return scores
 

@@ -156,6 +156,8 @@ def _move(
     if not drawn:
         return batch
     # Imported here: the steps of a Pipeline are made where nobody needs torch.
+    import torch
+
     from sksegment._warp import warp
 
     height, width = batch.images.shape[-2:]
@@ -166,12 +168,19 @@ def _move(
             [augmenter._draw_matrix(rng, height, width) for rng in rngs]
         )
     fill = common_fill([augmenter for augmenter, _ in drawn])
-    to_tensor = batch.images.new_tensor
-    colour = None if fill is None else to_tensor(scale.apply(fill))
-    moved = warp(
-        batch.images, batch.codes, batch.weights, to_tensor(matrices[:, :2]), colour
-    )
-    return Batch(*moved)
+    colour = None if fill is None else tensor_like(batch.images, scale.apply(fill))
+    # On the CPU: whether an image is moved at all is asked of them.
+    rows = torch.from_numpy(matrices[:, :2]).to(batch.images.dtype)
+    return Batch(*warp(batch.images, batch.codes, batch.weights, rows, colour))
+
+
+def tensor_like(images: Tensor, values: NDArray[Any]) -> Tensor:
+    """Return values in the dtype of images, and where they are."""
+    import torch
+
+    from sksegment._devices import sent
+
+    return sent(torch.from_numpy(values).to(images.dtype), images.device)
 
 
 def common_fill(augmenters: Sequence[Any]) -> float | None:
@@ -193,9 +202,10 @@ def common_fill(augmenters: Sequence[Any]) -> float | None:
 def _recolour(
     drawn: Sequence[tuple[Any, Sequence[Generator]]], batch: Batch, scale: Scale
 ) -> Batch:
-    to_tensor = batch.images.new_tensor
-    low = to_tensor(scale.apply(scale.low))[:, None, None]
-    high = to_tensor(scale.apply(scale.high))[:, None, None]
+    low, high = (
+        tensor_like(batch.images, scale.apply(values))[:, None, None]
+        for values in (scale.low, scale.high)
+    )
     images = batch.images.clone()
     for augmenter, rngs in drawn:
         for index, rng in enumerate(rngs):

@@ -17,6 +17,7 @@ from torch import nn
 
 from sksegment._batches import Batches
 from sksegment._checkpoints import Checkpoint
+from sksegment._devices import cudnn_flags
 from sksegment._footprint import too_large
 from sksegment._memory import OutOfMemory, attempt
 from sksegment._net import DivergenceError, SegmentationNet, TrainingStop, local_rng
@@ -154,7 +155,9 @@ def _trained(
     checkpoint: Checkpoint | None,
 ) -> TrainingResult:
     net = _net(network, batches, plan, checkpoint)
-    with local_rng(batches.device):
+    # cuDNN tries its kernels out: that pays where all batches are alike.
+    searches = torch.backends.cudnn.benchmark or batches.are_alike()
+    with local_rng(batches.device), cudnn_flags(benchmark=searches):
         net.initialize()
         if optimizer_state is not None:
             _go_on(net.optimizer_, optimizer_state)

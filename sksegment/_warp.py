@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sksegment._devices import sent
 from sksegment._labels import IGNORED
 
 # Centred coordinates of mirror images differ by signs alone.
@@ -34,7 +35,7 @@ def warp(
         The pixel weights.
     matrices : Tensor of shape (n, 2, 3)
         For each image, the position in the input of a position in the output: pixels,
-        x before y, counted from the centre of the image.
+        x before y, counted from the centre of the image. On the CPU.
     fill : Tensor of shape (n_channels,) or None
         What is painted where the input ends; those pixels are ignored. With None,
         image and mask are mirrored at the border.
@@ -57,12 +58,13 @@ def warp(
             if weights is not None:
                 weights[index] = weights[index].flip(axes)
     if chosen:
-        cut = None if weights is None else weights[chosen]
-        images[chosen], codes[chosen], moved = _resampled(
-            images[chosen], codes[chosen], cut, matrices[chosen], fill
+        there = sent(torch.tensor(chosen), images.device)
+        cut = None if weights is None else weights[there]
+        images[there], codes[there], moved = _resampled(
+            images[there], codes[there], cut, matrices[chosen], fill
         )
         if weights is not None and moved is not None:
-            weights[chosen] = moved
+            weights[there] = moved
     return images, codes, weights
 
 
@@ -80,7 +82,7 @@ def _resampled(
     fill: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return images, codes and weights, looked up at other positions."""
-    grid = _grid(matrices, images.shape[-2], images.shape[-1])
+    grid = _grid(matrices, images.shape[-2], images.shape[-1], images.device)
     padding = "reflection" if fill is None else "border"
     images = F.grid_sample(
         images, grid, mode="bilinear", padding_mode=padding, align_corners=False
@@ -94,13 +96,13 @@ def _resampled(
     return images, codes.masked_fill(outside, IGNORED), weights
 
 
-def _grid(matrices: Tensor, height: int, width: int) -> Tensor:
+def _grid(matrices: Tensor, height: int, width: int, device: torch.device) -> Tensor:
     """Return where each output pixel looks, in the coordinates of `grid_sample`."""
     half = matrices.new_tensor([width / 2, height / 2])
-    linear = matrices[:, :, :2] / half[None, :, None]
-    shift = matrices[:, :, 2] / half
-    columns = torch.arange(width, device=half.device) + 0.5 - half[0]
-    rows = torch.arange(height, device=half.device) + 0.5 - half[1]
+    linear = sent(matrices[:, :, :2] / half[None, :, None], device)
+    shift = sent(matrices[:, :, 2] / half, device)
+    columns = torch.arange(width, device=device) + 0.5 - width / 2
+    rows = torch.arange(height, device=device) + 0.5 - height / 2
     # The sum of a row and a column of positions; a product of matrices is slower.
     along = columns[:, None] * linear[:, None, None, :, 0] + shift[:, None, None]
     return along + rows[:, None, None] * linear[:, None, None, :, 1]

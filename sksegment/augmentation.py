@@ -20,7 +20,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from sksegment._augmenters import Geometric, Photometric, check_number, check_range
-from sksegment._plan import AugmentedImages
+from sksegment._plan import AugmentedImages, tensor_like
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -471,7 +471,7 @@ class RandomNoise(Photometric):
     def _colours(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
-        noise = image.new_tensor(rng.standard_normal(image.shape, np.float32))
+        noise = tensor_like(image, rng.standard_normal(image.shape, np.float32))
         return image + self.strength * (high - low) * noise
 
     def _check_parameters(self) -> None:

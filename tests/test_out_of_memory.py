@@ -544,7 +544,7 @@ def fail_with_values(network: FCN, images: Tensor) -> Tensor:
         (CrossEntropyLoss, "forward"),
         (Tensor, "backward"),
         (torch.optim.Adam, "step"),
-        (_batches, "images_to_tensor"),
+        (_batches, "standardized"),
     ],
 )
 @pytest.mark.parametrize("how", ["fit", "warm_start", "partial_fit"])

@@ -1,0 +1,160 @@
+"""Pieces of images with their masks and weights: where batches get them from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sksegment._devices import sent
+from sksegment._file_cache import FileCache
+from sksegment._images import Window
+from sksegment._labels import IGNORED
+from sksegment._samples import Samples, Survey
+from sksegment._tensors import in_torch_dtype
+
+# Share of the free memory of a GPU that the data set may take: the network comes first.
+SHARE = 1 / 4
+WHOLE: Window = (slice(None), slice(None))
+
+
+class Piece(NamedTuple):
+    """A part of an image, or all of it, with what belongs to its pixels.
+
+    Parameters
+    ----------
+    pixels : Tensor of shape (height, width, n_channels)
+        The values as they were given, in a dtype of torch.
+    codes : Tensor of shape (height, width)
+        Class codes, negative where ignored.
+    weights : Tensor of shape (height, width) or None
+        Pixel weights.
+    """
+
+    pixels: Tensor
+    codes: Tensor
+    weights: Tensor | None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Piece:
+        """Return a piece whose tensors are changed alike."""
+        weights = None if self.weights is None else change(self.weights)
+        return Piece(change(self.pixels), change(self.codes), weights)
+
+    def padded(self, size: tuple[int, int]) -> Piece:
+        """Mirror a piece that is too small; what the mirror adds is ignored."""
+        height, width = self.codes.shape
+        if (height, width) == size:
+            return self
+        rows, columns = (
+            mirrored(old, new, self.codes.device)
+            for old, new in zip((height, width), size, strict=True)
+        )
+        padding = (0, size[1] - width, 0, size[0] - height)
+        return Piece(
+            self.pixels[rows][:, columns],
+            F.pad(self.codes, padding, value=IGNORED),
+            None if self.weights is None else F.pad(self.weights, padding),
+        )
+
+
+def mirrored(old: int, new: int, device: torch.device) -> Tensor:
+    """Return which of `old` pixels each of `new` shows that mirror them at the end."""
+    indices = np.pad(np.arange(old), (0, new - old), mode="symmetric")
+    return sent(torch.from_numpy(indices), device)
+
+
+@dataclass
+class PieceStore:
+    """Reads pieces from memory and from files, and keeps whole images on a GPU.
+
+    What was sent to a GPU stays there until training ends, as long as there is room: in
+    the next epoch nothing is read, encoded or sent again.
+
+    Parameters
+    ----------
+    samples : Samples
+        Images, masks and weights.
+    survey : Survey
+        What is known of them.
+    device : torch.device
+        Where the pieces are wanted.
+    n_bytes_free : float
+        What images may take on the device beside the network.
+    files : FileCache
+        What was read from files.
+    """
+
+    samples: Samples
+    survey: Survey
+    device: torch.device
+    n_bytes_free: float
+    files: FileCache = field(default_factory=FileCache)
+    _kept: dict[int, Piece] = field(default_factory=dict)
+
+    def piece(self, index: int, window: Window) -> Piece:
+        """Return the part of image `index` in a window, on the device."""
+        whole = self._kept.get(index) or self._sent_whole(index)
+        if whole is not None:
+            return whole.each(lambda tensor: tensor[window])
+        return self._read(index, window).each(self._send)
+
+    def codes(self, index: int) -> NDArray[np.int32]:
+        """Return the class codes of a whole mask."""
+        return self._encoded(index, WHOLE)
+
+    def _sent_whole(self, index: int) -> Piece | None:
+        """Send a whole image to stay on the device, if there is room for it."""
+        if self.n_bytes_free <= 0:
+            return None
+        piece = self._read(index, WHOLE)
+        n_bytes = sum(tensor.nbytes for tensor in piece if tensor is not None)
+        if n_bytes > self.n_bytes_free:
+            self.n_bytes_free = 0
+            return None
+        self.n_bytes_free -= n_bytes
+        self._kept[index] = piece.each(self._send)
+        return self._kept[index]
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        return sent(tensor, self.device)
+
+    def _read(self, index: int, window: Window) -> Piece:
+        image = self.files.crop(self.samples.images, index, window)
+        codes = self._encoded(index, window)
+        # Signed and as narrow as can be: it may travel, and stay.
+        dtype = np.min_scalar_type(-len(self.survey.encoder.classes))
+        return Piece(
+            torch.from_numpy(in_torch_dtype(image)),
+            torch.from_numpy(codes.astype(dtype)),
+            self._read_weights(index, window),
+        )
+
+    def _encoded(self, index: int, window: Window) -> NDArray[np.int32]:
+        masks = self.samples.masks
+        mask = self.files.crop(masks, index, window)
+        return self.survey.encoder.encode(mask, masks.name(index))
+
+    def _read_weights(self, index: int, window: Window) -> Tensor | None:
+        weight = self.samples.weight(index)
+        if weight is None:
+            return None
+        size = self.survey.sizes[index]
+        cut: NDArray[Any] = np.broadcast_to(weight, size)[window]
+        return torch.from_numpy(cut.astype(np.float32))
+
+
+def room_on(device: torch.device) -> float:
+    """Return how many bytes of a data set may stay on a device.
+
+    None on a CPU, where the images are already.
+    """
+    if device.type != "cuda":
+        return 0
+    free: int = torch.cuda.mem_get_info(device)[0]
+    return SHARE * free
