@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from sksegment._batches import Batches
+from sksegment._batches import AUTO_BATCH_SIZE, Batches
 from sksegment._checkpoints import Checkpoint, opened_checkpoint
 from sksegment._class_weights import class_weights
 from sksegment._devices import prediction_dtype, resolve_device, training_dtype
@@ -133,12 +133,13 @@ def predictor_of(segmenter: Any, model: Model) -> Predictor:
     now = {name: getattr(segmenter, name) for name in PREDICTION_PARAMETERS}
     check_parameters(now)
     network, device = placed(model.network, resolve_device(segmenter.device))
+    is_auto = isinstance(segmenter.batch_size, str)
     return Predictor(
         network,
         model.scale,
         device,
         prediction_dtype(segmenter.precision),
-        segmenter.batch_size,
+        AUTO_BATCH_SIZE if is_auto else segmenter.batch_size,
         segmenter.tile_size,
         segmenter.test_time_augmentation,
     )

@@ -29,6 +29,11 @@ from sksegment._tensors import standardized
 # one size meet, so that little padding is needed, and still in ever new company.
 POOL_BATCHES = 16
 
+# What "auto" stands for: so many images, but with few of them smaller batches, so that
+# an epoch has about so many steps.
+AUTO_BATCH_SIZE = 8
+AUTO_STEPS = 4
+
 Target = tuple[Tensor, Tensor | None]
 
 
@@ -72,7 +77,7 @@ class Batches:
         How the images are standardised.
     steps : sequence of PlannedStep
         The augmentations.
-    batch_size : int
+    batch_size : int or "auto"
         Largest number of images in a batch.
     crop_size : tuple of int or None
         Height and width in pixels of the parts that are trained on; None for whole
@@ -92,7 +97,7 @@ class Batches:
     survey: Survey
     scale: Scale
     steps: Sequence[PlannedStep]
-    batch_size: int
+    batch_size: int | str
     crop_size: tuple[int, int] | None
     crop_sampling: str
     seed: int
@@ -100,13 +105,16 @@ class Batches:
     epoch: int = 0
 
     def __len__(self) -> int:
-        return -(-len(self._patches()) // self.batch_size)
+        n_patches = len(self._patches())
+        return -(-n_patches // images_in_batch(self.batch_size, n_patches))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Target]]:
         self.epoch += 1
         rng = stream(ORDER, self.seed, self.epoch)
-        for patches in cut_batches(self._patches(), self.batch_size, rng):
-            batch = self._batch(patches)
+        patches = self._patches()
+        batch_size = images_in_batch(self.batch_size, len(patches))
+        for company in cut_batches(patches, batch_size, rng):
+            batch = self._batch(company)
             yield batch.images, (batch.codes, batch.weights)
 
     def largest(self) -> tuple[int, int, int]:
@@ -174,6 +182,20 @@ class Batches:
         codes = self._store.codes(patch.image)
         middle = np.floor_divide(patch.size(), 2)
         return (class_aware_position(codes, rng) - middle).clip(0, room)
+
+
+def images_in_batch(batch_size: int | str, n_images: int) -> int:
+    """Return the most images of a batch, of so many in an epoch.
+
+    Examples
+    --------
+    >>> from sksegment._batches import images_in_batch
+    >>> [images_in_batch("auto", n_images) for n_images in (2, 5, 20, 1000)]
+    [1, 2, 5, 8]
+    """
+    if isinstance(batch_size, str):
+        return min(AUTO_BATCH_SIZE, -(-n_images // AUTO_STEPS))
+    return batch_size
 
 
 def class_aware_position(

@@ -33,7 +33,7 @@ def too_large(
         need = ""
     return (
         f"Training ran out of memory on {batches.device} with batch_size="
-        f"{batches.batch_size} and crop_size={batches.crop_size}: the largest batch "
+        f"{batches.batch_size!r} and crop_size={batches.crop_size}: the largest batch "
         f"holds {n_images} of {height}x{width} pixels{need}. {reason} "
         f"Expected a smaller batch_size, or a crop_size below {max(height, width)}."
     )

@@ -254,12 +254,14 @@ def _crop_size(name: str, value: Any) -> None:
         _integer(1)(name, side)
 
 
-def _tile_size(name: str, value: Any) -> None:
-    if isinstance(value, str) and value == "auto":
-        return
-    if isinstance(value, str):
-        raise ValueError(f"{name} is {value!r}; expected 'auto' or pixels.")
-    _integer(1)(name, value)
+def _auto_or_integer(what: str) -> Check:
+    def check(name: str, value: Any) -> None:
+        if isinstance(value, str) and value != "auto":
+            raise ValueError(f"{name} is {value!r}; expected 'auto' or {what}.")
+        if not isinstance(value, str):
+            _integer(1)(name, value)
+
+    return check
 
 
 def _folder(name: str, value: Any) -> None:
@@ -325,7 +327,7 @@ CHECKS: dict[str, Check] = {
     "weight_decay": _number(0, math.inf),
     "learning_rate_schedule": _choice(("constant", *SCHEDULES)),
     "max_epochs": _integer(1),
-    "batch_size": _integer(1),
+    "batch_size": _auto_or_integer("a number of images"),
     "crop_size": _crop_size,
     "crop_sampling": _choice(("uniform", "balanced")),
     "random_state": _random_state,
@@ -336,7 +338,7 @@ CHECKS: dict[str, Check] = {
     "tol": _number(0, math.inf),
     "device": _device,
     "precision": _choice(PRECISIONS),
-    "tile_size": _tile_size,
+    "tile_size": _auto_or_integer("pixels"),
     "test_time_augmentation": _boolean,
     "checkpoint_dir": _folder,
     "callbacks": _callbacks,

@@ -114,8 +114,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         a twentieth of the steps.
     max_epochs : int, default=100
         Passes over the training images.
-    batch_size : int, default=8
+    batch_size : int or "auto", default="auto"
         Images in a training step; at prediction, the most that are predicted at once.
+        "auto" is 8, but in training at most a quarter of the images of an epoch,
+        rounded up: few images then still make several steps.
     crop_size : int or (int, int), default=None
         Train on random parts of the images, of this height and width in pixels. An
         epoch takes as many of an image as would cover it. None trains on whole
@@ -256,7 +258,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         weight_decay: float = 0.0,
         learning_rate_schedule: str = "cosine",
         max_epochs: int = 100,
-        batch_size: int = 8,
+        batch_size: int | str = "auto",
         crop_size: Any = None,
         crop_sampling: str = "uniform",
         random_state: Any = None,

@@ -178,6 +178,8 @@ PARAMETERS: list[tuple[str, Any]] = [
     ("max_epochs", 1.5),
     ("batch_size", 0),
     ("batch_size", None),
+    ("batch_size", "8"),
+    ("batch_size", 2.5),
     ("crop_size", 0),
     ("crop_size", (16, 0)),
     ("crop_size", (1, 2, 3)),

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from sksegment._batches import POOL_BATCHES, Batches, Patch, cut_batches
+from sksegment._batches import (
+    AUTO_BATCH_SIZE,
+    AUTO_STEPS,
+    POOL_BATCHES,
+    Batches,
+    Patch,
+    cut_batches,
+    images_in_batch,
+)
 from sksegment._labels import IGNORED
 from sksegment._samples import as_samples, survey
 from sksegment._streams import ORDER, stream
@@ -96,6 +104,29 @@ def test_smaller_images_are_mirrored_and_the_mirror_is_ignored():
         inside[:height, :width] = True
         assert (mask[~inside] == IGNORED).all()
         np.testing.assert_array_equal(weight, np.where(inside, index + 1.0, 0))
+
+
+def test_few_images_make_several_steps_an_epoch():
+    X, y = numbered([(4, 4)] * 6)
+    drawn = epoch(batches(X, y, batch_size="auto"))
+    assert [len(images) for images, _, _ in drawn] == [2, 2, 2]
+
+
+def test_few_large_images_that_are_cropped_are_not_few():
+    X, y = numbered([(32, 32)])
+    drawn = epoch(batches(X, y, batch_size="auto", crop_size=(4, 4)))
+    assert {len(images) for images, _, _ in drawn} == {AUTO_BATCH_SIZE}
+
+
+@pytest.mark.parametrize("n_images", range(1, 70))
+def test_automatic_batches_make_steps_enough_and_are_never_larger(n_images):
+    size = images_in_batch("auto", n_images)
+    n_steps = -(-n_images // size)
+    assert 1 <= size <= AUTO_BATCH_SIZE
+    assert n_steps >= min(n_images, AUTO_STEPS - 1)
+    if n_images > (AUTO_BATCH_SIZE - 1) * AUTO_STEPS:
+        assert size == AUTO_BATCH_SIZE
+    assert images_in_batch(5, n_images) == 5
 
 
 @pytest.mark.parametrize("crop_size", [(4, 4), (3, 8), (20, 5), (50, 50), (1, 1)])

@@ -784,6 +784,6 @@ def test_under_a_real_limit_labels_are_the_same_and_training_tells() -> None:
         [sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "batch_size=8 and crop_size=None" in done.stdout
+    assert "batch_size='auto' and crop_size=None" in done.stdout
     assert "DefaultCPUAllocator" in done.stdout
     assert "going on with 1 tile of" in done.stderr

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch.utils.flop_counter import FlopCounterMode
 
 from sksegment import FCNSegmenter
+from sksegment._batches import images_in_batch
 from sksegment.networks import FCN
 
 # What a run may cost at a budget of 1: half a minute of one core in bfloat16.
@@ -47,11 +48,15 @@ def run(task: Task, images: ImageSet) -> tuple[Task, dict[str, Any]]:
         "diverged": not fitted(segmenter, images, chosen),
         **judged(segmenter, images),
         "n_seen": n_classes_of(images, [images.y[index] for index in chosen]),
-        "n_steps": segmenter.max_epochs * -(-len(chosen) // segmenter.batch_size),
+        "n_steps": segmenter.max_epochs * steps_of_an_epoch(segmenter, len(chosen)),
         "multiply_adds": segmenter.max_epochs * cost,
         "seconds": round(time.perf_counter() - start, 1),
     }
     return task, result
+
+
+def steps_of_an_epoch(segmenter: FCNSegmenter, n_images: int) -> int:
+    return -(-n_images // images_in_batch(segmenter.batch_size, n_images))
 
 
 def drawn(images: ImageSet, task: Task) -> list[int]:
