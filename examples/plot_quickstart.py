@@ -33,9 +33,7 @@ pipeline = make_pipeline(
     RandomFlip(vertical=True),
     RandomRotation(15),
     RandomZoom((0.8, 1.25)),
-    FCNSegmenter(
-        width=16, max_epochs=20, learning_rate=5e-3, random_state=0, verbose=1
-    ),
+    FCNSegmenter(max_epochs=20, random_state=0, verbose=1),
 )
 start = time.perf_counter()
 pipeline.fit(X_train, y_train)

@@ -71,7 +71,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         function of a module, not a lambda.
     depth : int, default=3
         Poolings of the network; its stride is ``2**depth`` pixels.
-    width : int, default=32
+    width : int, default=16
         Channels of the first stage; each deeper one has twice as many, up to 8 times.
     skip : {None, "concat", "add"}, default="concat"
         How encoder images join the decoder; None for the plain network.
@@ -104,8 +104,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         ignored, and the like or None, that returns one number.
     optimizer : {"adam", "adamw", "sgd"}, default="adam"
         The optimizer; "sgd" has Nesterov momentum 0.9.
-    learning_rate : float, default=1e-3
-        Learning rate at the start.
+    learning_rate : float, default=3e-3
+        Learning rate at the start. Without normalisation, wide and deep networks want
+        less, 1e-4 say.
     weight_decay : float, default=0.0
         Weight decay of the optimizer.
     learning_rate_schedule : {"constant", "cosine", "poly"}, default="cosine"
@@ -217,7 +218,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     ``set_params(pretrained=None)`` follows `fit`.
 
     The plain network of [1]_'s kind with VGG blocks, as in many tutorials, is
-    ``FCNSegmenter(width=64, skip=None, norm=None)``.
+    ``FCNSegmenter(width=64, skip=None, norm=None, learning_rate=1e-4)``.
 
     References
     ----------
@@ -244,7 +245,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         *,
         network: Any = "fcn",
         depth: int = 3,
-        width: int = 32,
+        width: int = 16,
         skip: str | None = "concat",
         norm: str | None = "batch",
         dropout: float = 0.5,
@@ -254,7 +255,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         class_weight: Any = None,
         loss: Any = "cross_entropy",
         optimizer: str = "adam",
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-3,
         weight_decay: float = 0.0,
         learning_rate_schedule: str = "cosine",
         max_epochs: int = 100,

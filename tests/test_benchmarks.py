@@ -137,8 +137,9 @@ def test_the_table_is_sorted_by_the_gain_over_the_centre(load: Load) -> None:
     rows = runs("bad", [0.2]) + runs("centre", [0.4, 0.5]) + runs("good", [0.5, 0.6])
     table = load("_defaults_page").settings_table(rows, ["a"]).splitlines()[2:]
     assert [line.split("`")[1] for line in table] == ["good", "centre", "bad"]
-    assert "55.0 ± 7.1 | +10.0 | a +10.0" in table[0]
-    assert "20.0 | -25.0 | a -25.0" in table[2]
+    assert "55.0 ± 7.1 | 2 | +10.0 | a +10.0" in table[0]
+    # Against the centre with the same seed, and not against its mean.
+    assert "20.0 | 1 | -20.0 | a -20.0" in table[2]
 
 
 def test_a_setting_that_lacks_a_set_is_not_compared(load: Load) -> None:

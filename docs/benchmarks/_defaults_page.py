@@ -9,8 +9,8 @@ import numpy as np
 from _shared import markdown_table, where_and_when, with_spread
 
 Row = dict[str, Any]
-# The mean IoU of each seed, by image set.
-Scores = dict[str, list[float]]
+# The mean IoU by image set and seed.
+Scores = dict[str, dict[int, float]]
 
 HEAD = """# Which settings win out of the box
 
@@ -20,14 +20,15 @@ was begun with: width 32, depth 3, concat, batch normalisation, dropout 0.5,
 cross-entropy, Adam at 1e-3 falling by a cosine, batches of 8. Every other setting
 changes what it names and nothing else; `plain (blog)` is the network of the tutorials,
 `width=64, skip=None, norm=None`, at a constant learning rate as there. "Difference" is
-that to the centre, averaged over the sets; "worst set" the one where it is worst.
+that to the centre with the same seeds, averaged over the sets; "worst set" the one
+where it is worst. "Seeds" are those of the set with the fewest.
 
 **Equal cost.** Every run gets the same number of multiply-adds: those of the
 convolutions of the forward pass, counted by torch, times three; `max_epochs` follows,
 rounded. So a network of half the width trains four times as long. Time would not
 do: it depends on what else the machine does, and on the processor. A run of
 `--budget 1` takes about half a minute of one core. That is little: what wins there wins
-early.
+early. So the best were trained four times as long, too, and those longer runs decide.
 
 **Small images.** Each set has about 0.3 million pixels to train on, in images of about
 70x70, and 0.3 to 0.4 million to score:
@@ -78,15 +79,13 @@ def page(constants: Mapping[str, float], rows: Sequence[Row], record: str) -> st
 def _cost(rows: Sequence[Row]) -> str:
     """Say what was spent on the runs, and which of them broke down."""
     costs = np.array([row["result"]["multiply_adds"] for row in rows]) / 1e12
-    seeds = len({row["task"]["seed"] for row in rows})
     broken = [
         f"{row['task']['setting']} on {row['task']['image_set']}"
         for row in rows
         if row["result"]["diverged"]
     ]
     said = (
-        f"{costs.min():.2f} to {costs.max():.2f} million million multiply-adds a run, "
-        f"{seeds} seed(s)."
+        f"{costs.min():.2f} to {costs.max():.2f} million million multiply-adds a run."
     )
     return f"{said} Diverged: {', '.join(broken)}." if broken else said
 
@@ -98,31 +97,35 @@ def settings_table(rows: Sequence[Row], image_sets: Sequence[str]) -> str:
     centre = scores.get("centre", {})
     gains = {name: differences(scores[name], centre) for name in settings}
     best_first = sorted(settings, key=lambda name: -_mean(gains[name]))
-    lines = [
-        [f"`{name}`", *map(_cell, scores[name].values()), *_gain_cells(gains[name])]
-        for name in best_first
-    ]
-    return markdown_table(["setting", *image_sets, "difference", "worst set"], lines)
+    lines = [_line(name, scores[name], gains[name]) for name in best_first]
+    columns = ["setting", *image_sets, "seeds", "difference", "worst set"]
+    return markdown_table(columns, lines)
 
 
 def scores_of(rows: Sequence[Row], setting: str, image_sets: Sequence[str]) -> Scores:
-    """Return the scores of a setting on each set, those of all seeds together."""
-    scores: Scores = {name: [] for name in image_sets}
+    """Return the scores of a setting on each set, by seed."""
+    scores: Scores = {name: {} for name in image_sets}
     for row in rows:
-        if row["task"]["setting"] == setting:
-            scores[row["task"]["image_set"]].append(row["result"]["iou"])
+        task = row["task"]
+        if task["setting"] == setting:
+            scores[task["image_set"]][task["seed"]] = row["result"]["iou"]
     return scores
 
 
 def differences(scores: Scores, centre: Scores) -> dict[str, float]:
     """Return by how much a setting is ahead of the centre; empty if a set is missing.
 
-    A mean over some of the sets would not compare with the others.
+    Only seeds that both have are compared, and a mean over some of the sets would not
+    compare with the others.
     """
-    if not all(scores[name] and centre.get(name) for name in scores):
+    common = {name: scores[name].keys() & centre.get(name, {}) for name in scores}
+    if not all(common.values()):
         return {}
     return {
-        name: float(np.mean(scores[name]) - np.mean(centre[name])) for name in scores
+        name: float(
+            np.mean([scores[name][seed] - centre[name][seed] for seed in seeds])
+        )
+        for name, seeds in common.items()
     }
 
 
@@ -130,15 +133,19 @@ def _mean(gains: Mapping[str, float]) -> float:
     return float(np.mean([*gains.values()])) if gains else -np.inf
 
 
+def _line(name: str, scores: Scores, gains: Mapping[str, float]) -> list[str]:
+    cells = [
+        with_spread([*seeds.values()]) if seeds else "-" for seeds in scores.values()
+    ]
+    n_seeds = min(len(seeds) for seeds in scores.values())
+    return [f"`{name}`", *cells, str(n_seeds), *_gain_cells(gains)]
+
+
 def _gain_cells(gains: Mapping[str, float]) -> list[str]:
     if not gains:
         return ["-", "-"]
     worst = min(gains, key=lambda name: gains[name])
     return [f"{100 * _mean(gains):+.1f}", f"{worst} {100 * gains[worst]:+.1f}"]
-
-
-def _cell(scores: Sequence[float]) -> str:
-    return with_spread(scores) if scores else "-"
 
 
 def few_images_table(rows: Sequence[Row], constants: Mapping[str, float]) -> str:
@@ -170,4 +177,7 @@ def _steps(rows: Sequence[Row]) -> str:
     """Say how many steps each number of images gets."""
     steps = {row["task"]["n_images"]: row["result"]["n_steps"] for row in rows}
     told = ", ".join(f"{steps[n_images]} with {n_images}" for n_images in sorted(steps))
-    return f"`max_epochs` counts passes\nover the images; steps are {told}."
+    return (
+        '`max_epochs` counts passes over the\nimages, and `batch_size="auto"` takes at '
+        f"most a quarter of them at once;\nsteps are {told}."
+    )
