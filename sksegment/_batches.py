@@ -18,7 +18,7 @@ from torch import Tensor
 from sksegment._devices import arithmetic_device
 from sksegment._images import Window
 from sksegment._labels import IGNORED
-from sksegment._pieces import Piece, PieceStore, mirrored, room_on
+from sksegment._pieces import Piece, PieceStore, mirrored
 from sksegment._plan import Batch, PlannedStep, augment_batch
 from sksegment._samples import Samples, Survey
 from sksegment._scale import Scale
@@ -91,6 +91,8 @@ class Batches:
         Where the batches are wanted.
     epoch : int
         Number of epochs trained before.
+    room : float
+        Bytes that images may take on the device to stay there.
     """
 
     samples: Samples
@@ -103,6 +105,7 @@ class Batches:
     seed: int
     device: torch.device
     epoch: int = 0
+    room: float = 0
 
     def __len__(self) -> int:
         n_patches = len(self._patches())
@@ -124,6 +127,10 @@ class Batches:
         sizes = np.array([patch.size() for patch in patches])
         height, width = sizes.max(axis=0).tolist()
         return n_images, height, width
+
+    def let_go(self) -> None:
+        """Forget the images that are kept on the device."""
+        self.__dict__.pop("_store", None)
 
     def are_alike(self) -> bool:
         """Tell whether all batches hold images of one size."""
@@ -152,19 +159,19 @@ class Batches:
 
     def _augmented(self, patches: Sequence[Patch]) -> Batch:
         """Return patches of one size, augmented."""
-        pieces = [
-            self._store.piece(patch.image, self._window(patch)).padded(patch.size())
-            for patch in patches
-        ]
         keys = [(self.epoch, patch.image, patch.copy) for patch in patches]
-        batch = stacked(pieces, self.scale, self.device)
+        # In one expression: the pieces are gone before augmentation makes copies.
+        batch = stacked([*map(self._piece, patches)], self.scale, self.device)
         return augment_batch(self.steps, batch, keys, self.seed, self.scale)
+
+    def _piece(self, patch: Patch) -> Piece:
+        piece = self._store.piece(patch.image, self._window(patch))
+        return piece.padded(patch.size())
 
     @cached_property
     def _store(self) -> PieceStore:
-        # Made when training begins: the network is on the device by then.
         device = arithmetic_device(self.device)
-        return PieceStore(self.samples, self.survey, device, room_on(device))
+        return PieceStore(self.samples, self.survey, device, self.room)
 
     def _window(self, patch: Patch) -> Window:
         """Draw where a patch lies in its image."""
@@ -210,6 +217,7 @@ def class_aware_position(
 def stacked(pieces: Sequence[Piece], scale: Scale, device: torch.device) -> Batch:
     """Make a batch of pieces of one size, with the images standardised."""
     pixels, codes, weights = zip(*pieces, strict=True)
+    # The pieces are on the device already, unless its arithmetic is done elsewhere.
     return Batch(
         standardized(torch.stack(pixels), scale, device),
         torch.stack(codes).to(device, torch.int64),

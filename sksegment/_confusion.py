@@ -209,13 +209,13 @@ def _tabulate(
 
 
 def count_codes(codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
-    """Count how often each code from 0 to `n_codes` occurs, as np.bincount does.
+    """Count how often each code below `n_codes` occurs, as np.bincount does.
 
     Its time goes into single increments, so two pixels share one while there are bins
     enough for all their pairs, and four or eight while there are for those.
     """
     half = len(codes) // 2
-    if n_codes**2 > min(half, MAX_BINS):
+    if not half or n_codes**2 > min(half, MAX_BINS):
         return np.bincount(codes, minlength=n_codes)
     pairs = codes[:half].astype(np.uint32)
     pairs *= np.uint32(n_codes)

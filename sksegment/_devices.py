@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor
 PRECISIONS = ("auto", "float32", "bfloat16")
 # bfloat16 in hardware: NVIDIA from this compute capability on.
 BFLOAT16_CAPABILITY = 8
+# Bytes of a tensor that is sent from pinned memory.
+MAX_PINNED = 2**26
 
 
 def resolve_device(device: Any) -> torch.device:
@@ -72,22 +75,59 @@ def arithmetic_device(device: torch.device) -> torch.device:
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a tensor of the CPU on a device, without a wait for what runs there.
 
-    Only pinned memory is read while the program goes on.
+    Only pinned memory is read while the program goes on. torch keeps what was pinned,
+    so that large tensors, which are few, are waited for.
     """
     if tensor.device == device:
         return tensor
-    if device.type == "cuda" and tensor.device.type == "cpu":
+    if device.type == "cuda" and tensor.nbytes <= MAX_PINNED:
         return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device, non_blocking=device.type != "mps")
+    # The meta device, on which training is tried out, has nothing to wait for.
+    return tensor.to(device, non_blocking=device.type == "meta")
 
 
-def cudnn_flags(**changes: bool) -> AbstractContextManager[None]:
-    """Return a context in which cuDNN is set as it is now, but for some changes."""
+def free_bytes(device: torch.device) -> int:
+    """Return the memory of a CUDA device that torch could still hand out."""
+    free: int = torch.cuda.mem_get_info(device)[0]
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + idle
+
+
+@contextmanager
+def searched_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
+    """Let cuDNN try its kernels out, which pays where many batches are alike.
+
+    The search may come to another kernel each time: not where the user asked torch for
+    deterministic ones.
+    """
     cudnn = torch.backends.cudnn
-    names = ("enabled", "benchmark", "deterministic", "allow_tf32")
-    flags = {name: getattr(cudnn, name) for name in names}
-    context: AbstractContextManager[None] = cudnn.flags(**{**flags, **changes})
-    return context
+    settled = cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
+    if device.type != "cuda" or not wanted or settled or cudnn.benchmark:
+        yield
+        return
+    cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        cudnn.benchmark = False
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Keep cuDNN from TF32, which rounds to 10 bits."""
+    cudnn = torch.backends.cudnn
+    try:
+        rounds = device.type == "cuda" and cudnn.allow_tf32
+    except RuntimeError:  # the user chose a precision for each operation
+        rounds = False
+    if not rounds:
+        yield
+        return
+    cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = True
 
 
 def _best_device() -> torch.device:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from sksegment._batches import Batches
+from sksegment._devices import free_bytes
 from sksegment._memory import mebibytes, parameter_bytes
 
 # Of each parameter, training holds the value, the gradient, the two moments of Adam,
@@ -18,6 +19,10 @@ PARAMETER_COPIES = 5
 # Gradients of layer outputs that the backward pass holds on top of what the forward
 # pass left, in units of the largest output: 1.8 to 3.6 were measured.
 BACKWARD_LAYERS = 3
+# Share of the free memory of a GPU that the data set may take, and what is left to a
+# training first, in units of its estimated need.
+SHARE = 1 / 4
+SAFETY = 1.5
 
 
 def too_large(
@@ -37,6 +42,25 @@ def too_large(
         f"holds {n_images} of {height}x{width} pixels{need}. {reason} "
         f"Expected a smaller batch_size, or a crop_size below {max(height, width)}."
     )
+
+
+def room_for_images(
+    network: nn.Module, batches: Batches, precision: torch.dtype
+) -> float:
+    """Return how many bytes of images may stay on the device beside a training.
+
+    None on a CPU, where they are already, and none where the need is unknown.
+    """
+    if batches.device.type != "cuda":
+        return 0
+    n_images, height, width = batches.largest()
+    shape = (n_images, len(batches.scale.mean), height, width)
+    try:
+        need = training_bytes(network, shape, precision)
+    except Exception:  # a network of the user's own may not run without values
+        return 0
+    free = free_bytes(batches.device)
+    return max(0, min(SHARE * free, free - SAFETY * need))
 
 
 def training_bytes(

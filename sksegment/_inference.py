@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sksegment._blending import blended, overlapping
-from sksegment._devices import cudnn_flags
+from sksegment._devices import free_bytes, full_float32
 from sksegment._images import CHANNELS_FIRST_HINT, ImageList
 from sksegment._memory import HOOKS_LOCK, OutOfMemory, attempt, copied, moved, room
 from sksegment._scale import Scale
@@ -284,9 +284,8 @@ class Predictor:
             stack.enter_context(torch.inference_mode())
             if self.dtype is not torch.float32:
                 stack.enter_context(torch.autocast(self.device.type, self.dtype))
-            if self.device.type == "cuda":
-                # TF32 rounds to 10 bits: tiles would no longer equal the whole image.
-                stack.enter_context(cudnn_flags(allow_tf32=False))
+            # Or else tiles would no longer equal the whole image.
+            stack.enter_context(full_float32(self.device))
             scores: Tensor = self.network(batch).float()
             return scores
 
@@ -385,6 +384,5 @@ def working_memory(device: torch.device) -> float:
     half of the free memory on a CUDA device.
     """
     if device.type == "cuda":
-        free: int = torch.cuda.mem_get_info(device)[0]
-        return free / 2
+        return free_bytes(device) / 2
     return float(sklearn.get_config()["working_memory"]) * 2**20 / 2

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sksegment._batches import Batches, Target
 from sksegment._checkpoints import Checkpoint
+from sksegment._devices import searched_kernels
 from sksegment._progress import progress_of
 from sksegment._streams import DROPOUT, stream
 
@@ -154,7 +155,17 @@ class SegmentationNet(NeuralNet):
         Each question makes a GPU wait for its answer. A CPU has the answer at once, and
         is stopped at the first loss that is not a number.
         """
-        losses = []
+        losses: list[Tensor] = []
+        with searched_kernels(batches.device, batches.are_alike()):
+            self._train_batches(batches, step_fn, losses, **parameters)
+        rows = self.history[-1]["batches"]
+        for row, loss in zip(rows, check_finite(losses), strict=True):
+            row["train_loss"] = loss
+        self.history.record("train_batch_count", len(losses))
+
+    def _train_batches(
+        self, batches: Batches, step_fn: Any, losses: list[Tensor], **parameters: Any
+    ) -> None:
         for batch in batches:
             self.notify("on_batch_begin", batch=batch, training=True)
             step = step_fn(batch, **parameters)
@@ -164,10 +175,6 @@ class SegmentationNet(NeuralNet):
             self.history.record_batch("train_loss", loss)
             self.history.record_batch("train_batch_size", len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=True, **step)
-        rows = self.history[-1]["batches"]
-        for row, loss in zip(rows, check_finite(losses), strict=True):
-            row["train_loss"] = loss
-        self.history.record("train_batch_count", len(losses))
 
     def _record(self, name: str, value: float, best: Callable[..., float]) -> None:
         """Write a score to the history, and whether it is the best so far."""

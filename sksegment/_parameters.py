@@ -256,10 +256,13 @@ def _crop_size(name: str, value: Any) -> None:
 
 def _auto_or_integer(what: str) -> Check:
     def check(name: str, value: Any) -> None:
-        if isinstance(value, str) and value != "auto":
-            raise ValueError(f"{name} is {value!r}; expected 'auto' or {what}.")
-        if not isinstance(value, str):
-            _integer(1)(name, value)
+        if isinstance(value, str) and value == "auto":
+            return
+        message = f"{name} is {value!r}; expected 'auto' or {what}, an integer of 1 up."
+        if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
+            raise (ValueError if isinstance(value, str) else TypeError)(message)
+        if value < 1:
+            raise ValueError(message)
 
     return check
 

@@ -17,11 +17,13 @@ from sksegment._file_cache import FileCache
 from sksegment._images import Window
 from sksegment._labels import IGNORED
 from sksegment._samples import Samples, Survey
-from sksegment._tensors import in_torch_dtype
+from sksegment._tensors import in_torch_dtype, torch_dtype
 
-# Share of the free memory of a GPU that the data set may take: the network comes first.
-SHARE = 1 / 4
+# Bytes of an image that is read as a whole to be kept. Larger ones may be larger than
+# memory, and are read part by part.
+MAX_KEPT = 2**28
 WHOLE: Window = (slice(None), slice(None))
+CORNER: Window = (slice(1), slice(1))
 
 
 class Piece(NamedTuple):
@@ -73,8 +75,8 @@ def mirrored(old: int, new: int, device: torch.device) -> Tensor:
 class PieceStore:
     """Reads pieces from memory and from files, and keeps whole images on a GPU.
 
-    What was sent to a GPU stays there until training ends, as long as there is room: in
-    the next epoch nothing is read, encoded or sent again.
+    What was sent to a GPU stays there until training ends, if there is room. It is not
+    read, encoded or sent again, but for the masks where crops are drawn around a class.
 
     Parameters
     ----------
@@ -84,8 +86,8 @@ class PieceStore:
         What is known of them.
     device : torch.device
         Where the pieces are wanted.
-    n_bytes_free : float
-        What images may take on the device beside the network.
+    room : float
+        Bytes that images may take on the device to stay there.
     files : FileCache
         What was read from files.
     """
@@ -93,7 +95,7 @@ class PieceStore:
     samples: Samples
     survey: Survey
     device: torch.device
-    n_bytes_free: float
+    room: float
     files: FileCache = field(default_factory=FileCache)
     _kept: dict[int, Piece] = field(default_factory=dict)
 
@@ -110,16 +112,36 @@ class PieceStore:
 
     def _sent_whole(self, index: int) -> Piece | None:
         """Send a whole image to stay on the device, if there is room for it."""
-        if self.n_bytes_free <= 0:
+        if self.room <= 0:
             return None
-        piece = self._read(index, WHOLE)
-        n_bytes = sum(tensor.nbytes for tensor in piece if tensor is not None)
-        if n_bytes > self.n_bytes_free:
-            self.n_bytes_free = 0
+        n_bytes = self._size_on_device(index)
+        if n_bytes > min(self.room, MAX_KEPT):
             return None
-        self.n_bytes_free -= n_bytes
-        self._kept[index] = piece.each(self._send)
-        return self._kept[index]
+        try:
+            piece = self._read(index, WHOLE).each(self._send)
+        except torch.OutOfMemoryError:  # others took the room
+            self.room = 0
+            return None
+        self.room -= n_bytes
+        self._kept[index] = piece
+        return piece
+
+    def _size_on_device(self, index: int) -> int:
+        """Return the bytes of a whole image, its codes and weights.
+
+        Of an array only a corner is read.
+        """
+        height, width = self.survey.sizes[index]
+        corner = self.files.crop(self.samples.images, index, CORNER)
+        pixel = torch_dtype(corner.dtype).itemsize
+        weights = 0 if self.samples.weights is None else np.float32().itemsize
+        each = self.survey.n_channels * pixel + self._codes_dtype.itemsize + weights
+        return height * width * each
+
+    @property
+    def _codes_dtype(self) -> np.dtype[Any]:
+        """Signed and as narrow as can be: codes travel, and stay."""
+        return np.min_scalar_type(-len(self.survey.encoder.classes))
 
     def _send(self, tensor: Tensor) -> Tensor:
         return sent(tensor, self.device)
@@ -127,11 +149,9 @@ class PieceStore:
     def _read(self, index: int, window: Window) -> Piece:
         image = self.files.crop(self.samples.images, index, window)
         codes = self._encoded(index, window)
-        # Signed and as narrow as can be: it may travel, and stay.
-        dtype = np.min_scalar_type(-len(self.survey.encoder.classes))
         return Piece(
             torch.from_numpy(in_torch_dtype(image)),
-            torch.from_numpy(codes.astype(dtype)),
+            torch.from_numpy(codes.astype(self._codes_dtype)),
             self._read_weights(index, window),
         )
 
@@ -147,14 +167,3 @@ class PieceStore:
         size = self.survey.sizes[index]
         cut: NDArray[Any] = np.broadcast_to(weight, size)[window]
         return torch.from_numpy(cut.astype(np.float32))
-
-
-def room_on(device: torch.device) -> float:
-    """Return how many bytes of a data set may stay on a device.
-
-    None on a CPU, where the images are already.
-    """
-    if device.type != "cuda":
-        return 0
-    free: int = torch.cuda.mem_get_info(device)[0]
-    return SHARE * free

@@ -35,19 +35,23 @@ def images_to_tensor(
         float32, in channels-last memory order, whatever that of the arrays is.
     """
     pixels = torch.from_numpy(in_torch_dtype(np.stack(images)))
-    return standardized(pixels, scale, device)
+    return standardized(pixels.to(arithmetic_device(device)), scale, device)
 
 
 def in_torch_dtype(image: NDArray[Any]) -> NDArray[Any]:
-    """Return a copy of an image in a dtype of torch that holds its values.
+    """Return a copy of an image in a dtype of torch that holds its values."""
+    return np.array(image, torch_dtype(image.dtype), order="C")
+
+
+def torch_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype of torch that holds the values of another.
 
     Bytes stay bytes: a quarter of the way to a GPU.
     """
-    if image.dtype == np.uint8:
-        dtype: type = np.uint8
-    else:
-        dtype = np.float32 if np.can_cast(image.dtype, np.float32) else np.float64
-    return np.array(image, dtype, order="C")
+    if dtype == np.uint8:
+        return np.dtype(np.uint8)
+    fits = np.can_cast(dtype, np.float32)
+    return np.dtype(np.float32 if fits else np.float64)
 
 
 def standardized(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:

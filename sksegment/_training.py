@@ -17,8 +17,7 @@ from torch import nn
 
 from sksegment._batches import Batches
 from sksegment._checkpoints import Checkpoint
-from sksegment._devices import cudnn_flags
-from sksegment._footprint import too_large
+from sksegment._footprint import room_for_images, too_large
 from sksegment._memory import OutOfMemory, attempt
 from sksegment._net import DivergenceError, SegmentationNet, TrainingStop, local_rng
 from sksegment._progress import EARLY_STOPPING, restore_progress, restore_stopping
@@ -142,6 +141,7 @@ def train(
     )
     result = attempt(training, batches.device)
     if isinstance(result, OutOfMemory):
+        batches.let_go()  # a notebook keeps the traceback, and all that it refers to
         raise MemoryError(too_large(network, batches, plan.precision, result.reason))
     return result
 
@@ -155,9 +155,9 @@ def _trained(
     checkpoint: Checkpoint | None,
 ) -> TrainingResult:
     net = _net(network, batches, plan, checkpoint)
-    # cuDNN tries its kernels out: that pays where all batches are alike.
-    searches = torch.backends.cudnn.benchmark or batches.are_alike()
-    with local_rng(batches.device), cudnn_flags(benchmark=searches):
+    if plan.n_epochs > 1:  # what is used once need not stay
+        batches.room = room_for_images(network, batches, plan.precision)
+    with local_rng(batches.device):
         net.initialize()
         if optimizer_state is not None:
             _go_on(net.optimizer_, optimizer_state)

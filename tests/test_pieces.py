@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sksegment import _batches, augmentation
+from sksegment import _pieces, augmentation
 from sksegment._batches import Batches
 from sksegment._images import ImageList
 from sksegment._net import predicted_classes
@@ -42,6 +42,7 @@ def made(
     sampling: str = "uniform",
     steps: Any = (),
     device: torch.device = CPU,
+    room: float = 0,
 ) -> Batches:
     rng = np.random.default_rng(0)
     X = [rng.integers(200, size=(*size, 3)).astype(dtype) for size in SIZES]
@@ -50,7 +51,7 @@ def made(
     found = survey(samples, None, None)
     planned = [PlannedStep(step, None) for step in steps]
     return Batches(
-        samples, found, found.scale, planned, 2, crop_size, sampling, 0, device
+        samples, found, found.scale, planned, 2, crop_size, sampling, 0, device, 0, room
     )
 
 
@@ -84,12 +85,11 @@ CASES = [
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("room", [900, 10**9])
 def test_images_that_stay_on_a_device_make_the_same_batches(
-    monkeypatch: pytest.MonkeyPatch, case: dict[str, Any], room: float
+    case: dict[str, Any], room: float
 ) -> None:
     read = made(**case)
     expected = [values(read) for _ in range(3)]
-    monkeypatch.setattr(_batches, "room_on", lambda device: room)
-    kept = made(**case)
+    kept = made(**case, room=room)
     assert [values(kept) for _ in range(3)] == expected
 
 
@@ -98,28 +98,84 @@ def test_what_stays_on_a_device_is_read_once(monkeypatch: pytest.MonkeyPatch) ->
     crop = ImageList.crop
 
     def counted(images: ImageList, index: int, window: Any) -> Any:
-        reads.append(index)
+        if window != _pieces.CORNER:
+            reads.append(index)
         return crop(images, index, window)
 
     monkeypatch.setattr(ImageList, "crop", counted)
-    monkeypatch.setattr(_batches, "room_on", lambda device: 10**9)
-    batches = made(crop_size=(12, 12))
+    batches = made(crop_size=(12, 12), room=10**9)
     values(batches)
     assert sorted(reads) == sorted(2 * [*range(len(SIZES))])  # an image and its mask
     values(batches)
     assert len(reads) == 2 * len(SIZES)
 
 
-def test_images_stay_only_as_long_as_there_is_room(
+def bytes_of(batches: Batches) -> dict[int, int]:
+    """Return how many bytes of each image are kept."""
+    return {
+        index: sum(tensor.nbytes for tensor in piece if tensor is not None)
+        for index, piece in batches._store._kept.items()
+    }
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+@pytest.mark.parametrize("weight", [None, pixel_weights(), [1, 2, 3, 4, 5]])
+@pytest.mark.parametrize("room", [0, 700, 2000, 5000, 10**9])
+def test_images_stay_only_where_there_is_room(
+    dtype: Any, weight: Any, room: int
+) -> None:
+    batches = made(dtype, weight, room=room)
+    values(batches)
+    kept = bytes_of(batches)
+    assert sum(kept.values()) == room - batches._store.room
+    assert batches._store.room >= 0
+    assert len(kept) == len(SIZES) or room < 10**9
+    for index in set(range(len(SIZES))) - set(kept):
+        assert batches._store._size_on_device(index) > batches._store.room
+
+
+def test_a_large_image_is_read_in_parts_and_does_not_stop_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_batches, "room_on", lambda device: 2000)
-    batches = made()
+    windows = []
+    crop = ImageList.crop
+
+    def noted(images: ImageList, index: int, window: Any) -> Any:
+        windows.append((index, window))
+        return crop(images, index, window)
+
+    monkeypatch.setattr(ImageList, "crop", noted)
+    monkeypatch.setattr(_pieces, "MAX_KEPT", 1000)
+    batches = made(crop_size=(8, 8), room=10**9)
     values(batches)
-    kept = batches._store._kept.values()
-    used = sum(piece.pixels.nbytes + piece.codes.nbytes for piece in kept)
-    assert 0 < len(kept) < len(SIZES)
-    assert used <= 2000
+    assert set(bytes_of(batches)) == {0, 2, 3}  # of 504, 504 and 924 bytes
+    assert all(window != _pieces.WHOLE for index, window in windows if index in (1, 4))
+
+
+def test_where_others_took_the_memory_nothing_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def taken(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+        calls.append(tensor)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError
+        return tensor
+
+    expected = values(made())
+    monkeypatch.setattr(_pieces, "sent", taken)
+    batches = made(room=10**9)
+    assert values(batches) == expected
+    assert not bytes_of(batches)
+
+
+def test_what_is_kept_can_be_let_go() -> None:
+    batches = made(room=10**9)
+    values(batches)
+    assert bytes_of(batches)
+    batches.let_go()
+    assert not bytes_of(batches)
 
 
 class NoWaiting(TorchFunctionMode):
@@ -143,12 +199,11 @@ class NoWaiting(TorchFunctionMode):
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "dice", "focal"])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_no_step_of_an_epoch_waits_for_the_device(
-    monkeypatch: pytest.MonkeyPatch, loss: str, weighted: bool
-) -> None:
-    monkeypatch.setattr(_batches, "room_on", lambda device: 10**9)
+def test_no_step_of_an_epoch_waits_for_the_device(loss: str, weighted: bool) -> None:
     weight = pixel_weights() if weighted else None
-    batches = made(weight=weight, crop_size=(16, 16), steps=STEPS, device=META)
+    batches = made(
+        weight=weight, crop_size=(16, 16), steps=STEPS, device=META, room=10**9
+    )
     criterion = make_loss(loss, np.ones(3, np.float32)).to(META)
     with NoWaiting():
         for images, (codes, weights) in batches:
@@ -164,7 +219,9 @@ def test_no_step_of_an_epoch_waits_for_the_device(
 def test_no_step_of_an_epoch_waits_for_a_gpu(weighted: bool) -> None:
     device = torch.device("cuda")
     weight = pixel_weights() if weighted else None
-    batches = made(weight=weight, crop_size=(16, 16), steps=STEPS, device=device)
+    batches = made(
+        weight=weight, crop_size=(16, 16), steps=STEPS, device=device, room=10**9
+    )
     for _ in batches:  # the first epoch sends the images
         pass
     criterion = make_loss("cross_entropy", np.ones(3, np.float32)).to(device)

@@ -70,7 +70,7 @@ def page(constants: Mapping[str, float], rows: Sequence[Row], record: str) -> st
         ours = [row for row in rows if row["task"]["budget"] == budget]
         parts += [f"## Settings, `--budget {budget:g}`", _cost(ours)]
         parts += [settings_table(ours, [*constants])]
-    few = [row for row in rows if row["task"]["n_images"] is not None]
+    few = few_images_rows(rows)
     if few:
         parts += [FEW_HEAD.format(steps=_steps(few)), few_images_table(few, constants)]
     return "\n\n".join(parts) + "\n"
@@ -146,6 +146,14 @@ def _gain_cells(gains: Mapping[str, float]) -> list[str]:
         return ["-", "-"]
     worst = min(gains, key=lambda name: gains[name])
     return [f"{100 * _mean(gains):+.1f}", f"{worst} {100 * gains[worst]:+.1f}"]
+
+
+def few_images_rows(rows: Sequence[Row]) -> list[Row]:
+    """Return the runs on few images, of the defaults that ran last."""
+    few = [row for row in rows if row["task"]["n_images"] is not None]
+    return [
+        row for row in few if row["task"]["parameters"] == few[-1]["task"]["parameters"]
+    ]
 
 
 def few_images_table(rows: Sequence[Row], constants: Mapping[str, float]) -> str:

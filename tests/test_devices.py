@@ -1,0 +1,123 @@
+"""What is set in torch while a network runs, and how much of a GPU images may take."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from sksegment import _footprint
+from sksegment._batches import Batches
+from sksegment._devices import full_float32, searched_kernels, sent
+from sksegment._samples import as_samples, survey
+from sksegment.networks import FCN
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CUDNN = torch.backends.cudnn
+
+OWN_PRECISION = """
+import torch
+from sksegment import FCNSegmenter
+from sksegment._devices import full_float32
+from sksegment.datasets import make_shapes
+
+{choice}
+def state():
+    cudnn = torch.backends.cudnn
+    return (torch.backends.fp32_precision, cudnn.fp32_precision,
+            cudnn.conv.fp32_precision, cudnn.benchmark, cudnn.deterministic)
+
+before = state()
+X, y = make_shapes(4, size=16, random_state=0)
+FCNSegmenter(depth=1, width=2, max_epochs=2).fit(X, y, X_val=X, y_val=y).predict(X)
+assert state() == before, (before, state())
+torch.backends.fp32_precision = "ieee"
+assert torch.backends.cudnn.conv.fp32_precision == after, state()
+with full_float32(torch.device("cuda")):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        "",
+        'torch.backends.fp32_precision = "ieee"',
+        "torch.backends.cudnn.benchmark = True",
+    ],
+)
+def test_what_the_user_set_in_torch_is_obeyed_and_left_alone(choice: str) -> None:
+    if not hasattr(CUDNN, "conv"):
+        pytest.skip("this torch has no precision of its own for each operation")
+    # What a later choice comes to where nobody fitted anything.
+    ask = f"""import torch
+{choice}
+torch.backends.fp32_precision = "ieee"
+print(torch.backends.cudnn.conv.fp32_precision)"""
+    after = subprocess.run(
+        [sys.executable, "-c", ask], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    script = f"after = {after!r}\n" + OWN_PRECISION.format(choice=choice)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "device, wanted, expected",
+    [(CUDA, True, True), (CUDA, False, False), (CPU, True, False)],
+)
+def test_kernels_are_searched_where_that_pays(
+    device: torch.device, wanted: bool, expected: bool
+) -> None:
+    assert not CUDNN.benchmark
+    with searched_kernels(device, wanted):
+        assert CUDNN.benchmark is expected
+    with pytest.raises(KeyboardInterrupt), searched_kernels(device, wanted):
+        raise KeyboardInterrupt
+    assert not CUDNN.benchmark
+
+
+def test_no_kernels_are_searched_where_the_user_wants_the_same_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    with searched_kernels(CUDA, True):
+        assert not CUDNN.benchmark
+
+
+def test_full_float32_ends_with_its_block() -> None:
+    before = CUDNN.allow_tf32
+    with full_float32(CUDA):
+        assert not CUDNN.allow_tf32
+    assert CUDNN.allow_tf32 == before
+    with full_float32(CPU):
+        assert CUDNN.allow_tf32 == before
+
+
+def test_a_tensor_that_is_there_is_not_sent() -> None:
+    tensor = torch.zeros(3)
+    assert sent(tensor, CPU) is tensor
+    assert sent(tensor, torch.device("meta")).is_meta
+
+
+@pytest.mark.parametrize("free", [10**6, 10**8, 10**11])
+def test_training_comes_before_images_that_stay(
+    monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    X, y = np.ones((6, 64, 64, 3)), np.zeros((6, 64, 64), int)
+    samples = as_samples(X, y, None)
+    found = survey(samples, np.array([0, 1]), None)
+    batches = Batches(samples, found, found.scale, (), 4, None, "uniform", 0, CUDA)
+    network = FCN(3, 2, width=8)
+    need = _footprint.training_bytes(network, (3, 3, 64, 64), torch.float32)
+    assert 10**6 < 1.5 * need < 10**8
+    monkeypatch.setattr(_footprint, "free_bytes", lambda device: free)
+    room = _footprint.room_for_images(network, batches, torch.float32)
+    assert room == max(0, min(free / 4, free - 1.5 * need))
+    batches.device = CPU
+    assert _footprint.room_for_images(network, batches, torch.float32) == 0
