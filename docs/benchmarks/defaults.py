@@ -48,6 +48,11 @@ NARROW = {"width": 16, "learning_rate": 3e-3}
 CHANGES: dict[str, dict[str, Any]] = {
     "centre": {},
     "plain (blog)": {**PLAIN, "width": 64, "learning_rate_schedule": "constant"},
+    "plain, width=64, learning_rate=1e-4": {
+        **PLAIN,
+        "width": 64,
+        "learning_rate": 1e-4,
+    },
     "plain, width=16": {**PLAIN, "width": 16},
     "skip=None": {"skip": None},
     'skip="add"': {"skip": "add"},
