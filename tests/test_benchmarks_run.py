@@ -201,8 +201,9 @@ def test_page_shows_what_is_lost_and_what_failed(load: Load) -> None:
     row = load("_rows").ratio_row("a question", "a peer", [2.0], [1.0], aim=3.0)
     done = script.measured("training", lambda _: iter([row]), script.Options(True))
     failed = {"script": "memory", "failed": 1, "rows": []}
-    records = json.loads(json.dumps([done, failed]))
-    page = run_all.page(records, "a command")
+    records = [{**record, "command": "a command"} for record in (done, failed)]
+    page = run_all.page(json.loads(json.dumps(records)))
+    assert page.count("a command") == 1
     lost = page.split("## Where we lose")[1].split("## training.py")[0]
     assert "a question" in lost
     assert "**we lose**" in lost

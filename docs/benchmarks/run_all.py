@@ -55,7 +55,7 @@ def main() -> None:
     known |= run_scripts(arguments.only or SCRIPTS, arguments, results)
     records = [known[script] for script in SCRIPTS if script in known]
     write_records(results, records)
-    arguments.output.write_text(page(records, command(arguments)), encoding="utf-8")
+    arguments.output.write_text(page(records), encoding="utf-8")
     print(f"Written: {arguments.output}")
 
 
@@ -91,7 +91,8 @@ def run_scripts(
     records = {}
     for script in scripts:
         start = time.monotonic()
-        records[script] = record_of(script, arguments, results)
+        record = record_of(script, arguments, results)
+        records[script] = {**record, "command": command(arguments)}
         print(f"{script}: {time.monotonic() - start:.0f} s\n", flush=True)
     return records
 
@@ -129,13 +130,15 @@ def write_records(file: Path, records: Iterable[Record]) -> None:
     file.write_text("".join(lines), encoding="utf-8")
 
 
-def page(records: Sequence[Record], command: str) -> str:
+def page(records: Sequence[Record]) -> str:
     """Return the page: what ran where, where we lose, and a table of each script."""
     rows = [row for record in records for row in rows_of(record)]
     short = [row for row in rows if row.verdict.startswith("**")]
+    # `--only` keeps the results of the scripts that it leaves out.
+    commands = "\n".join(dict.fromkeys(record["command"] for record in records))
     parts = [
         HEAD,
-        f"```console\n{command}\n```",
+        f"```console\n{commands}\n```",
         *where_and_when(records),
         "## Where we lose, or miss the aim",
         markdown_table(short) if short else "Nowhere.",
