@@ -50,12 +50,13 @@ python docs/benchmarks/camvid.py --setting default --seed 0 --half --epochs 50
 python docs/benchmarks/camvid.py --table
 ```
 
-Still to be run, on a GPU: both settings at 360x480 with seeds 0, 1 and 2. Each call stops
-after nine minutes, and goes on where it stopped until it prints the scores.
+Still to be run, on a GPU: both settings at 360x480 with seeds 0, 1 and 2. Each call
+stops after nine minutes; the same call goes on from there until it prints the scores.
 
 ```console
-python docs/benchmarks/camvid.py --setting segnet --seed 0 --minutes 9 --test IMAGES MASKS
-python docs/benchmarks/camvid.py --setting default --seed 0 --minutes 9 --test IMAGES MASKS
+S=docs/benchmarks/camvid.py
+python $S --setting segnet --seed 0 --minutes 9 --test IMAGES MASKS
+python $S --setting default --seed 0 --minutes 9 --test IMAGES MASKS
 ```
 
 {environment}
