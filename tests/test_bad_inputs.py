@@ -20,7 +20,8 @@ X.flags.writeable = y.flags.writeable = False
 
 
 def small(**parameters: Any) -> FCNSegmenter:
-    defaults = {"depth": 1, "width": 2, "max_epochs": 1, "random_state": 0}
+    sizes = {"depth": 1, "width": 2, "batch_size": 8}
+    defaults = {"max_epochs": 1, "random_state": 0, **sizes}
     return FCNSegmenter(**{**defaults, **parameters})
 
 

@@ -46,7 +46,6 @@ with full_float32(torch.device("cuda")):
     [
         "",
         'torch.backends.fp32_precision = "ieee"',
-        "torch.backends.cudnn.benchmark = True",
     ],
 )
 def test_what_the_user_set_in_torch_is_obeyed_and_left_alone(choice: str) -> None:

@@ -32,7 +32,8 @@ Form = Callable[[np.ndarray], Any]
 
 
 def fitted(X: Any, y: Any) -> FCNSegmenter:
-    return FCNSegmenter(depth=1, width=2, max_epochs=1, random_state=0).fit(X, y)
+    options = {"depth": 1, "width": 2, "max_epochs": 1, "batch_size": 8}
+    return FCNSegmenter(**options, random_state=0).fit(X, y)
 
 
 @cache

@@ -31,7 +31,8 @@ from sksegment.metrics import iou_score
 
 def small(**parameters: Any) -> FCNSegmenter:
     """A segmenter that trains in a fraction of a second."""
-    defaults = {"depth": 1, "width": 4, "max_epochs": 2, "random_state": 0}
+    sizes = {"depth": 1, "width": 4, "batch_size": 8}
+    defaults = {"max_epochs": 2, "random_state": 0, **sizes}
     return FCNSegmenter(**{**defaults, **parameters})
 
 
@@ -137,6 +138,27 @@ def test_a_network_of_the_users_own() -> None:
     whole = segmenter.predict_proba(large)
     tiled = segmenter.set_params(tile_size=64).predict_proba(large)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_images, sizes", [(1, [1]), (5, [2, 2, 1]), (8, [2] * 4)])
+def test_few_images_make_several_steps_unless_told_otherwise(
+    n_images: int, sizes: list[int]
+) -> None:
+    found: list[int] = []
+
+    class Sizes(Callback):  # type: ignore[misc]
+        def on_batch_end(self, net: Any, batch: Any = None, **_: Any) -> None:
+            found.append(len(batch[0]))
+
+    X, y = np.ones((n_images, 4, 4)), np.zeros((n_images, 4, 4), int)
+    with pytest.warns(UserWarning, match="one class"):
+        small(batch_size="auto", max_epochs=1, callbacks=[Sizes()]).fit(X, y)
+    assert sorted(found, reverse=True) == sizes
+    assert FCNSegmenter().batch_size == "auto"
+    found.clear()
+    with pytest.warns(UserWarning, match="one class"):
+        small(batch_size=8, max_epochs=1, callbacks=[Sizes()]).fit(X, y)
+    assert found == [n_images]
 
 
 def test_class_weight_decides_where_images_say_nothing() -> None:
