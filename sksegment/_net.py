@@ -155,17 +155,18 @@ class SegmentationNet(NeuralNet):
         Each question makes a GPU wait for its answer. A CPU has the answer at once, and
         is stopped at the first loss that is not a number.
         """
-        losses: list[Tensor] = []
         with searched_kernels(batches.device, batches.are_alike()):
-            self._train_batches(batches, step_fn, losses, **parameters)
+            losses = self._train_batches(batches, step_fn, **parameters)
         rows = self.history[-1]["batches"]
         for row, loss in zip(rows, check_finite(losses), strict=True):
             row["train_loss"] = loss
         self.history.record("train_batch_count", len(losses))
 
     def _train_batches(
-        self, batches: Batches, step_fn: Any, losses: list[Tensor], **parameters: Any
-    ) -> None:
+        self, batches: Batches, step_fn: Any, **parameters: Any
+    ) -> list[Tensor]:
+        """Train on each batch; return the losses, on the device."""
+        losses: list[Tensor] = []
         for batch in batches:
             self.notify("on_batch_begin", batch=batch, training=True)
             step = step_fn(batch, **parameters)
@@ -175,6 +176,7 @@ class SegmentationNet(NeuralNet):
             self.history.record_batch("train_loss", loss)
             self.history.record_batch("train_batch_size", len(batch[0]))
             self.notify("on_batch_end", batch=batch, training=True, **step)
+        return losses
 
     def _record(self, name: str, value: float, best: Callable[..., float]) -> None:
         """Write a score to the history, and whether it is the best so far."""
