@@ -77,7 +77,7 @@ def training_bytes(
     Parameters
     ----------
     network : nn.Module
-        The network.
+        The network, which is put into training mode.
     shape : tuple of int
         The batch: (n, n_channels, height, width).
     precision : torch.dtype
@@ -116,6 +116,7 @@ def _traced(network: nn.Module, shape: tuple[int, ...]) -> tuple[list[int], int]
         left[id(storage)] = storage
         return tensor
 
+    network.train()  # as at each step: a network that goes on was in evaluation
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     # The network's own new tensors belong on the meta device, too.
     with torch.device("meta"), torch.enable_grad(), hooks:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from sksegment._blending import blended, overlapping
 from sksegment._devices import free_bytes, full_float32
 from sksegment._images import CHANNELS_FIRST_HINT, ImageList
+from sksegment._layers import ConvBlock
 from sksegment._memory import HOOKS_LOCK, OutOfMemory, attempt, copied, moved, room
 from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
@@ -331,7 +332,7 @@ class Predictor:
                 return
             tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
             sizes.extend(tensor.numel() for tensor in tensors)
-            if isinstance(module, nn.Conv2d):
+            if isinstance(module, (nn.Conv2d, ConvBlock)):
                 convolved.append(inputs[0].numel())
 
         probe = np.zeros((side, side, len(self.scale.mean)), np.float32)

@@ -16,11 +16,12 @@ from torch import nn
 
 from sksegment._class_weights import RULES
 from sksegment._devices import PRECISIONS, resolve_device
+from sksegment._layers import NORMS
 from sksegment._pretrained import check_pretrained
 from sksegment._schedules import SCHEDULES
 from sksegment._training import OPTIMIZERS
 from sksegment.losses import LOSSES
-from sksegment.networks import NETWORKS, NORMS, SKIPS
+from sksegment.networks import NETWORKS, SKIPS
 
 # Deeper networks would see single pixels of most images: 2**8 = 256.
 MAX_DEPTH = 8

@@ -737,6 +737,15 @@ def test_the_estimate_changes_nothing_and_takes_nothing() -> None:
         assert tensor.device == CPU
 
 
+def test_a_network_that_was_fitted_takes_as_much_as_a_new_one() -> None:
+    network = FCN(3, 4, depth=1, width=8, norm="batch")
+    new, fitted = (
+        training_bytes(one, (8, 3, 64, 64), torch.float32)
+        for one in (network, deepcopy(network).eval())
+    )
+    assert fitted == new
+
+
 def test_bfloat16_takes_half_as_much_for_the_layers() -> None:
     network = FCN(3, 4, depth=1, width=8)
     exact, coarse = (

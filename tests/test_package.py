@@ -33,6 +33,7 @@ FLOORS = (
         "_files",
         "_folds",
         "_labels",
+        "_layers",
         "_memory",
         "_palette",
         "_plain",
