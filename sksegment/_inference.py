@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from itertools import product
 from threading import get_ident
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import sklearn
@@ -38,6 +39,8 @@ LONE_VALUES = 20_480
 # Images whose values are larger or smaller than in training by this are in other units:
 # between 8 bits and 0..1 lies a factor of 255, between 16 and 8 bits one of 257.
 FOREIGN = 50
+# What the probe found, once a network: of a small image it takes as long as the labels.
+PROBED: WeakKeyDictionary[nn.Module, tuple[float, float]] = WeakKeyDictionary()
 # The positions of a square: quarter turns, and whether it is mirrored.
 VIEWS = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
@@ -313,9 +316,14 @@ class Predictor:
         bytes_per_pixel = 4 * PEAK_LAYERS * self._values_per_pixel[1]
         return int(working_memory(self.device) / bytes_per_pixel)
 
-    @cached_property
+    @property
     def _values_per_pixel(self) -> tuple[float, float]:
-        """Values per pixel of what is smallest and largest within the network.
+        if self.network not in PROBED:
+            PROBED[self.network] = self._probe()
+        return PROBED[self.network]
+
+    def _probe(self) -> tuple[float, float]:
+        """Return values per pixel of what is smallest and largest within the network.
 
         The smallest is an image that is convolved. Of the largest, the scores of the
         whole network count as well: they may be upsampled.

@@ -38,7 +38,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     [
         ("training", 2),
         ("overhead", 1),
-        ("prediction", 2),
+        ("prediction", 4),
         ("onnx_prediction", 1),
         ("mean_iou", 3),
         ("augmentation", 3),
@@ -96,6 +96,19 @@ def test_both_sides_are_the_same_network(load: Load, width: int) -> None:
     images = torch.randn(2, 3, 24, 16)
     with torch.inference_mode():
         torch.testing.assert_close(copy(images), network(images), atol=1e-4, rtol=1e-4)
+
+
+def test_both_sides_are_the_same_u_net(load: Load) -> None:
+    from sksegment.networks import FCN
+
+    network = FCN(3, 5, width=3, skip="concat", norm="batch").train()
+    images = torch.randn(2, 3, 24, 16)
+    network(images)  # statistics
+    copy = load("_plain_unet").unet_copy(network, 3, 3).eval()
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            copy(images), network.eval()(images), atol=1e-4, rtol=1e-4
+        )
 
 
 def test_networks_that_differ_are_not_compared(load: Load) -> None:

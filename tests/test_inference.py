@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from sksegment import FCNSegmenter, _inference
 from sksegment._images import as_images
-from sksegment._inference import Predictor, most_probable, spans
+from sksegment._inference import PROBED, Predictor, most_probable, spans
 from sksegment._scale import Scale
 from sksegment.networks import FCN
 
@@ -131,8 +132,25 @@ def test_a_lone_image_is_run_once_if_it_is_not_tiny(views):
     )
     alone = model.predict_proba(X[:1])
     hook.remove()
-    assert n_images == [1] * (1 + views)  # the first one is the probe
+    assert n_images == [1] * views
     np.testing.assert_allclose(alone[0], together[0], atol=1e-6)
+
+
+def test_a_network_is_probed_once_and_forgotten_with_it():
+    network = trained(depth=1, width=4)
+    image = photos(16, 16)
+    n_images = []
+    network.register_forward_pre_hook(
+        lambda module, inputs: n_images.append(len(inputs[0]))
+    )
+    for _ in range(3):
+        probabilities(predictor(network), [image])
+    assert n_images == [1, 2, 2, 2]  # the probe, then a tiny image with its double
+    assert network in PROBED
+    n_before = len(PROBED)
+    del network
+    gc.collect()
+    assert len(PROBED) == n_before - 1
 
 
 @pytest.mark.usefixtures("one_thread")

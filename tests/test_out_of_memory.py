@@ -390,7 +390,7 @@ def test_a_probe_does_not_count_what_other_threads_predict(
 ) -> None:
     run = predictor_of(fitted, fitted_model(fitted))
     run.network.eval()
-    expected = predictor_of(fitted, fitted_model(fitted))._values_per_pixel
+    expected = run._probe()
 
     @torch.inference_mode()
     def predict() -> Tensor:
@@ -403,7 +403,7 @@ def test_a_probe_does_not_count_what_other_threads_predict(
         return FORWARD(network, images)
 
     monkeypatch.setattr(FCN, "forward", meanwhile)
-    assert run._values_per_pixel == expected
+    assert run._probe() == expected
 
 
 # The CPU as the last step

@@ -37,6 +37,11 @@ def plain_segmenter(width: int, **parameters: Any) -> FCNSegmenter:
     )
 
 
+def default_segmenter(**parameters: Any) -> FCNSegmenter:
+    """Return an estimator with the defaults, but for the batches of all sides."""
+    return FCNSegmenter(batch_size=BATCH_SIZE, random_state=0, **parameters)
+
+
 class _Turns(Callback):
     """Gives peers an epoch each after every epoch of ours."""
 

@@ -70,6 +70,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     'class_weight="median_frequency"': {"class_weight": "median_frequency"},
     "width=16, learning_rate=3e-3": NARROW,
     "width=16, learning_rate=3e-3, dropout=0": {**NARROW, "dropout": 0.0},
+    'width=16, learning_rate=3e-3, skip="add"': {**NARROW, "skip": "add"},
+    'width=16, learning_rate=3e-3, loss="lovasz"': {**NARROW, "loss": "lovasz"},
     'width=16, learning_rate=3e-3, loss="cross_entropy+dice"': {
         **NARROW,
         "loss": "cross_entropy+dice",

@@ -1,53 +1,87 @@
 """How much faster than an eager network does FCNSegmenter.predict label images?
 
 From images of 8 bits to labels on both sides, batches of 8, the same weights. The peer
-is the plain network in float32 and NCHW under inference_mode.
+is the same network, layer by layer, in float32 and NCHW under inference_mode: the plain
+one of the tutorials, and for our defaults a U-Net with batch normalisation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from _plain import naive_labels, plain_copy, scale_of
+from _plain_unet import unet_copy
 from _rows import Row, ratio_row
 from _script import Options, run_script
-from _segmenter import N_CHANNELS, plain_segmenter, shapes
+from _segmenter import N_CHANNELS, default_segmenter, plain_segmenter, shapes
 from _timing import alternated, timed
+from torch import nn
+
+from sksegment import FCNSegmenter
 
 PEER = "PyTorch, eager float32 NCHW"
-# Width, side, images, rounds, and the aims of float32 and bfloat16.
-CASES = ((64, 128, 16, 9, 1.6, 3.3), (16, 128, 64, 9, 2.5, 4.5))
-QUICK = ((2, 16, 8, 1, 1.6, 3.3),)
+
+
+class Case(NamedTuple):
+    """A network, images, rounds, and the aims of float32 and bfloat16."""
+
+    name: str
+    width: int
+    make: Callable[..., FCNSegmenter]
+    copy: Callable[[nn.Module, int, int], nn.Module]
+    size: int
+    n_images: int
+    n_rounds: int
+    aims: tuple[float | None, float | None]
+
+
+def plain_case(width: int, *sizes: int, aims: tuple[float, float]) -> Case:
+    make = partial(plain_segmenter, width)
+    return Case(f"width {width}", width, make, plain_copy, *sizes, aims)
+
+
+def default_case(*sizes: int) -> Case:
+    width = FCNSegmenter().width
+    return Case("defaults", width, default_segmenter, unet_copy, *sizes, (None, None))
+
+
+CASES = (
+    plain_case(64, 128, 16, 9, aims=(1.6, 3.3)),
+    plain_case(16, 128, 64, 9, aims=(2.5, 4.5)),
+    default_case(128, 64, 9),
+    default_case(512, 8, 9),
+)
+QUICK = (plain_case(2, 16, 8, 1, aims=(1.6, 3.3)), default_case(16, 8, 1))
 
 
 def rows(options: Options) -> Iterator[Row]:
-    for width, size, n_images, n_rounds, *aims in QUICK if options.quick else CASES:
-        yield from against_eager(width, size, n_images, n_rounds, aims)
+    for case in QUICK if options.quick else CASES:
+        yield from against_eager(case)
 
 
-def against_eager(
-    width: int, size: int, n_images: int, n_rounds: int, aims: list[float]
-) -> Iterator[Row]:
-    X, y = shapes(n_images, size)
-    exact = plain_segmenter(width, device="cpu", max_epochs=1).fit(X[:8], y[:8])
-    coarse = plain_segmenter(width, device="cpu", precision="bfloat16", max_epochs=1)
+def against_eager(case: Case) -> Iterator[Row]:
+    X, y = shapes(case.n_images, case.size)
+    exact = case.make(device="cpu", max_epochs=1).fit(X[:8], y[:8])
+    coarse = case.make(device="cpu", precision="bfloat16", max_epochs=1)
     coarse.fit(X[:8], y[:8])
-    plain = plain_copy(exact.network_, N_CHANNELS, width)
+    copy = case.copy(exact.network_, N_CHANNELS, case.width)
     scale = scale_of(X[:8])
-    agreement = np.mean(exact.predict(X) == naive_labels(plain, X, *scale))
+    agreement = np.mean(exact.predict(X) == naive_labels(copy, X, *scale))
     contestants = {
         "float32": timed(lambda: exact.predict(X)),
-        PEER: timed(lambda: naive_labels(plain, X, *scale)),
+        PEER: timed(lambda: naive_labels(copy, X, *scale)),
         "bfloat16": timed(lambda: coarse.predict(X)),
     }
-    seconds = alternated(contestants, n_rounds)
-    for precision, aim in zip(("float32", "bfloat16"), aims, strict=True):
-        question = f"predict {precision}, width {width}, {n_images} x {size}x{size}"
+    seconds = alternated(contestants, case.n_rounds)
+    images = f"{case.n_images} x {case.size}x{case.size}"
+    for precision, aim in zip(("float32", "bfloat16"), case.aims, strict=True):
+        question = f"predict {precision}, {case.name}, {images}"
         note = f"{agreement:.2%} equal labels" if precision == "float32" else ""
-        yield ratio_row(
-            question, PEER, seconds[precision], seconds[PEER], aim=aim, note=note
-        )
+        ours, theirs = seconds[precision], seconds[PEER]
+        yield ratio_row(question, PEER, ours, theirs, aim=aim, note=note)
 
 
 if __name__ == "__main__":
