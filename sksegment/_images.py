@@ -412,8 +412,12 @@ def _check_label_values(mask: NDArray[Any], name: str) -> NDArray[Any]:
         raise TypeError(
             f"{name} has dtype {mask.dtype}; expected integers, booleans or strings."
         )
-    if not np.isfinite(mask).all():
-        raise ValueError(f"Input y contains NaN or infinity: {name}.")
+    finite = np.isfinite(mask)
+    if not finite.all():
+        raise ValueError(
+            f"Input y contains NaN or infinity: {name}, {int((~finite).sum())} pixels. "
+            f"Replace them by a whole number, and name it in ignore_label=."
+        )
     if np.any(mask != np.floor(mask)):
         raise ValueError(
             f"Unknown label type: continuous. {name} holds fractions; expected whole "

@@ -244,7 +244,11 @@ NO_MASKS = {
     "0 samples": (GREY[:0], ValueError, r"0 sample\(s\)"),
     "0 width in one": ([GREY[0], GREY[0, :, :0]], ValueError, "mask 1 is empty"),
     "fractions": ([GREY[0], GREY[0] / 3], ValueError, "continuous. mask 1.*order=0"),
-    "NaN": (np.where(GREY == 0, np.nan, 1.0), ValueError, "NaN or infinity: mask 0"),
+    "NaN": (
+        [GREY[0], np.full((5, 6), np.nan)],
+        ValueError,
+        "mask 1, 30 pixels.*ignore",
+    ),
     "complex": ([GREY[0] * 1j], TypeError, "mask 0 has dtype complex128"),
     "None in a mask": (objects([[[1, None]]]), TypeError, "mask 0"),
     "strings and numbers": ([np.array([["a", 1]], object)], TypeError, "mixed objects"),
