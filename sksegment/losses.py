@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -256,14 +257,17 @@ class CombinedLoss(PixelLoss):
         return torch.stack([loss(scores, codes, weights) for loss in self.losses]).sum()
 
 
-def _cross_entropy_and_dice(class_weight: Tensor | None) -> nn.Module:
-    return CombinedLoss(CrossEntropyLoss(class_weight), DiceLoss(class_weight))
+def _cross_entropy_and(
+    other: Callable[[Tensor | None], nn.Module], class_weight: Tensor | None
+) -> nn.Module:
+    return CombinedLoss(CrossEntropyLoss(class_weight), other(class_weight))
 
 
 LOSSES: dict[str, Callable[[Tensor | None], nn.Module]] = {
     "cross_entropy": CrossEntropyLoss,
     "dice": DiceLoss,
-    "cross_entropy+dice": _cross_entropy_and_dice,
+    "cross_entropy+dice": partial(_cross_entropy_and, DiceLoss),
+    "cross_entropy+lovasz": partial(_cross_entropy_and, LovaszLoss),
     "focal": FocalLoss,
     "lovasz": LovaszLoss,
 }

@@ -98,10 +98,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         that show the class [2]_; the median share gets 1. A class that does not occur
         counts as the rarest that does.
     loss : str or callable, default="cross_entropy"
-        "cross_entropy", "dice", "cross_entropy+dice", "focal" or "lovasz" (see
-        :mod:`sksegment.losses`), or a function ``(scores, codes, weights)`` of tensors
-        ``(n, n_classes, height, width)``, ``(n, height, width)`` with -1 where
-        ignored, and the like or None, that returns one number.
+        "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
+        "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,
+        codes, weights)`` of tensors ``(n, n_classes, height, width)``, ``(n, height,
+        width)`` with -1 where ignored, and the like or None, that returns one number.
     optimizer : {"adam", "adamw", "sgd"}, default="adam"
         The optimizer; "sgd" has Nesterov momentum 0.9.
     learning_rate : float, default=3e-3

@@ -78,10 +78,6 @@ def dice_by_hand(scores, codes, weights, class_weight):
     return np.average(losses, weights=importances)
 
 
-def sum_by_hand(*arguments):
-    return cross_entropy_by_hand(*arguments) + dice_by_hand(*arguments)
-
-
 def lovasz_by_hand(scores, codes, weights, class_weight):
     """The definition: errors times what the Jaccard set function gains by each."""
     found = list(pixels(scores, codes, weights, None))
@@ -113,11 +109,16 @@ def jaccard_loss(wrong, label, found):
     return 1 - shared / union
 
 
+def sum_by_hand(*functions):
+    return lambda *arguments: sum(function(*arguments) for function in functions)
+
+
 BY_HAND = {
     "cross_entropy": cross_entropy_by_hand,
     "focal": focal_by_hand,
     "dice": dice_by_hand,
-    "cross_entropy+dice": sum_by_hand,
+    "cross_entropy+dice": sum_by_hand(cross_entropy_by_hand, dice_by_hand),
+    "cross_entropy+lovasz": sum_by_hand(cross_entropy_by_hand, lovasz_by_hand),
     "lovasz": lovasz_by_hand,
 }
 

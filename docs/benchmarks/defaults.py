@@ -72,6 +72,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "width=16, learning_rate=3e-3, dropout=0": {**NARROW, "dropout": 0.0},
     'width=16, learning_rate=3e-3, skip="add"': {**NARROW, "skip": "add"},
     'width=16, learning_rate=3e-3, loss="lovasz"': {**NARROW, "loss": "lovasz"},
+    'width=16, learning_rate=3e-3, loss="cross_entropy+lovasz"': {
+        **NARROW,
+        "loss": "cross_entropy+lovasz",
+    },
     'width=16, learning_rate=3e-3, loss="cross_entropy+dice"': {
         **NARROW,
         "loss": "cross_entropy+dice",
