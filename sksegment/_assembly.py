@@ -18,7 +18,12 @@ from sksegment._devices import prediction_dtype, resolve_device, training_dtype
 from sksegment._fingerprint import fingerprint
 from sksegment._inference import Predictor, placed
 from sksegment._model import Model, arrays_of, new_model
-from sksegment._parameters import as_pair, check_parameters, network_options
+from sksegment._parameters import (
+    as_pair,
+    check_parameters,
+    network_options,
+    value_of,
+)
 from sksegment._plan import PlannedStep
 from sksegment._pretrained import source_contents, start_from
 from sksegment._samples import Samples, Survey, check_same_channels
@@ -81,9 +86,10 @@ def opened_checkpoint_of(
 def plan_of_fit(segmenter: Any, found: Survey) -> TrainingPlan:
     """Return how `fit` trains."""
     schedule = segmenter.learning_rate_schedule
-    plan = _plan(segmenter, found, segmenter.max_epochs, schedule)
-    patience = segmenter.n_iter_no_change if segmenter.early_stopping else None
-    return replace(plan, patience=patience)
+    plan = _plan(segmenter, found, value_of(segmenter, "max_epochs"), schedule)
+    if not segmenter.early_stopping:
+        return plan
+    return replace(plan, patience=value_of(segmenter, "n_iter_no_change"))
 
 
 def plan_of_partial_fit(segmenter: Any, found: Survey) -> TrainingPlan:
@@ -105,7 +111,7 @@ def batches_of(
         found,
         model.scale,
         steps,
-        segmenter.batch_size,
+        value_of(segmenter, "batch_size"),
         as_pair(segmenter.crop_size),
         segmenter.crop_sampling,
         seed,
@@ -130,17 +136,17 @@ def validation_of(
 
 def predictor_of(segmenter: Any, model: Model) -> Predictor:
     """Return how a model is run, after the parameters as they are now."""
-    now = {name: getattr(segmenter, name) for name in PREDICTION_PARAMETERS}
+    now = {name: value_of(segmenter, name) for name in PREDICTION_PARAMETERS}
     check_parameters(now)
     network, device = placed(model.network, resolve_device(segmenter.device))
-    is_auto = isinstance(segmenter.batch_size, str)
+    is_auto = isinstance(now["batch_size"], str)
     return Predictor(
         network,
         model.scale,
         device,
         prediction_dtype(segmenter.precision),
-        AUTO_BATCH_SIZE if is_auto else segmenter.batch_size,
-        segmenter.tile_size,
+        AUTO_BATCH_SIZE if is_auto else now["batch_size"],
+        now["tile_size"],
         segmenter.test_time_augmentation,
     )
 
@@ -165,7 +171,7 @@ def _wanted_architecture(segmenter: Any, found: Survey) -> dict[str, Any]:
         "network": segmenter.network,
         "n_channels": found.n_channels,
         "n_classes": len(found.encoder.classes),
-        **{name: getattr(segmenter, name) for name in own},
+        **{name: value_of(segmenter, name) for name in own},
     }
 
 
@@ -187,13 +193,13 @@ def _plan(segmenter: Any, found: Survey, n_epochs: int, schedule: str) -> Traini
     return TrainingPlan(
         criterion=make_loss(segmenter.loss, weights).to(device),
         optimizer=segmenter.optimizer,
-        learning_rate=segmenter.learning_rate,
-        weight_decay=segmenter.weight_decay,
+        learning_rate=value_of(segmenter, "learning_rate"),
+        weight_decay=value_of(segmenter, "weight_decay"),
         schedule=schedule,
         n_epochs=n_epochs,
         precision=training_dtype(segmenter.precision, device),
         patience=None,
-        tol=segmenter.tol,
+        tol=value_of(segmenter, "tol"),
         callbacks=segmenter.callbacks or (),
         verbose=segmenter.verbose,
     )

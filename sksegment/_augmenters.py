@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 
-from sksegment._images import ImageList, as_images, as_masks, check_pair, check_pairs
+from sksegment._images import (
+    FLOAT32_MAX,
+    ImageList,
+    as_images,
+    as_masks,
+    check_pair,
+    check_pairs,
+)
 from sksegment._labels import LabelEncoder, unique_labels
 from sksegment._plan import (
     AugmentedImages,
@@ -22,6 +29,7 @@ from sksegment._plan import (
     augment_batch,
     common_fill,
 )
+from sksegment._samples import check_kind_of_ignored
 from sksegment._scale import Scale, channel_sums
 
 if TYPE_CHECKING:
@@ -126,9 +134,9 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
 
         Raises
         ------
-        ValueError
-            If `fill` is a number and `ignore_label` is None, or if images and masks
-            do not go together.
+        ValueError, TypeError
+            If `fill` is a number and `ignore_label` is None or of another kind than the
+            labels, or if images and masks do not go together.
         """
         self._check_parameters()
         self._check_border_label(ignore_label)
@@ -137,6 +145,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         # The ignored label is moved like any other; only what is painted gets it anew.
         encoder = LabelEncoder(unique_labels(masks, None))
         painted = None if common_fill([self]) is None else ignore_label
+        check_kind_of_ignored(painted, [encoder.classes])
         seed = self._own_seed()
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
@@ -222,7 +231,7 @@ class Geometric(BaseAugmenter):
         if isinstance(fill, str) and fill != "reflect":
             raise ValueError(f"fill is {fill!r}; expected 'reflect' or a number.")
         if not isinstance(fill, str):
-            check_number("fill", fill, -math.inf, math.inf)
+            check_number("fill", fill, -FLOAT32_MAX, FLOAT32_MAX)
 
 
 class Photometric(BaseAugmenter):
@@ -263,9 +272,22 @@ def check_range(name: str, value: Any) -> None:
     if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
         raise TypeError(f"{name} is {value!r}; expected a pair (low, high).")
     for number in value:
-        check_number(name, number, 0, math.inf)
+        check_number(name, number, 0, FLOAT32_MAX)
     if not 0 < value[0] <= value[1]:
         raise ValueError(f"{name} is {value!r}; expected 0 < low <= high.")
+
+
+def draw_up_to(rng: Generator, limit: float, n: int | None = None) -> Any:
+    """Draw one number, or `n`, evenly from -limit to limit.
+
+    As Python's numbers: minus an unsigned one of numpy is a large one.
+    """
+    return rng.uniform(-float(limit), float(limit), size=n)
+
+
+def draw_factor(rng: Generator, scale: Any) -> float:
+    """Draw a factor evenly on the logarithmic axis between the two of `scale`."""
+    return math.exp(rng.uniform(*np.log(np.asarray(scale, np.float64))))
 
 
 def _augment_pair(

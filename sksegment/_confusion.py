@@ -10,7 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._images import ImageList, as_masks
-from sksegment._labels import LabelEncoder, format_labels, is_ignored, unique_labels
+from sksegment._labels import (
+    LabelEncoder,
+    format_labels,
+    is_ignored,
+    merged,
+    unique_labels,
+)
 from sksegment._tally import BLOCK_PIXELS, Weight, check_size, row_blocks
 
 # Masks whose values lie inside a span of this size are counted as bytes, by value.
@@ -115,7 +121,7 @@ class ConfusionTally:
         if not len(labels):
             labels = values[:0]  # now that the kind of the labels is known
         _check_kinds(values, labels, f"image {index} and the images before it")
-        grown = np.union1d(labels, values)
+        grown = merged([labels, values])
         if len(grown) == len(labels):
             return
         old = np.searchsorted(grown, labels)
@@ -240,6 +246,8 @@ def _byte_blocks(
     if high - low >= BYTE_SPAN or max(-low, high) > MAX_EXACT:
         return None
     dtype = np.result_type(mask, prediction)
+    if dtype.kind == "f" and "f" not in mask.dtype.kind + prediction.dtype.kind:
+        dtype = np.dtype(np.int64)  # numpy makes float64 of int64 and uint64 together
     values = np.arange(low, high + 1).astype(dtype)
 
     def blocks() -> Blocks:

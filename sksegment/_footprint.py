@@ -77,7 +77,7 @@ def training_bytes(
     Parameters
     ----------
     network : nn.Module
-        The network, which is put into training mode.
+        The network.
     shape : tuple of int
         The batch: (n, n_channels, height, width).
     precision : torch.dtype
@@ -116,11 +116,14 @@ def _traced(network: nn.Module, shape: tuple[int, ...]) -> tuple[list[int], int]
         left[id(storage)] = storage
         return tensor
 
-    network.train()  # as at each step: a network that goes on was in evaluation
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    was_training = network.training  # no, if it goes on from an earlier fit
     # The network's own new tensors belong on the meta device, too.
-    with torch.device("meta"), torch.enable_grad(), hooks:
-        scores = functional_call(network, own, (torch.empty(shape),))
+    try:
+        with torch.device("meta"), torch.enable_grad(), hooks:
+            scores = functional_call(network.train(), own, (torch.empty(shape),))
+    finally:
+        network.train(was_training)
     for storage in weights:
         del left[id(storage)]
     sizes = [storage.nbytes() for storage in left.values()]

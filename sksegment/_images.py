@@ -415,8 +415,9 @@ def _check_label_values(mask: NDArray[Any], name: str) -> NDArray[Any]:
     finite = np.isfinite(mask)
     if not finite.all():
         raise ValueError(
-            f"Input y contains NaN or infinity: {name}, {int((~finite).sum())} pixels. "
-            f"Replace them by a whole number, and name it in ignore_label=."
+            f"Input y contains NaN or infinity: {name}, at {int((~finite).sum())} of "
+            f"{mask.size} pixels; expected whole numbers. True masks mark pixels of no "
+            f"class by one of these, which ignore_label= names."
         )
     if np.any(mask != np.floor(mask)):
         raise ValueError(

@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from sksegment._blending import blended, overlapping
 from sksegment._devices import free_bytes, full_float32
 from sksegment._images import CHANNELS_FIRST_HINT, ImageList
-from sksegment._layers import ConvBlock
 from sksegment._memory import HOOKS_LOCK, OutOfMemory, attempt, copied, moved, room
 from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
@@ -39,14 +38,17 @@ LONE_VALUES = 20_480
 # Images whose values are larger or smaller than in training by this are in other units:
 # between 8 bits and 0..1 lies a factor of 255, between 16 and 8 bits one of 257.
 FOREIGN = 50
-# What the probe found, once a network: of a small image it takes as long as the labels.
-PROBED: WeakKeyDictionary[nn.Module, tuple[float, float]] = WeakKeyDictionary()
+# What the probe found of each network, with the layers that it found it of. To probe in
+# each call would take as long as to label a small image.
+PROBED: WeakKeyDictionary[nn.Module, tuple[Layers, tuple[float, float]]]
+PROBED = WeakKeyDictionary()
 # The positions of a square: quarter turns, and whether it is mirrored.
 VIEWS = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
 
 logger = logging.getLogger("sksegment")
 
+Layers = tuple[tuple[Any, ...], ...]
 Reduce = Callable[[Tensor], NDArray[Any]]
 
 
@@ -318,9 +320,13 @@ class Predictor:
 
     @property
     def _values_per_pixel(self) -> tuple[float, float]:
-        if self.network not in PROBED:
-            PROBED[self.network] = self._probe()
-        return PROBED[self.network]
+        """What the probe found, now or before."""
+        layers = layers_of(self.network)
+        known, found = PROBED.get(self.network, ((), (0.0, 0.0)))
+        if known != layers:
+            found = self._probe()
+            PROBED[self.network] = layers, found
+        return found
 
     def _probe(self) -> tuple[float, float]:
         """Return values per pixel of what is smallest and largest within the network.
@@ -340,7 +346,7 @@ class Predictor:
                 return
             tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
             sizes.extend(tensor.numel() for tensor in tensors)
-            if isinstance(module, (nn.Conv2d, ConvBlock)):
+            if isinstance(module, nn.Conv2d):
                 convolved.append(inputs[0].numel())
 
         probe = np.zeros((side, side, len(self.scale.mean)), np.float32)
@@ -349,6 +355,14 @@ class Predictor:
                 hooks.callback(module.register_forward_hook(record).remove)
             self._scores(images_to_tensor([probe], self.scale, self.device))
         return min(convolved or sizes) / side**2, max(sizes) / padded**2
+
+
+def layers_of(network: nn.Module) -> Layers:
+    """Return what tells a network from itself after a layer was replaced in it."""
+    return tuple(
+        (id(module), *(tensor.shape for tensor in module.parameters(recurse=False)))
+        for module in network.modules()
+    )
 
 
 def placed(network: nn.Module, device: torch.device) -> tuple[nn.Module, torch.device]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -84,8 +84,23 @@ class LabelEncoder:
 def unique_labels(masks: Iterable[NDArray[Any]], ignore_label: Any) -> NDArray[Any]:
     """Return the sorted label values of all masks, the ignored one left out."""
     found = [distinct(mask) for mask in masks]
-    labels = np.unique(np.concatenate(found)) if found else np.array([])
+    labels = merged(found) if found else np.array([])
     return labels[~is_ignored(labels, ignore_label)]
+
+
+def merged(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return the sorted distinct labels of several arrays.
+
+    Whole numbers stay whole: numpy makes float64 of int64 and uint64 together.
+    """
+    labels = np.unique(np.concatenate(found))
+    is_float = labels.dtype.kind == "f" and len(labels) > 0
+    if not is_float or any(part.dtype.kind == "f" for part in found):
+        return labels
+    whole = sorted({label for part in found for label in part.tolist()})
+    if whole[0] < 0 and whole[-1] > MAX_INT64:
+        return labels  # no dtype holds both
+    return np.array(whole, dtype=np.int64 if whole[-1] <= MAX_INT64 else np.uint64)
 
 
 def distinct(mask: NDArray[Any]) -> NDArray[Any]:
@@ -134,12 +149,32 @@ def count_labels(mask: NDArray[Any], weight: NDArray[np.float64] | None) -> Labe
 
 
 def is_ignored(values: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
-    """Tell where `values` equals the ignored label; nowhere if there is none."""
+    """Tell where `values` equals the ignored label; nowhere if there is none.
+
+    Raises
+    ------
+    TypeError
+        If it is not one value.
+    """
+    check_one_label(ignore_label)
     kinds = {np.asarray(ignore_label).dtype.kind, values.dtype.kind}
     # numpy cannot compare text with numbers, nor strings with bytes.
     if ignore_label is None or (len(kinds) > 1 and kinds & {"U", "S"}):
         return np.zeros(values.shape, dtype=np.bool_)
     return np.asarray(values == ignore_label)
+
+
+def check_one_label(ignore_label: Any) -> None:
+    """Refuse several ignored labels: numpy would compare them one by one."""
+    if np.ndim(ignore_label):
+        raise TypeError(
+            f"ignore_label is {ignore_label!r}; expected one label value, or None."
+        )
+
+
+def label_kind(dtype: np.dtype[Any]) -> str:
+    """Return what sort of label a dtype holds: only equal sorts can be equal."""
+    return {"U": "strings", "S": "bytes"}.get(dtype.kind, "numbers")
 
 
 def format_labels(labels: NDArray[Any], limit: int = 8) -> str:

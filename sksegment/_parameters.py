@@ -16,12 +16,11 @@ from torch import nn
 
 from sksegment._class_weights import RULES
 from sksegment._devices import PRECISIONS, resolve_device
-from sksegment._layers import NORMS
 from sksegment._pretrained import check_pretrained
 from sksegment._schedules import SCHEDULES
 from sksegment._training import OPTIMIZERS
 from sksegment.losses import LOSSES
-from sksegment.networks import NETWORKS, SKIPS
+from sksegment.networks import NETWORKS, NORMS, SKIPS
 
 # Deeper networks would see single pixels of most images: 2**8 = 256.
 MAX_DEPTH = 8
@@ -104,6 +103,15 @@ def check_network_options(
                 f"{name}={value!r} does not reach {which}; expected its default, "
                 f"{defaults[name]!r}."
             )
+
+
+def value_of(segmenter: Any, name: str) -> Any:
+    """Return a parameter, a number of numpy as one of Python.
+
+    In the arithmetic to come, numpy's `uint8(30)` would wrap around at 256.
+    """
+    value = getattr(segmenter, name)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def as_pair(size: Any) -> tuple[int, int] | None:
@@ -237,8 +245,13 @@ def _verbose(name: str, value: Any) -> None:
 
 
 def _label(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, (Real, str, np.bool_)):
+    if value is not None and not isinstance(value, (Real, str, bytes, np.bool_)):
         raise TypeError(f"{name} is {value!r}; expected one label value, or None.")
+    if isinstance(value, Real) and not math.isfinite(value):
+        raise ValueError(
+            f"{name} is {value!r}, which no mask may hold; expected another label, and "
+            f"masks that hold it."
+        )
 
 
 def _crop_size(name: str, value: Any) -> None:

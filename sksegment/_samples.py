@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from numbers import Integral
 from operator import add
 from typing import Any
 
@@ -23,9 +24,12 @@ from sksegment._images import (
 from sksegment._labels import (
     LabelCounts,
     LabelEncoder,
+    check_one_label,
     count_labels,
     format_labels,
     is_ignored,
+    label_kind,
+    merged,
 )
 from sksegment._scale import ChannelSums, Scale, channel_sums
 from sksegment._streams import SPLIT, stream
@@ -208,11 +212,15 @@ def held_out_samples(
             "some of them."
         )
     encoder = found.encoder
-    samples, checked = surveyed(
-        as_samples(X_val, y_val, sample_weight_val),
-        encoder.classes,
-        encoder.ignore_label,
-    )
+    try:
+        samples, checked = surveyed(
+            as_samples(X_val, y_val, sample_weight_val),
+            encoder.classes,
+            encoder.ignore_label,
+        )
+    except (ValueError, TypeError) as error:
+        error.add_note("This is about X_val, y_val and sample_weight_val.")
+        raise
     check_same_channels(checked.n_channels, found.n_channels, "X_val")
     return samples
 
@@ -272,6 +280,8 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
         raise ValueError(
             f"classes is {classes!r}; expected a list of the label values of the task."
         )
+    if named.dtype.kind == "f":
+        named = _whole(named, classes)
     if len(np.unique(named)) < len(named):
         raise ValueError(f"classes is {classes!r}; expected each label value once.")
     if is_ignored(named, ignore_label).any():
@@ -282,22 +292,35 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     return np.unique(named)
 
 
+def _whole(named: NDArray[Any], classes: Any) -> NDArray[Any]:
+    """Refuse fractions and NaN; give integers back that numpy made floats of."""
+    if not np.all(np.isfinite(named) & (named == np.floor(named))):
+        raise ValueError(
+            f"classes is {classes!r}; expected whole numbers, as masks hold no others."
+        )
+    labels = [*classes]
+    are_integers = all(isinstance(label, Integral) for label in labels)
+    return np.array(labels, np.uint64) if are_integers and named.min() >= 0 else named
+
+
 def _encoder(
     labels: list[NDArray[Any]],
     samples: Samples,
     classes: NDArray[Any] | None,
     ignore_label: Any,
 ) -> LabelEncoder:
-    _check_kind_of_ignored(ignore_label, labels)
+    check_kind_of_ignored(ignore_label, labels)
     if classes is not None:
         encoder = LabelEncoder(_in_dtype_of_masks(classes, labels), ignore_label)
         for index, found in enumerate(labels):
             encoder.encode(found, samples.masks.name(index))
         return encoder
-    kinds = {found.dtype.kind in "US" for found in labels}
+    kinds = sorted({label_kind(found.dtype) for found in labels}, reverse=True)
     if len(kinds) > 1:
-        raise TypeError("y mixes masks of strings and of numbers; expected one kind.")
-    found = np.unique(np.concatenate(labels))
+        raise TypeError(
+            f"y mixes masks of {' and of '.join(kinds)}; expected one kind."
+        )
+    found = merged(labels)
     found = found[~is_ignored(found, ignore_label)]
     if not len(found):
         raise ValueError(_nothing_labelled(ignore_label))
@@ -312,12 +335,13 @@ def _encoder(
     return LabelEncoder(found, ignore_label)
 
 
-def _check_kind_of_ignored(ignore_label: Any, labels: list[NDArray[Any]]) -> None:
+def check_kind_of_ignored(ignore_label: Any, labels: list[NDArray[Any]]) -> None:
     """Refuse text as the ignored label of numbers: it could never occur."""
+    check_one_label(ignore_label)
     if ignore_label is None:
         return
-    is_text = isinstance(ignore_label, (str, bytes))
-    if not any(is_text == (found.dtype.kind in "US") for found in labels):
+    kind = label_kind(np.asarray(ignore_label).dtype)
+    if kind not in {label_kind(found.dtype) for found in labels}:
         raise TypeError(
             f"ignore_label is {ignore_label!r}, but the labels of y are "
             f"{format_labels(labels[0])}; expected a value of their kind."

@@ -19,7 +19,15 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from sksegment._augmenters import Geometric, Photometric, check_number, check_range
+from sksegment._augmenters import (
+    Geometric,
+    Photometric,
+    check_number,
+    check_range,
+    draw_factor,
+    draw_up_to,
+)
+from sksegment._images import FLOAT32_MAX
 from sksegment._plan import AugmentedImages, tensor_like
 
 if TYPE_CHECKING:
@@ -140,7 +148,7 @@ class RandomRotation(Geometric):
         self.random_state = random_state
 
     def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
-        angle = math.radians(rng.uniform(-self.degrees, self.degrees))
+        angle = math.radians(draw_up_to(rng, self.degrees))
         cos, sin = math.cos(angle), math.sin(angle)
         return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
@@ -190,7 +198,7 @@ class RandomZoom(Geometric):
         self.random_state = random_state
 
     def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
-        factor = math.exp(rng.uniform(*np.log(self.scale)))
+        factor = draw_factor(rng, self.scale)
         return np.diag([1 / factor, 1 / factor, 1.0])
 
     def _check_parameters(self) -> None:
@@ -239,7 +247,7 @@ class RandomTranslation(Geometric):
         self.random_state = random_state
 
     def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
-        x, y = rng.uniform(-self.fraction, self.fraction, size=2) * (width, height)
+        x, y = draw_up_to(rng, self.fraction, 2) * (width, height)
         return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
     def _check_parameters(self) -> None:
@@ -289,7 +297,7 @@ class RandomShear(Geometric):
 
     def _matrix(self, rng: Generator, height: int, width: int) -> NDArray[np.float64]:
         matrix = np.eye(3)
-        slope = math.tan(math.radians(rng.uniform(-self.degrees, self.degrees)))
+        slope = math.tan(math.radians(draw_up_to(rng, self.degrees)))
         along_rows = rng.random() < 0.5
         matrix[(0, 1) if along_rows else (1, 0)] = slope
         return matrix
@@ -335,12 +343,12 @@ class RandomBrightness(Photometric):
     def _colours(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
-        amount = rng.uniform(-self.strength, self.strength)
+        amount = draw_up_to(rng, self.strength)
         return image + amount * (high - low)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_number("strength", self.strength, 0, math.inf)
+        check_number("strength", self.strength, 0, FLOAT32_MAX)
 
 
 class RandomContrast(Photometric):
@@ -381,7 +389,7 @@ class RandomContrast(Photometric):
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
         middle = (low + high) / 2
-        factor = math.exp(rng.uniform(*np.log(self.scale)))
+        factor = draw_factor(rng, self.scale)
         return middle + factor * (image - middle)
 
     def _check_parameters(self) -> None:
@@ -426,7 +434,7 @@ class RandomGamma(Photometric):
     def _colours(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
-        exponent = math.exp(rng.uniform(*np.log(self.scale)))
+        exponent = draw_factor(rng, self.scale)
         extent = (high - low).clamp(min=SMALLEST_EXTENT)
         return low + extent * ((image - low) / extent).clamp(0, 1) ** exponent
 
@@ -476,4 +484,4 @@ class RandomNoise(Photometric):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        check_number("strength", self.strength, 0, math.inf)
+        check_number("strength", self.strength, 0, FLOAT32_MAX)

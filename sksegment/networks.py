@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sksegment._layers import ConvBlock, UpConv, frozen_norm, norm_and_relu
 from sksegment._tensors import pad_to_multiple
 from sksegment._vgg import FCN8s, FCN16s, FCN32s
 
@@ -23,6 +23,7 @@ FCN32s.__module__ = FCN16s.__module__ = FCN8s.__module__ = __name__
 SHALLOW_STAGES = 2
 # A stage doubles the width of the one above, up to 8 times the first (64 to 512).
 MAX_WIDENING = 8
+CHANNELS_PER_GROUP = 16
 
 
 def stage_width(stage: int, width: int) -> int:
@@ -57,7 +58,110 @@ def _reach(position: int, depth: int) -> int:
     return max(position - low, high - position)
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that also trains on a single value a channel.
+
+    One image of 1x1 pixels has no variance to divide by; torch raises there. The
+    running statistics are used instead, as in evaluation.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `input` of shape (n, channels, height, width)."""
+        if self.training and input.numel() == input.shape[1]:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias
+            )
+        return super().forward(input)
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation in groups of about 16 channels, for any channel count."""
+
+    def __init__(self, n_channels: int) -> None:
+        n_groups = math.gcd(n_channels, max(1, n_channels // CHANNELS_PER_GROUP))
+        super().__init__(n_groups, n_channels)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `input` of shape (n, channels, height, width)."""
+        # torch.group_norm, not F.group_norm, which refuses a single value a group.
+        return torch.group_norm(
+            input, self.num_groups, self.weight, self.bias, self.eps
+        )
+
+
+NORMS: dict[str | None, Callable[[int], nn.Module] | None] = {
+    None: None,
+    "batch": BatchNorm,
+    "group": GroupNorm,
+}
 SKIPS = (None, "concat", "add")
+
+
+class UpConv(nn.Module):
+    """Nearest upsampling by two and a 3x3 convolution, as one transposed convolution.
+
+    A pixel of the upsampled image repeats its parent, so the nine weights fall on four
+    parents and can be summed beforehand: a 4x4 transposed convolution of stride 2 over
+    the small image gives the same numbers for 16/36 of the multiplications. A skip
+    connection that is concatenated to the upsampled image meets its own slice of the
+    same 3x3 weight in an ordinary convolution.
+
+    Parameters
+    ----------
+    in_channels : int
+        Channels of the image that is upsampled.
+    skip_channels : int
+        Channels of the image that is concatenated to it, 0 for none.
+    out_channels : int
+        Channels of the result.
+    """
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.weight = nn.Parameter(
+            torch.empty(out_channels, in_channels + skip_channels, 3, 3)
+        )
+        self.bias = nn.Parameter(torch.empty(out_channels))
+
+    def forward(self, input: Tensor, skip: Tensor | None = None) -> Tensor:
+        """Return the convolved image, twice as high and wide as `input`."""
+        folded = fold_upsampling(self.weight[:, : self.in_channels])
+        output = F.conv_transpose2d(input, folded, self.bias, stride=2, padding=1)
+        if skip is None:
+            return output
+        # In place: at full resolution one copy more is felt.
+        return output.add_(
+            F.conv2d(skip, self.weight[:, self.in_channels :], padding=1)
+        )
+
+
+def fold_upsampling(weight: Tensor) -> Tensor:
+    """Sum a 3x3 kernel onto the 4x4 kernel of the equal transposed convolution.
+
+    Parameters
+    ----------
+    weight : Tensor of shape (out_channels, in_channels, 3, 3)
+        Kernel of the convolution that follows nearest upsampling by two.
+
+    Returns
+    -------
+    Tensor of shape (in_channels, out_channels, 4, 4)
+        Kernel for a transposed convolution with stride 2 and padding 1.
+    """
+    # Transposed convolution scatters: the kernel is mirrored, and each of the two
+    # children of a parent pixel adds its own shifted copy.
+    mirrored = weight.flip(2, 3).transpose(0, 1)
+    rows = F.pad(mirrored, (0, 0, 0, 1)) + F.pad(mirrored, (0, 0, 1, 0))
+    return F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
+
+
+class ConvBlock(nn.Sequential):
+    """A 3x3 same-padding convolution, the norm if there is one, and ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: str | None) -> None:
+        convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        super().__init__(convolution, *_norm_and_relu(out_channels, norm))
 
 
 class UpStage(nn.Module):
@@ -76,7 +180,7 @@ class UpStage(nn.Module):
         self.skip = skip
         skip_channels = out_channels if skip == "concat" else 0
         self.up = UpConv(in_channels, skip_channels, out_channels)
-        self.activation = nn.Sequential(*norm_and_relu(out_channels, norm))
+        self.activation = nn.Sequential(*_norm_and_relu(out_channels, norm))
         self.convolutions = nn.Sequential(
             *(
                 ConvBlock(out_channels, out_channels, norm)
@@ -86,12 +190,8 @@ class UpStage(nn.Module):
 
     def forward(self, input: Tensor, encoded: Tensor) -> Tensor:
         """Return the image of this stage from the one below and the encoder's."""
-        beside = encoded if self.skip == "concat" else None
-        norm = frozen_norm(self.activation)
-        if norm is None:
-            output = self.activation(self.up(input, beside))
-        else:
-            output = self.activation[-1](self.up(input, beside, norm))
+        output = self.up(input, encoded if self.skip == "concat" else None)
+        output = self.activation(output)
         if self.skip == "add":
             output = output + encoded
         output = self.convolutions(output)
@@ -136,12 +236,6 @@ class FCN(nn.Module):
         The grid, in pixels, on which the network sees all positions alike.
     margin : int or None
         Radius of the receptive field in pixels; None if it is the whole image.
-
-    Notes
-    -----
-    In evaluation, batch normalisation is folded into the convolution before it: hooks
-    on convolutions and norms inside a block are called in training only, those on
-    blocks and stages always.
 
     References
     ----------
@@ -336,6 +430,13 @@ def _decoder(
         UpStage(stage, stage_width(stage + 1, width), width, skip, norm)
         for stage in reversed(range(depth))
     ]
+
+
+def _norm_and_relu(n_channels: int, norm: str | None) -> list[nn.Module]:
+    make_norm = NORMS[norm]
+    if make_norm is None:
+        return [nn.ReLU(inplace=True)]
+    return [make_norm(n_channels), nn.ReLU(inplace=True)]
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {

@@ -29,7 +29,7 @@ from sksegment._assembly import (
 )
 from sksegment._checkpoints import Checkpoint
 from sksegment._images import ImageList, as_images
-from sksegment._labels import format_labels
+from sksegment._labels import format_labels, is_ignored
 from sksegment._memory import room
 from sksegment._model import Model, arrays_of, restored_network
 from sksegment._parameters import check_network_options, check_parameters
@@ -629,6 +629,12 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
                 f"classes is {self.classes!r}, but the network to go on from has the "
                 f"classes {self.classes_.tolist()}; expected the same, or "
                 f"warm_start=False."
+            )
+        if is_ignored(self.classes_, self.ignore_label).any():
+            raise ValueError(
+                f"ignore_label={self.ignore_label!r} is one of the classes of the "
+                f"network to go on from, {self.classes_.tolist()}; expected a label "
+                f"that is no class, or warm_start=False."
             )
         return self.classes_
 

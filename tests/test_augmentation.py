@@ -730,3 +730,42 @@ def test_only_the_first_parameter_is_positional(augmenter):
     assert getattr(augmenter(value), first) == value
     with pytest.raises(TypeError, match="positional"):
         augmenter(value, 0.5)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        RandomRotation(40),
+        RandomShear(20),
+        RandomTranslation(1),
+        RandomBrightness(2),
+        RandomZoom((1, 2)),
+        RandomGamma((1, 3)),
+        RandomContrast((1, 3)),
+    ],
+    ids=lambda step: type(step).__name__,
+)
+def test_small_numbers_of_numpy_do_not_wrap_around(step):
+    (name,) = {"degrees", "fraction", "strength", "scale"} & step.get_params().keys()
+    narrow = copy.deepcopy(step).set_params(
+        **{name: np.uint8(step.get_params()[name])}, random_state=0
+    )
+    images, masks = np.random.default_rng(0).random((1, 6, 7, 1)), np.eye(6, 7)[None]
+    expected = step.set_params(random_state=0).augment(images, masks)
+    for seen, wanted in zip(narrow.augment(images, masks), expected, strict=True):
+        assert_array_equal(seen, wanted)
+
+
+@pytest.mark.parametrize("ignore_label", ["void", b"void", [1, 2]])
+def test_painted_pixels_have_a_label_of_the_kind_of_the_others(ignore_label):
+    step = RandomTranslation(0.5, fill=0)
+    with pytest.raises(TypeError, match="ignore_label is"):
+        step.augment(np.ones((1, 4, 4)), np.eye(4)[None], ignore_label=ignore_label)
+
+
+@pytest.mark.parametrize(
+    "step", [RandomBrightness(1e300), RandomNoise(1e39), RandomRotation(fill=-1e39)]
+)
+def test_numbers_that_images_cannot_hold_are_refused(step):
+    with pytest.raises(ValueError, match=r"is -?1e.*expected a finite number"):
+        step.fit(None)

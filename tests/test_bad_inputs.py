@@ -343,6 +343,22 @@ def test_an_ignored_label_that_is_a_class_is_refused() -> None:
         small(classes=[0, 1, 2], ignore_label=2).fit(X, y)
 
 
+@pytest.mark.parametrize("how", ["warm_start", "partial_fit"])
+def test_an_ignored_label_that_became_a_class_is_refused(how: str) -> None:
+    segmenter = small(warm_start=how == "warm_start").fit(X, y)
+    again = segmenter.partial_fit if how == "partial_fit" else segmenter.fit
+    segmenter.set_params(ignore_label=2)
+    with pytest.raises(ValueError, match="ignore_label=2 is one of the classes of the"):
+        again(X, y)
+    assert segmenter.set_params(ignore_label=None).score(X, y) >= 0
+
+
+@pytest.mark.parametrize("classes", [[0, 1, 2.5], [0.0, 1.0, np.nan], [0, 1, np.inf]])
+def test_classes_that_no_mask_can_hold_are_refused(classes: Any) -> None:
+    with pytest.raises(ValueError, match=r"classes is .*; expected whole numbers"):
+        small(classes=classes).fit(X, y)
+
+
 def test_masks_without_a_single_labelled_pixel_are_refused() -> None:
     with pytest.raises(ValueError, match="ignore_label=9"):
         small(ignore_label=9).fit(X, np.full_like(y, 9))
@@ -375,6 +391,14 @@ def test_validation_data_are_refused(validation: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         segmenter.fit(X, y, **validation)
     assert not hasattr(segmenter, "network_")
+
+
+def test_faults_of_validation_data_say_whose_they_are() -> None:
+    with pytest.raises(ValueError, match="NaN") as caught:
+        small().fit(X, y, X_val=np.full_like(X, np.nan), y_val=y)
+    assert caught.value.__notes__ == [
+        "This is about X_val, y_val and sample_weight_val."
+    ]
 
 
 def test_partial_fit_refuses_classes_that_contradict_each_other() -> None:
@@ -454,9 +478,18 @@ def test_two_schedules_of_the_learning_rate_are_refused() -> None:
     assert segmenter.fit(X, y).n_iter_ == 1
 
 
-def test_an_ignored_label_of_another_kind_is_refused() -> None:
-    with pytest.raises(TypeError, match="ignore_label is 'void'"):
-        small(ignore_label="void").fit(X, y)
+@pytest.mark.parametrize(
+    ("label", "masks"),
+    [("void", y), (255, y.astype(str)), ("0", y.astype("S")), (b"0", y.astype(str))],
+)
+def test_an_ignored_label_of_another_kind_is_refused(label: Any, masks: Any) -> None:
+    with pytest.raises(TypeError, match=f"ignore_label is {label!r}"):
+        small(ignore_label=label).fit(X, masks)
+
+
+def test_an_ignored_label_that_no_mask_can_hold_is_refused() -> None:
+    with pytest.raises(ValueError, match="ignore_label is nan"):
+        small(ignore_label=np.nan).fit(X, y)
 
 
 def test_a_layer_is_no_maker_of_networks() -> None:

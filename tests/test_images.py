@@ -247,7 +247,7 @@ NO_MASKS = {
     "NaN": (
         [GREY[0], np.full((5, 6), np.nan)],
         ValueError,
-        "mask 1, 30 pixels.*ignore",
+        "mask 1, at 30 of 30.*ignore",
     ),
     "complex": ([GREY[0] * 1j], TypeError, "mask 0 has dtype complex128"),
     "None in a mask": (objects([[[1, None]]]), TypeError, "mask 0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from torch import nn
 
 from sksegment import FCNSegmenter, _inference
 from sksegment._images import as_images
-from sksegment._inference import PROBED, Predictor, most_probable, spans
+from sksegment._inference import Predictor, most_probable, spans
 from sksegment._scale import Scale
 from sksegment.networks import FCN
 
@@ -146,11 +147,18 @@ def test_a_network_is_probed_once_and_forgotten_with_it():
     for _ in range(3):
         probabilities(predictor(network), [image])
     assert n_images == [1, 2, 2, 2]  # the probe, then a tiny image with its double
-    assert network in PROBED
-    n_before = len(PROBED)
+    kept = weakref.ref(network)
     del network
     gc.collect()
-    assert len(PROBED) == n_before - 1
+    assert kept() is None
+
+
+def test_a_network_whose_layers_were_replaced_is_probed_again():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1))
+    before = predictor(network)._values_per_pixel
+    network[0] = nn.Conv2d(3, 64, 3, padding=1)
+    network[1] = nn.Conv2d(64, 2, 1)
+    assert (before, predictor(network)._values_per_pixel) == ((3, 4), (3, 64))
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -192,3 +192,18 @@ def test_labels_of_several_masks_are_joined():
     masks = [np.array([[3, 1]]), np.array([[255, 1]]), np.array([[7, 7]])]
     np.testing.assert_array_equal(unique_labels(masks, 255), [1, 3, 7])
     assert len(unique_labels([], None)) == 0
+
+
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 255], [0, 2**53, 2**53 + 1], [2, 2**63, 2**64 - 1]]
+)
+def test_whole_numbers_of_several_masks_stay_whole(labels):
+    masks = [np.array(labels[:1], np.int64), np.array(labels, np.uint64)]
+    found = unique_labels(masks, None)
+    assert found.dtype.kind in "iu"
+    assert found.tolist() == labels
+
+
+def test_several_ignored_labels_are_refused():
+    with pytest.raises(TypeError, match=r"ignore_label is \[0, 1\]; expected one"):
+        is_ignored(np.arange(2), [0, 1])

@@ -314,3 +314,38 @@ def test_wide_tiffs(tmp_path: Path, dtype: str) -> None:
     assert_images_make_no_difference(paths, "grey")
     paths = saved(tmp_path, MASKS.astype(dtype), ".tif")
     assert_masks_make_no_difference(paths, np.arange(3))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"max_epochs": np.uint8(60)},
+        {"batch_size": np.uint64(2)},
+        {"depth": np.uint8(1), "width": np.int8(70), "max_epochs": 1},
+        {"learning_rate": np.float16(0.01), "dropout": np.float16(0.25)},
+        {"tile_size": np.uint8(4), "crop_size": np.uint8(4)},
+        {"early_stopping": True, "n_iter_no_change": np.uint8(1), "tol": np.float32(0)},
+    ],
+    ids=lambda parameters: next(iter(parameters)),
+)
+def test_numbers_of_numpy_are_those_of_python(parameters: dict[str, Any]) -> None:
+    X, y = IMAGES["bytes"], MASKS
+    options = {"width": 2, "depth": 1, "max_epochs": 2, "batch_size": 1}
+    seen, expected = (
+        FCNSegmenter(**(options | chosen), random_state=0).fit(X, y).predict_proba(X)
+        for chosen in (
+            parameters,
+            {name: np.asarray(value).item() for name, value in parameters.items()},
+        )
+    )
+    np.testing.assert_array_equal(seen, expected)
+
+
+def test_named_classes_beyond_int64() -> None:
+    labels = [0, 2**63, 2**64 - 1]
+    masks = np.array(labels, np.uint64)[MASKS]
+    options = {"width": 2, "depth": 1, "max_epochs": 1}
+    model = FCNSegmenter(classes=labels, **options).fit(IMAGES["bytes"], masks)
+    predicted = model.predict(IMAGES["bytes"])
+    assert predicted.dtype == np.uint64
+    assert set(np.unique(predicted).tolist()) <= set(labels)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call
 
-from sksegment import _layers
-from sksegment._layers import ConvBlock, GroupNorm, UpConv
-from sksegment.networks import FCN, Resized, make_network, receptive_radius
+from sksegment.networks import (
+    FCN,
+    ConvBlock,
+    GroupNorm,
+    Resized,
+    UpConv,
+    make_network,
+    receptive_radius,
+)
 
 SKIPS = (None, "concat", "add")
 NORMS = (None, "batch", "group")
@@ -143,55 +147,6 @@ def test_up_conv_is_nearest_upsampling_and_a_convolution(skip_channels, size):
         torch.testing.assert_close(gradient, oracle)
 
 
-def well_trained(network):
-    """Return a network whose norms have seen images, in evaluation."""
-    for seed, module in enumerate(network.modules()):
-        if isinstance(module, nn.BatchNorm2d):
-            n_channels = module.num_features
-            module.running_mean.copy_(noise(n_channels, seed=seed))
-            module.running_var.copy_(noise(n_channels, seed=seed).exp())
-            nn.init.normal_(module.weight)
-            nn.init.normal_(module.bias)
-    return network.double().eval()
-
-
-@pytest.mark.parametrize("skip", SKIPS)
-def test_folded_norms_change_neither_scores_nor_gradients(skip, monkeypatch):
-    options = {"depth": 2, "width": 4, "skip": skip, "norm": "batch"}
-    network = seeded(lambda: well_trained(FCN(2, 3, **options)))
-    images = noise(2, 2, 9, 14, dtype=torch.float64).requires_grad_()
-    inputs = [images, *network.parameters()]
-    towards = noise(2, 3, 9, 14, seed=1, dtype=torch.float64)
-    folded = network(images)
-    gradients = torch.autograd.grad(folded, inputs, towards)
-
-    # Layer by layer, as torch's Sequential does it.
-    monkeypatch.setattr("sksegment.networks.frozen_norm", lambda layers: None)
-    monkeypatch.setattr(_layers, "frozen_norm", lambda layers: None)
-    plain = network(images)
-    oracles = torch.autograd.grad(plain, inputs, towards)
-    torch.testing.assert_close(folded, plain)
-    for gradient, oracle in zip(gradients, oracles, strict=True):
-        torch.testing.assert_close(gradient, oracle)
-
-
-def test_folded_norms_take_tensors_in_place_of_parameters():
-    make = partial(FCN, 2, 3, depth=1, width=4, norm="batch")
-    first, second = (seeded(lambda: well_trained(make()), seed) for seed in (1, 2))
-    images = noise(1, 2, 6, 6, dtype=torch.float64)
-    answer = functional_call(first, second.state_dict(), images)
-    torch.testing.assert_close(answer, second(images))
-
-
-def test_norm_that_is_frozen_in_training_keeps_its_statistics():
-    block = ConvBlock(2, 3, "batch").train()
-    images = noise(1, 2, 5, 5)
-    block[1].eval()
-    expected = F.relu(F.batch_norm(block[0](images), torch.zeros(3), torch.ones(3)))
-    torch.testing.assert_close(block(images), expected)
-    assert not block[1].running_mean.any()
-
-
 def probed_radius(depth):
     """Return how far gradients of single output pixels reach, at most."""
     network = seeded(lambda: FCN(1, 1, depth=depth, width=1)).double().eval()
@@ -259,7 +214,7 @@ def test_weights_start_as_he_says_and_biases_at_zero():
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("skip", SKIPS)
 def test_state_dict_lists_layers_as_data_passes_them(skip, norm):
-    network = FCN(2, 3, width=2, skip=skip, norm=norm).train()
+    network = FCN(2, 3, width=2, skip=skip, norm=norm).eval()
     passed = []
     for name, module in network.named_modules():
         if list(module.parameters(recurse=False)):

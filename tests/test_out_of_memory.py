@@ -724,13 +724,14 @@ def test_the_estimate_is_near_what_is_measured(
 
 
 def test_the_estimate_changes_nothing_and_takes_nothing() -> None:
-    network = FCN(3, 4, width=64, norm="batch").train()
+    network = FCN(3, 4, width=64, norm="batch").eval()
     before = deepcopy(network.state_dict())
     rng = torch.get_rng_state()
     # 4 TiB, by hand: the layers at full resolution alone, of 64 values a pixel.
     estimated = training_bytes(network, (512, 3, 4096, 4096), torch.float32)
     assert estimated > 2 * 512 * 4096 * 4096 * 64 * 4
     assert torch.equal(torch.get_rng_state(), rng)
+    assert not any(module.training for module in network.modules())
     for name, tensor in network.state_dict(keep_vars=True).items():
         assert torch.equal(tensor, before[name])
         assert tensor.grad is None

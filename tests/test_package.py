@@ -33,7 +33,6 @@ FLOORS = (
         "_files",
         "_folds",
         "_labels",
-        "_layers",
         "_memory",
         "_palette",
         "_plain",

@@ -1,4 +1,4 @@
-"""A U-Net as a user writes it: the network of our defaults, layer by layer.
+"""A U-Net as a user writes it: what predicts with our defaults, layer by layer.
 
 Nothing of sksegment is in it: it is the other side of the comparison.
 """

@@ -26,48 +26,52 @@ PEER = "PyTorch, eager float32 NCHW"
 
 
 class Case(NamedTuple):
-    """A network, images, rounds, and the aims of float32 and bfloat16."""
+    """A network and its copy in plain torch; images; aims of float32 and bfloat16."""
 
     name: str
     width: int
     make: Callable[..., FCNSegmenter]
-    copy: Callable[[nn.Module, int, int], nn.Module]
+    copy_of: Callable[[nn.Module, int, int], nn.Module]
     size: int
     n_images: int
-    n_rounds: int
-    aims: tuple[float | None, float | None]
+    aims: tuple[float | None, float | None] = (None, None)
 
 
-def plain_case(width: int, *sizes: int, aims: tuple[float, float]) -> Case:
+def plain_case(
+    width: int, *, size: int, n_images: int, aims: tuple[float, float]
+) -> Case:
     make = partial(plain_segmenter, width)
-    return Case(f"width {width}", width, make, plain_copy, *sizes, aims)
+    return Case(f"width {width}", width, make, plain_copy, size, n_images, aims)
 
 
-def default_case(*sizes: int) -> Case:
+def default_case(*, size: int, n_images: int) -> Case:
     width = FCNSegmenter().width
-    return Case("defaults", width, default_segmenter, unet_copy, *sizes, (None, None))
+    return Case("defaults", width, default_segmenter, unet_copy, size, n_images)
 
 
 CASES = (
-    plain_case(64, 128, 16, 9, aims=(1.6, 3.3)),
-    plain_case(16, 128, 64, 9, aims=(2.5, 4.5)),
-    default_case(128, 64, 9),
-    default_case(512, 8, 9),
+    plain_case(64, size=128, n_images=16, aims=(1.6, 3.3)),
+    plain_case(16, size=128, n_images=64, aims=(2.5, 4.5)),
+    default_case(size=128, n_images=64),
+    default_case(size=512, n_images=8),
 )
-QUICK = (plain_case(2, 16, 8, 1, aims=(1.6, 3.3)), default_case(16, 8, 1))
+QUICK = (
+    plain_case(2, size=16, n_images=8, aims=(1.6, 3.3)),
+    default_case(size=16, n_images=8),
+)
 
 
 def rows(options: Options) -> Iterator[Row]:
     for case in QUICK if options.quick else CASES:
-        yield from against_eager(case)
+        yield from against_eager(case, n_rounds=1 if options.quick else 9)
 
 
-def against_eager(case: Case) -> Iterator[Row]:
+def against_eager(case: Case, n_rounds: int) -> Iterator[Row]:
     X, y = shapes(case.n_images, case.size)
     exact = case.make(device="cpu", max_epochs=1).fit(X[:8], y[:8])
     coarse = case.make(device="cpu", precision="bfloat16", max_epochs=1)
     coarse.fit(X[:8], y[:8])
-    copy = case.copy(exact.network_, N_CHANNELS, case.width)
+    copy = case.copy_of(exact.network_, N_CHANNELS, case.width)
     scale = scale_of(X[:8])
     agreement = np.mean(exact.predict(X) == naive_labels(copy, X, *scale))
     contestants = {
@@ -75,7 +79,7 @@ def against_eager(case: Case) -> Iterator[Row]:
         PEER: timed(lambda: naive_labels(copy, X, *scale)),
         "bfloat16": timed(lambda: coarse.predict(X)),
     }
-    seconds = alternated(contestants, case.n_rounds)
+    seconds = alternated(contestants, n_rounds)
     images = f"{case.n_images} x {case.size}x{case.size}"
     for precision, aim in zip(("float32", "bfloat16"), case.aims, strict=True):
         question = f"predict {precision}, {case.name}, {images}"
