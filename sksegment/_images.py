@@ -225,8 +225,8 @@ def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
 
 def _items(data: Any) -> list[Any] | None:
     """Return the elements of a list of images or paths; None for one array."""
-    if hasattr(data, "iloc") and getattr(data, "ndim", 2) == 1:
-        return list(data)  # a pandas Series: positions count, not index labels
+    if hasattr(data, "to_numpy") and len(getattr(data, "shape", ())) == 1:
+        return list(data)  # a pandas Series or Index: positions count, not labels
     if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OUT":
         return list(data) if data.dtype.kind == "O" else data.tolist()
     if isinstance(data, (list, tuple)):

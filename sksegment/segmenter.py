@@ -34,6 +34,7 @@ from sksegment._memory import room
 from sksegment._model import Model, arrays_of, restored_network
 from sksegment._parameters import check_network_options, check_parameters
 from sksegment._plan import without_plan
+from sksegment._pretrained import unfrozen
 from sksegment._samples import (
     Survey,
     as_samples,
@@ -618,6 +619,11 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         declared = signature(type(self)).parameters
         defaults = {name: declared[name].default for name in parameters}
         check_network_options(self.network, parameters, defaults)
+        if unfrozen(self.pretrained) is self:
+            raise ValueError(
+                "pretrained is the segmenter itself; expected another one, or "
+                "warm_start=True, which goes on from its own weights."
+            )
 
     def _known_classes(self, continues: bool) -> NDArray[Any] | None:
         """Return the classes that are fixed before `y` is looked at."""

@@ -343,6 +343,12 @@ def test_an_ignored_label_that_is_a_class_is_refused() -> None:
         small(classes=[0, 1, 2], ignore_label=2).fit(X, y)
 
 
+def test_a_segmenter_does_not_start_from_itself() -> None:
+    segmenter = small().fit(X, y)
+    with pytest.raises(ValueError, match=r"itself; expected .*warm_start=True"):
+        segmenter.set_params(pretrained=segmenter).fit(X, y)
+
+
 @pytest.mark.parametrize("how", ["warm_start", "partial_fit"])
 def test_an_ignored_label_that_became_a_class_is_refused(how: str) -> None:
     segmenter = small(warm_start=how == "warm_start").fit(X, y)

@@ -58,7 +58,7 @@ def snapshot(data: Any) -> Any:
         return data.detach().numpy().tobytes(), data.requires_grad
     if isinstance(data, np.ndarray) and data.dtype.kind not in "OT":
         return data.tobytes(), data.dtype, data.strides, data.flags.writeable
-    if isinstance(data, (list, tuple, np.ndarray, pd.Series)):
+    if isinstance(data, (list, tuple, np.ndarray, pd.Series, pd.Index)):
         return [snapshot(item) for item in data]
     return data
 
@@ -283,6 +283,7 @@ PATHS: dict[str, Callable[[list[Path]], Any]] = {
     "Series of Path": pd.Series,
     "array": lambda paths: np.array([str(path) for path in paths]),
     "array of objects": objects,
+    "index": pd.Index,
     "array of variable width": lambda paths: np.array(
         [str(path) for path in paths], np.dtypes.StringDType()
     ),
