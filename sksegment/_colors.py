@@ -55,7 +55,9 @@ def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
     array([[[0, 7],
             [7, 0]]], dtype=uint8)
     """
-    labels, codes = _table(voc_colors() if colors == "voc" else colors)
+    # Not "colors == 'voc'": of arrays, this would be many answers.
+    is_voc = isinstance(colors, str) and colors == "voc"
+    labels, codes = _table(voc_colors() if is_voc else colors)
     _check_axes(masks)
     pictures = as_images(masks)
     found = [
@@ -101,13 +103,17 @@ def _table(colors: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 def _number(label: Any, color: Any) -> int:
     """Write a colour as one number, red in the upper bits."""
-    channels = np.asarray(color)
+    message = (
+        f"colors gives label {label!r} the colour {color!r}; expected three whole "
+        f"numbers from 0 to 255."
+    )
+    try:
+        channels = np.asarray(color)
+    except ValueError as error:  # (0, 0, (1, 2))
+        raise ValueError(message) from error
     is_bytes = channels.shape == (3,) and channels.dtype.kind in "ui"
     if not is_bytes or channels.min() < 0 or channels.max() > 255:
-        raise ValueError(
-            f"colors gives label {label!r} the colour {color!r}; expected three whole "
-            f"numbers from 0 to 255."
-        )
+        raise ValueError(message)
     red, green, blue = channels.tolist()
     return red << 16 | green << 8 | blue
 

@@ -55,15 +55,15 @@ class LogLossTally:
     def _add_block(
         self, mask: NDArray[Any], proba: NDArray[Any], weight: Weight, index: int
     ) -> None:
-        _check_probabilities(proba, index)
         codes = self._encoder.encode(mask)
-        kept = codes >= 0
+        weights = np.broadcast_to(1.0 if weight is None else weight, mask.shape)
+        # What lies under pixels that do not count may be anything, NaN as well.
+        kept = (codes >= 0) & (weights > 0)
+        _check_probabilities(proba if kept.all() else proba[:, kept], index)
         axis = self._order[codes]
         chosen = np.take_along_axis(proba, axis[np.newaxis], axis=0)[0]
-        losses = _losses(chosen[kept])
-        weights = np.broadcast_to(1.0 if weight is None else weight, mask.shape)[kept]
-        self.loss += float(losses @ weights)
-        self.weight += float(weights.sum())
+        self.loss += float(_losses(chosen[kept]) @ weights[kept])
+        self.weight += float(weights[kept].sum())
 
     def _check_shape(self, proba: NDArray[Any], index: int) -> NDArray[Any]:
         if proba.ndim != 3:
@@ -105,8 +105,9 @@ def as_probabilities(y_proba: Any) -> Sequence[NDArray[Any]]:
 
 def _check_probabilities(proba: NDArray[Any], index: int) -> None:
     # Written so that NaN and infinity fail, too.
-    sums_to_one = np.abs(proba.sum(axis=0) - 1.0) <= SUM_TOLERANCE
-    if not (sums_to_one.all() and proba.min() >= -SUM_TOLERANCE):
+    with np.errstate(over="ignore"):  # of large logits: the error below tells
+        sums_to_one = np.abs(proba.sum(axis=0) - 1.0) <= SUM_TOLERANCE
+    if not (sums_to_one.all() and proba.min(initial=0.0) >= -SUM_TOLERANCE):
         raise ValueError(
             f"y_proba of image {index} is not finite, negative, or does not sum to one "
             f"over its classes: expected probabilities, got logits? Pass what "

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._files import is_path, read_image, read_mask
-from sksegment._labels import format_labels, is_ignored
+from sksegment._images import check_image
+from sksegment._labels import format_labels, is_ignored, label_kind
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 # Labels by which the field marks pixels without a class.
@@ -36,6 +37,8 @@ LISTED = 5
 CURES = {
     "number": "Pair files by name: load_image_pairs(images_dir, masks_dir).",
     "unreadable": "Export the file again, or leave the pair out.",
+    "image": "Repair these images, or leave them out: fit refuses them.",
+    "channels": "Convert these images, or train a model of their own on them.",
     "channels_first": "Put the channels last: np.moveaxis(image, 0, -1).",
     "transposed": "Transpose these masks: mask.T.",
     "size": "Pair files by name with load_image_pairs, or resize masks with order=0.",
@@ -43,6 +46,8 @@ CURES = {
     "grey_rgb": "Take one channel: mask[..., 0].",
     "one_hot": "Turn them into labels: mask.argmax(axis=axis of the classes).",
     "axes": "Pass masks of shape (height, width), one label a pixel.",
+    "masked": "Fill them: mask.filled(255), and pass ignore_label=255.",
+    "mixed": "Map the labels of all masks to integers, or all to strings.",
     "jpeg": "Export the masks as PNG; two labels come back from read pixels by > 127.",
     "interpolated": "Make the masks again: resize with order=0, save as PNG, not JPEG.",
     "not_finite": "Mark pixels without a label by a whole number, as ignore_label=.",
@@ -113,16 +118,20 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
     -------
     list of Finding
         One of each kind that was found, empty if all seems well. Kinds: `"number"`,
-        `"unreadable"`, `"size"`, `"transposed"`, `"channels_first"`, `"colors"` (RGB
-        pictures), `"grey_rgb"`, `"one_hot"`, `"axes"`, `"jpeg"` (a file),
-        `"interpolated"` (or once saved as JPEG), `"not_finite"`, `"instances"`
-        (numbers of objects in the place of classes), `"void"` (255 or -1 as a class),
-        `"one_class"`, `"unlabelled"`, `"duplicates"`.
+        `"unreadable"`, `"image"` (one that `fit` refuses, as it does NaN), `"size"`,
+        `"transposed"`, `"channels"` (more or fewer than in other images),
+        `"channels_first"`, `"colors"` (RGB pictures), `"grey_rgb"`, `"one_hot"`,
+        `"axes"`, `"masked"` (masked arrays), `"mixed"` (strings beside numbers),
+        `"jpeg"` (a file), `"interpolated"` (or once saved as JPEG), `"not_finite"`,
+        `"instances"` (numbers of objects in the place of classes), `"void"` (255 or -1
+        as a class), `"one_class"`, `"unlabelled"`, `"duplicates"`.
 
     Raises
     ------
     TypeError
         If `X` or `y` is nothing that could be images and masks: one path, or None.
+    ValueError
+        If `X` or `y` is empty.
 
     See Also
     --------
@@ -165,6 +174,8 @@ def _items(data: Any, argument: str) -> list[Any]:
         raise TypeError(
             f"{argument} is {data!r}; expected an array, or a list of arrays or paths."
         )
+    if not len(data):
+        raise ValueError(f"Found array with 0 sample(s) in {argument}: it is empty.")
     # A pandas Series counts by position here, as everywhere.
     return list(data)
 
@@ -185,6 +196,7 @@ class _Chart:
         self._same: dict[bytes, list[int]] = defaultdict(list)
         self._masks: dict[int, bytes] = {}
         self._labels: dict[int, NDArray[Any]] = {}
+        self._channels: dict[int, int] = {}
         self._counted: list[int] = []
 
     def add(self, image: Any, mask: Any, index: int) -> Iterator[Note]:
@@ -198,9 +210,22 @@ class _Chart:
         if pixels is not None:
             self._masks[index] = _digest(pixels)
         if picture is not None and pixels is not None:
-            yield from _size_notes(picture.shape, pixels.shape)
+            yield from self._shape_notes(picture.shape, pixels.shape, index)
         if pixels is not None and not trouble:
             yield from self._label_notes(pixels, index)
+
+    def _shape_notes(
+        self, image: tuple[int, ...], mask: tuple[int, ...], index: int
+    ) -> Iterator[Note]:
+        """Compare an image with its mask, and with the first image that fitted its."""
+        yield from _size_notes(image, mask)
+        if image[:2] != mask[:2] or len(image) not in (2, 3):
+            return  # who knows which axis holds the channels
+        self._channels[index] = image[2] if len(image) == 3 else 1
+        first, expected = next(iter(self._channels.items()))
+        if self._channels[index] != expected:
+            found = f"An image has {self._channels[index]} channels"
+            yield "channels", f"{found}, but image {first} has {expected}."
 
     def _label_notes(self, pixels: NDArray[Any], index: int) -> Iterator[Note]:
         axes = _axes_note(pixels)
@@ -225,9 +250,19 @@ class _Chart:
 
     def findings(self) -> Iterator[Finding]:
         """Yield what only all masks together tell."""
+        yield from self._mixed()
         yield from self._instances()
         yield from self._voids()
         yield from self._duplicates()
+
+    def _mixed(self) -> Iterator[Finding]:
+        """Find masks whose labels are of another sort than those of the first one."""
+        kinds = {i: label_kind(labels.dtype) for i, labels in self._labels.items()}
+        first = next(iter(kinds.values()), "")
+        others = tuple(index for index, kind in kinds.items() if kind != first)
+        if others:
+            text = f"Masks hold {kinds[others[0]]}, but others hold {first}."
+            yield Finding("mixed", others, text, CURES["mixed"])
 
     def _instances(self) -> Iterator[Finding]:
         """Find labels that are too many, or that count objects in each mask."""
@@ -247,7 +282,7 @@ class _Chart:
 
     def _all_labels(self) -> NDArray[Any]:
         arrays = [labels for labels in self._labels.values() if len(labels)]
-        if not arrays or len({array.dtype.kind in "US" for array in arrays}) > 1:
+        if not arrays or len({label_kind(array.dtype) for array in arrays}) > 1:
             return np.array([])
         return np.unique(np.concatenate(arrays))
 
@@ -290,11 +325,19 @@ def _digest(pixels: NDArray[Any]) -> bytes:
 
 def _read_picture(image: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     try:
-        if not is_path(image):
-            return np.asarray(image), []
-        return _quietly(read_image, image), []
+        picture = _quietly(read_image, image) if is_path(image) else image
+        return np.asarray(picture), _refusal(picture)
     except (OSError, ValueError) as error:
         return None, [("unreadable", f"{error}")]
+
+
+def _refusal(picture: Any) -> list[Note]:
+    """Tell why `fit` would not take an image, if so."""
+    try:
+        check_image(picture, "An image")
+    except (TypeError, ValueError) as error:
+        return [("image", f"{error}")]
+    return []
 
 
 def _read_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
@@ -312,6 +355,8 @@ def _read_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
 
 def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     """Return a mask that is in memory as an array, if it is one."""
+    if isinstance(mask, np.ma.MaskedArray):
+        return None, [("masked", "A mask is a masked array; fit takes plain ones.")]
     try:
         pixels = np.asarray(mask)
         if pixels.dtype == object:
@@ -364,6 +409,8 @@ def _size_notes(image: tuple[int, ...], mask: tuple[int, ...]) -> Iterator[Note]
 def _axes_note(pixels: NDArray[Any]) -> Note | None:
     """Tell what a mask with several values a pixel is; None if it has one."""
     shape = pixels.shape
+    if not pixels.size:
+        return "axes", f"A mask is empty: it has shape {shape}."
     if pixels.ndim == 2 or (pixels.ndim == 3 and shape[2] == 1):
         return None
     if pixels.ndim != 3 or pixels.dtype.kind not in "buif":

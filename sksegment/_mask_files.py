@@ -83,13 +83,17 @@ def _palette_array(palette: Any) -> NDArray[np.uint8] | None:
         return None
     if isinstance(palette, str) and palette == "voc":
         return voc_palette()
-    colors = np.asarray(palette)
+    expected = (
+        f"expected 'voc', None or an array of shape (n_colors, 3) of whole numbers, "
+        f"with 1 to {N_COLORS} colours"
+    )
+    try:
+        colors = np.asarray(palette)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"palette is {palette!r}; {expected}.") from error
     is_table = colors.ndim == 2 and colors.shape[-1] == 3 and colors.dtype.kind in "ui"
     if not is_table or not 1 <= len(colors) <= N_COLORS:
-        raise ValueError(
-            f"palette is {palette!r}; expected 'voc', None or an array of shape "
-            f"(n_colors, 3) of whole numbers, with 1 to {N_COLORS} colours."
-        )
+        raise ValueError(f"palette is {palette!r}; {expected}.")
     if colors.min() < 0 or colors.max() > 255:
         raise ValueError(
             f"palette has values from {colors.min()} to {colors.max()}; expected whole "
@@ -114,6 +118,8 @@ def _checked_paths(paths: Any, n_masks: int) -> list[Path]:
     """Return one path a mask, or say what is wrong with them."""
     if is_path(paths):
         raise TypeError(f"paths is one path, {str(paths)!r}; expected a list.")
+    if not np.iterable(paths):
+        raise TypeError(f"paths is {paths!r}; expected a list of one path a mask.")
     files = [_png_path(path) for path in paths]
     if len(files) != n_masks:
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 COLUMNS = ("iou", "dice", "accuracy", "precision", "pixels")
@@ -22,12 +23,21 @@ RESERVED = (
 )
 
 
+def check_digits(digits: Any) -> None:
+    """Refuse what is no number of decimal places."""
+    expected = "expected an integer of at least 0"
+    if not isinstance(digits, Integral) or isinstance(digits, bool):
+        raise TypeError(f"digits={digits!r}; {expected}.")
+    if digits < 0:
+        raise ValueError(f"digits={digits!r}; {expected}.")
+
+
 def report_names(
     labels: Sequence[Any], target_names: Sequence[str] | None
 ) -> list[str]:
     """Return one distinct name a class."""
     if target_names is None:
-        return [str(label) for label in labels]
+        return _label_names(labels)
     names = [str(name) for name in target_names]
     if len(names) != len(labels):
         raise ValueError(
@@ -39,6 +49,17 @@ def report_names(
         raise ValueError(
             f"target_names holds {sorted(clash)}, twice or as the name of a score; "
             f"expected names that tell the classes apart."
+        )
+    return names
+
+
+def _label_names(labels: Sequence[Any]) -> list[str]:
+    names = [str(label) for label in labels]
+    clash = sorted(set(names) & set(RESERVED))
+    if clash:
+        raise ValueError(
+            f"labels holds {clash}, which the report has as names of its own; expected "
+            f"other names of the classes: pass target_names=."
         )
     return names
 

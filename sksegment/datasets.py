@@ -521,7 +521,8 @@ def load_voc(
     FileNotFoundError
         If the layout, or a file that the list names, is missing.
     ValueError
-        If there is no such split, or it is empty.
+        If there is no such split, if its list is empty or no text in UTF-8, or if it
+        names a file outside of the layout.
 
     See Also
     --------
@@ -575,11 +576,33 @@ def _split_ids(lists: Path, split: str) -> list[str]:
             f"split is {split!r}; expected one of the lists in {str(lists)!r}: "
             f"{', '.join(map(repr, splits)) or 'there is none'}."
         )
-    lines = (lists / f"{split}.txt").read_text(encoding="utf-8").splitlines()
+    lines = _text(lists / f"{split}.txt").splitlines()
     ids = [line.strip() for line in lines if line.strip()]
     if not ids:
         raise ValueError(f"The list of split {split!r} in {str(lists)!r} is empty.")
+    _check_inside(ids, split)
     return ids
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # Windows puts a mark in front
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(path)!r} is no text in UTF-8 ({error}); expected one ID a line. "
+            f"Save it as UTF-8."
+        ) from error
+
+
+def _check_inside(ids: list[str], split: str) -> None:
+    """Refuse ids that lead out of the folders: a list may come from anywhere."""
+    outside = [name for name in ids if Path(name).anchor or ".." in Path(name).parts]
+    if outside:
+        raise ValueError(
+            f"The list of split {split!r} names files outside of the layout: "
+            f"{_listed(outside)}. Expected IDs of files in JPEGImages and "
+            f"SegmentationClass."
+        )
 
 
 def _check_files(paths: list[Path], split: str) -> None:

@@ -125,6 +125,7 @@ def _colours_of_map(n_classes: int, cmap: str | Colormap) -> NDArray[np.float64]
     import matplotlib as mpl
     from matplotlib.colors import ListedColormap
 
+    _check_cmap(cmap)
     colour_map = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
     if isinstance(colour_map, ListedColormap) and colour_map.N < 256:
         # A qualitative map: its colours in turn. The others are sampled end to end.
@@ -132,6 +133,17 @@ def _colours_of_map(n_classes: int, cmap: str | Colormap) -> NDArray[np.float64]
     else:
         colours = colour_map(np.linspace(0.0, 1.0, n_classes))
     return np.asarray(colours, dtype=np.float64)[:, :3]
+
+
+def _check_cmap(cmap: Any) -> None:
+    import matplotlib as mpl
+    from matplotlib.colors import Colormap
+
+    expected = "expected the name of a colour map of matplotlib, or a Colormap"
+    if not isinstance(cmap, (str, Colormap)):
+        raise TypeError(f"cmap is {cmap!r}; {expected}.")
+    if isinstance(cmap, str) and cmap not in mpl.colormaps:
+        raise ValueError(f"cmap is {cmap!r}; {expected}, such as 'tab20'.")
 
 
 def colour_mask(
@@ -225,6 +237,18 @@ def _image_title(n_channels: int) -> str:
     return f"Image (channels 1-3 of {n_channels})" if n_channels > 3 else "Image"
 
 
+def _as_names(class_names: Any) -> Names:
+    """Return names as a dict or a list, whatever sequence they came as."""
+    if class_names is None or isinstance(class_names, Mapping):
+        return class_names
+    if isinstance(class_names, str) or not np.iterable(class_names):
+        raise TypeError(
+            f"class_names is {class_names!r}; expected a list of names, or a dict of "
+            f"label to name."
+        )
+    return list(class_names)
+
+
 def _names_by_label(classes: NDArray[Any], class_names: Names) -> list[str]:
     """Return the name of each class, in the order of `classes`."""
     labels = classes.tolist()
@@ -232,20 +256,28 @@ def _names_by_label(classes: NDArray[Any], class_names: Names) -> list[str]:
         return [str(label) for label in labels]
     if isinstance(class_names, Mapping):
         return [str(class_names.get(label, label)) for label in labels]
-    if isinstance(class_names, str) or len(class_names) != len(labels):
-        n_names = 1 if isinstance(class_names, str) else len(class_names)
+    if len(class_names) != len(labels):
         raise ValueError(
-            f"class_names has {n_names} names, but there are {len(labels)} classes: "
-            f"{labels}. Expected one name a class: pass classes= with all label values "
-            f"that the names stand for, or class_names as a dict of label to name."
+            f"class_names has {len(class_names)} names, but there are {len(labels)} "
+            f"classes: {labels}. Expected one name a class: pass classes= with all "
+            f"label values that the names stand for, or class_names as a dict of label "
+            f"to name."
         )
     return [str(name) for name in class_names]
 
 
-def _named_classes(found: NDArray[Any], class_names: Names) -> NDArray[Any]:
-    """Return 0, 1, ... for a list of names of class ids; else the labels found."""
-    is_list = class_names is not None and not isinstance(class_names, (Mapping, str))
-    if not is_list or found.dtype.kind not in "ui" or len(found) == 0:
+def _found_classes(
+    masks: list[NDArray[Any]], ignore_label: Any, class_names: Names
+) -> NDArray[Any]:
+    """Return the labels of the masks; 0, 1, ... for a list of names of class ids."""
+    found = unique_labels(masks, ignore_label)
+    if not len(found):
+        raise ValueError(
+            f"All pixels of the masks to draw are ignore_label={ignore_label!r}; "
+            f"expected a pixel with a class, or classes= with all label values."
+        )
+    is_list = class_names is not None and not isinstance(class_names, Mapping)
+    if not is_list or found.dtype.kind not in "ui":
         return found
     n_names = len(class_names or ())
     is_ids = found[0] >= 0 and found[-1] < n_names
@@ -257,9 +289,12 @@ def _sorted_classes(
 ) -> tuple[NDArray[Any], Names]:
     """Return the classes sorted, as `LabelEncoder` wants them, and names to match."""
     array = np.asarray(classes)
-    if array.ndim != 1 or len(array) == 0:
+    if array.dtype == object:  # as pandas gives strings
+        array = np.array(array.tolist())
+    if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "buifUS":
         raise ValueError(
-            f"classes has shape {array.shape}; expected a list of label values."
+            f"classes has shape {array.shape} and dtype {array.dtype}; expected a list "
+            f"of label values."
         )
     if len(np.unique(array)) != len(array):
         raise ValueError(f"classes holds a label twice: {array.tolist()}.")
@@ -280,6 +315,18 @@ def _check_n_images(n_images: Any) -> None:
         raise TypeError(f"n_images is {n_images!r}; expected a positive integer.")
     if n_images < 1:
         raise ValueError(f"n_images is {n_images!r}; expected a positive integer.")
+
+
+def _first_pairs(
+    X: Any, y_true: Any, y_pred: Any, n_images: int | None
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None, list[NDArray[Any]]]:
+    """Return the first images, their true masks if any, and those predicted."""
+    images = as_images(X)
+    n_shown = len(images) if n_images is None else min(n_images, len(images))
+    shown = list(images.take(range(n_shown)))
+    predicted = _first_masks(images, shown, y_pred)
+    true = None if y_true is None else _first_masks(images, shown, y_true)
+    return shown, true, predicted
 
 
 def _first_masks(
@@ -314,14 +361,14 @@ class SegmentationDisplay:
 
     Parameters
     ----------
-    images : sequence of ndarray of shape (height, width, n_channels)
+    images : sequence of ndarray of shape (height, width[, n_channels])
         The images, of any real dtype; sizes may differ.
     y_true : sequence of ndarray of shape (height, width) or None
         The true masks. None draws images and predictions only.
     y_pred : sequence of ndarray of shape (height, width)
         The predicted masks.
-    classes : ndarray of shape (n_classes,)
-        The label values, sorted.
+    classes : array-like of shape (n_classes,)
+        The label values.
     ignore_label : object, default=None
         The label value that is no class.
     class_names : sequence of str or dict of label to str, default=None
@@ -371,7 +418,7 @@ class SegmentationDisplay:
         y_true: Sequence[NDArray[Any]] | None,
         y_pred: Sequence[NDArray[Any]],
         *,
-        classes: NDArray[Any],
+        classes: ArrayLike,
         ignore_label: Any = None,
         class_names: Names = None,
     ) -> None:
@@ -510,21 +557,19 @@ class SegmentationDisplay:
         """
         _require_matplotlib(f"{cls.__name__}.from_predictions")
         _check_n_images(n_images)
-        images = as_images(X)
-        shown = list(images.take(range(min(n_images, len(images)))))
-        predicted = _first_masks(images, shown, y_pred)
-        true = None if y_true is None else _first_masks(images, shown, y_true)
+        names = _as_names(class_names)
+        shown, true, predicted = _first_pairs(X, y_true, y_pred, n_images)
         if classes is None:
-            found = unique_labels([*predicted, *(true or [])], ignore_label)
-            classes = _named_classes(found, class_names)
-        labels, class_names = _sorted_classes(classes, class_names)
+            masks = [*predicted, *(true or [])]
+            classes = _found_classes(masks, ignore_label, names)
+        labels, names = _sorted_classes(classes, names)
         display = cls(
             shown,
             true,
             predicted,
             classes=labels,
             ignore_label=ignore_label,
-            class_names=class_names,
+            class_names=names,
         )
         return display.plot(ax=ax, cmap=cmap)
 
@@ -563,11 +608,21 @@ class SegmentationDisplay:
         _require_matplotlib(f"{type(self).__name__}.plot")
         if n_images is not None:
             _check_n_images(n_images)
-        names = _names_by_label(self.classes, self.class_names)
-        colours = class_colours(len(self.classes), cmap)
-        rows = [self._row(index, colours) for index in self._indices(n_images)]
-        entries = self._legend_entries(len(rows), names, colours)
-        aspects = [row[0][0].shape[0] / row[0][0].shape[1] for row in rows]
+        classes, by_class = _sorted_classes(self.classes, _as_names(self.class_names))
+        names = _names_by_label(classes, by_class)
+        colours = class_colours(len(classes), cmap)
+        images, y_true, y_pred = _first_pairs(
+            self.images, self.y_true, self.y_pred, n_images
+        )
+        encoder = LabelEncoder(classes, self.ignore_label)
+        predicted = _encoded(y_pred, encoder, "y_pred")
+        true = None if y_true is None else _encoded(y_true, encoder, "y_true")
+        rows = [
+            _row(image, None if true is None else true[i], predicted[i], colours, i)
+            for i, image in enumerate(images)
+        ]
+        entries = _legend_entries(true, predicted, names, colours)
+        aspects = [image.shape[0] / image.shape[1] for image in images]
         shape = (len(rows), len(rows[0]))
         self.figure_, self.axes_ = _axes_grid(ax, shape, aspects, entries)
         self.images_ = np.empty(shape, dtype=object)
@@ -576,51 +631,54 @@ class SegmentationDisplay:
         self.legend_ = _add_legend(self.figure_, self.axes_, entries, ax is None)
         return self
 
-    def _indices(self, n_images: int | None) -> range:
-        n_held = len(self.images)
-        return range(n_held if n_images is None else min(n_images, n_held))
 
-    def _codes(self, mask: NDArray[Any], name: str) -> NDArray[np.int32]:
-        return LabelEncoder(self.classes, self.ignore_label).encode(mask, name)
+def _encoded(
+    masks: list[NDArray[Any]], encoder: LabelEncoder, name: str
+) -> list[NDArray[np.int32]]:
+    return [encoder.encode(mask, f"{name}[{i}]") for i, mask in enumerate(masks)]
 
-    def _row(
-        self, index: int, colours: NDArray[np.float64]
-    ) -> list[tuple[NDArray[Any], str]]:
-        """Return the picture and the title of each panel of one image."""
-        image = self.images[index]
-        title = _image_title(image.shape[-1]) if index == 0 else ""
-        predicted = self._codes(self.y_pred[index], f"y_pred[{index}]")
-        row: list[tuple[NDArray[Any], str]] = [(displayable(image), title)]
-        prediction = colour_mask(predicted, colours), _once("Prediction", index)
-        if self.y_true is None:
-            return [*row, prediction]
-        true = self._codes(self.y_true[index], f"y_true[{index}]")
-        row += [(colour_mask(true, colours), _once("Truth", index)), prediction]
-        errors = error_picture(image, true, predicted)
-        return [*row, (errors, _error_title(true, wrong_pixels(true, predicted)))]
 
-    def _legend_entries(
-        self, n_rows: int, names: list[str], colours: NDArray[np.float64]
-    ) -> list[Artist]:
-        """Return a patch for each class that occurs, for ignored and wrong pixels."""
-        from matplotlib.patches import Patch
+def _row(
+    image: NDArray[Any],
+    true: NDArray[Any] | None,
+    predicted: NDArray[Any],
+    colours: NDArray[np.float64],
+    index: int,
+) -> list[tuple[NDArray[Any], str]]:
+    """Return the picture and the title of each panel of one image."""
+    title = _once(_image_title(image.shape[-1]), index)
+    row: list[tuple[NDArray[Any], str]] = [(displayable(image), title)]
+    prediction = colour_mask(predicted, colours), _once("Prediction", index)
+    if true is None:
+        return [*row, prediction]
+    row += [(colour_mask(true, colours), _once("Truth", index)), prediction]
+    errors = error_picture(image, true, predicted)
+    return [*row, (errors, _error_title(true, wrong_pixels(true, predicted)))]
 
-        masks = [*self.y_pred[:n_rows], *(self.y_true or [])[:n_rows]]
-        codes = np.unique(
-            np.concatenate([distinct(self._codes(m, "a mask")) for m in masks])
-        )
-        entries: list[Artist] = [
-            Patch(facecolor=colours[code], label=names[code])
-            for code in codes
-            if code != IGNORED
-        ]
-        if IGNORED in codes:
-            light, dark = map(str, STRIPES)
-            stripes = {"facecolor": light, "edgecolor": dark, "hatch": "//////"}
-            entries.append(Patch(linewidth=0, label="ignored", **stripes))  # type: ignore[arg-type]
-        if self.y_true is not None:
-            entries.append(Patch(facecolor=ERROR_COLOUR, label="wrong"))
-        return entries
+
+def _legend_entries(
+    true: list[NDArray[np.int32]] | None,
+    predicted: list[NDArray[np.int32]],
+    names: list[str],
+    colours: NDArray[np.float64],
+) -> list[Artist]:
+    """Return a patch for each class that occurs, for ignored and wrong pixels."""
+    from matplotlib.patches import Patch
+
+    masks = [*predicted, *(true or [])]
+    codes = np.unique(np.concatenate([distinct(mask) for mask in masks]))
+    entries: list[Artist] = [
+        Patch(facecolor=colours[code], label=names[code])
+        for code in codes
+        if code != IGNORED
+    ]
+    if IGNORED in codes:
+        light, dark = map(str, STRIPES)
+        stripes = {"facecolor": light, "edgecolor": dark, "hatch": "//////"}
+        entries.append(Patch(linewidth=0, label="ignored", **stripes))  # type: ignore[arg-type]
+    if true is not None:
+        entries.append(Patch(facecolor=ERROR_COLOUR, label="wrong"))
+    return entries
 
 
 def _once(title: str, index: int) -> str:
@@ -646,9 +704,15 @@ def _axes_grid(
     """Return the figure and one Axes a panel, new or those given."""
     if ax is None:
         return _new_figure(shape, aspects, entries)
-    if hasattr(ax, "get_subplotspec"):
+    from matplotlib.axes import Axes
+
+    if isinstance(ax, Axes):
         return _divided(ax, shape)
     given = np.asarray(ax, dtype=object)
+    if not all(isinstance(panel, Axes) for panel in given.flat):
+        raise TypeError(
+            f"ax is {ax!r}; expected an Axes of matplotlib, an array of them, or None."
+        )
     if given.size != shape[0] * shape[1]:
         raise ValueError(
             f"ax holds {given.size} axes; expected {shape[0]} x {shape[1]}, "

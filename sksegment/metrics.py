@@ -15,7 +15,7 @@ from sksegment._confusion import Confusion, ConfusionTally, ratio
 from sksegment._images import as_masks
 from sksegment._labels import unique_labels
 from sksegment._log_loss import LogLossTally
-from sksegment._report import report_names, report_text
+from sksegment._report import check_digits, report_names, report_text
 from sksegment._scorers import SegmentationScorer, make_segmentation_scorer
 from sksegment._tally import streamed, tally_all
 
@@ -485,8 +485,9 @@ def segmentation_report(
 
     Raises
     ------
-    ValueError
-        As `iou_score`; if `target_names` does not fit `labels`; with a
+    ValueError, TypeError
+        As `iou_score`; if `target_names` does not fit `labels`, or a label without
+        one is the name of a score; if `digits` is no integer of at least 0; with a
         `confidence_level`, if it is not between 0 and 1, or if not two images have a
         pixel that counts.
 
@@ -530,6 +531,7 @@ def segmentation_report(
     (0.65, 1.0)
     """
     # Parameters first: counting pixels may take minutes.
+    check_digits(digits)
     bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
     tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)
     tally_all(tally, y_true, y_pred, sample_weight)

@@ -293,6 +293,29 @@ def test_empty_split(voc: Path) -> None:
         load_voc(voc, "none")
 
 
+def test_lists_from_windows_are_read(voc: Path) -> None:
+    lists = voc / "VOCdevkit/VOC2012/ImageSets/Segmentation"
+    (lists / "marked.txt").write_bytes(b"\xef\xbb\xbf2007_2\r\n2007_1\r\n")
+    assert load_voc(voc, "marked").data == load_voc(voc, "train").data
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_lists_that_are_not_utf8_are_named(voc: Path, encoding: str) -> None:
+    lists = voc / "VOCdevkit/VOC2012/ImageSets/Segmentation"
+    (lists / "odd.txt").write_bytes("2007_é\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"odd\.txt' is no text in UTF-8.*Save it as"):
+        load_voc(voc, "odd")
+
+
+@pytest.mark.parametrize("name", ["{}/2007_1", "../JPEGImages/2007_1", "a/../../b"])
+def test_ids_that_leave_the_folders_are_refused(voc: Path, name: str) -> None:
+    folder = voc / "VOCdevkit" / "VOC2012"
+    name = name.format(folder / "JPEGImages")
+    (folder / "ImageSets" / "Segmentation" / "odd.txt").write_text(f"2007_2\n{name}\n")
+    with pytest.raises(ValueError, match=r"'odd' names files outside .*(2007_1|b)'"):
+        load_voc(voc, "odd")
+
+
 def test_missing_files_are_listed(voc: Path) -> None:
     folder = voc / "VOCdevkit" / "VOC2012"
     (folder / "JPEGImages" / "2007_1.jpg").unlink()

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
@@ -131,6 +132,19 @@ def test_bad_n_images(grey: Any, n_images: Any, error: type[Exception]) -> None:
     X, y = grey
     with pytest.raises(error, match=f"n_images is {n_images}"):
         SegmentationDisplay.from_predictions(X, y, y, n_images=n_images)
+
+
+@pytest.mark.parametrize("contain", [np.asarray, list])
+def test_a_display_made_by_hand_is_drawn(grey: Any, contain: Any) -> None:
+    X, y = grey
+    usual = SegmentationDisplay.from_predictions(X, y, y[:, :, ::-1])
+    by_hand = SegmentationDisplay(
+        contain(X), contain(y), contain(y[:, :, ::-1]), classes=contain([7, 3, 255])
+    )
+    by_hand.plot(n_images=4)
+    for first, second in zip(usual.images_.flat, by_hand.images_.flat, strict=True):
+        assert_array_equal(first.get_array(), second.get_array())
+    assert legend_texts(by_hand) == legend_texts(usual)
 
 
 def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch, grey: Any) -> None:
@@ -287,6 +301,17 @@ def test_image_without_a_scored_pixel(grey: Any) -> None:
     assert titles(display)[0][3] == "Errors (all ignored)"
 
 
+def test_no_pixel_with_a_class(grey: Any) -> None:
+    X, y = grey
+    y[:] = 255
+    with pytest.raises(ValueError, match=r"All pixels .* ignore_label=255; .*classes="):
+        SegmentationDisplay.from_predictions(X, y, y, ignore_label=255)
+    display = SegmentationDisplay.from_predictions(
+        X, y, y, ignore_label=255, classes=[3, 7]
+    )
+    assert legend_texts(display) == ["ignored", "wrong"]
+
+
 @pytest.mark.parametrize(
     "labels",
     [(0, 255), (False, True), (-1, 4), ("cell", "wall"), (0.0, 2.0), (205, 70_000)],
@@ -350,6 +375,31 @@ def test_class_names_follow_classes_in_any_order(grey: Any) -> None:
         assert legend_texts(display) == ["three", "seven", "ignored", "wrong"]
 
 
+@pytest.mark.parametrize("contain", [np.array, pd.Series, pd.Index, tuple, iter])
+def test_names_come_in_any_sequence(contain: Any) -> None:
+    y = np.array([[[0, 1]]])
+    names = contain(["zero", "one"])
+    display = SegmentationDisplay.from_predictions(y * 1.0, y, y, class_names=names)
+    assert legend_texts(display.plot()) == ["zero", "one", "wrong"]
+
+
+@pytest.mark.parametrize("names", [5, "sky"])
+def test_names_that_are_no_sequence(grey: Any, names: Any) -> None:
+    X, y = grey
+    with pytest.raises(TypeError, match=f"class_names is {names!r}; expected a list"):
+        SegmentationDisplay.from_predictions(X, y, y, class_names=names)
+
+
+def test_classes_of_strings_may_be_objects() -> None:
+    y = np.array([[["a", "c"]]])
+    classes = pd.Series(["c", "b", "a"], dtype=object)
+    display = SegmentationDisplay.from_predictions(
+        np.zeros((1, 1, 2)), y, y, classes=classes
+    )
+    assert legend_texts(display) == ["a", "c", "wrong"]
+    assert legend_colours(display)["c"] == pytest.approx(class_colours(3)[2])
+
+
 def test_names_without_classes_are_those_of_class_ids() -> None:
     y = np.array([[[1, 3]]])
     names = ["zero", "one", "two", "three"]
@@ -377,7 +427,12 @@ def test_too_few_names(grey: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "classes, message", [([3, 3], "a label twice"), (5, r"classes has shape \(\)")]
+    "classes, message",
+    [
+        ([3, 3], "a label twice"),
+        (5, r"classes has shape \(\)"),
+        ([None, 3], "dtype object; expected a list of label values"),
+    ],
 )
 def test_bad_classes(grey: Any, classes: Any, message: str) -> None:
     X, y = grey
@@ -405,6 +460,24 @@ def test_colour_map_by_name_or_object(cmap: str) -> None:
     places = [0, 1, 2] if cmap == "tab10" else [0.0, 0.5, 1.0]
     assert_array_equal(colours, mpl.colormaps[cmap](places)[:, :3])
     assert_array_equal(class_colours(3, mpl.colormaps[cmap]), colours)
+
+
+@pytest.mark.parametrize(
+    "parameters, error, message",
+    [
+        ({"cmap": "nosuch"}, ValueError, "cmap is 'nosuch'; .* such as 'tab20'"),
+        ({"cmap": 5}, TypeError, "cmap is 5; expected the name of a colour map"),
+        ({"ax": [1, 2]}, TypeError, r"ax is \[1, 2\]; expected an Axes"),
+        ({"ax": [None] * 4}, TypeError, "expected an Axes"),
+        ({"ax": "left"}, TypeError, "ax is 'left'; expected an Axes"),
+    ],
+)
+def test_what_is_no_colour_map_and_no_axes(
+    grey: Any, parameters: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    X, y = grey
+    with pytest.raises(error, match=message):
+        SegmentationDisplay.from_predictions(X, y, y, n_images=1, **parameters)
 
 
 def test_colour_map_is_used(grey: Any) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 from skimage.draw import disk
 
-from sksegment import _mask_files
+from sksegment import FCNSegmenter, _mask_files
 from sksegment._files import read_image, read_mask
 from sksegment._mask_doctor import CURES
 from sksegment._palette import voc_palette
@@ -104,6 +106,51 @@ def test_sizes_that_differ_are_found() -> None:
 def test_channels_first_is_found() -> None:
     X, y = make_shapes(3, size=(32, 40), random_state=0)
     assert kinds(np.moveaxis(X, -1, 1), y) == {"channels_first": (0, 1, 2)}
+
+
+def with_nan(X: np.ndarray) -> np.ndarray:
+    X = X.copy()
+    X[2, 5, 5, 1], X[3, 0, 0, 0] = np.nan, np.inf
+    return X
+
+
+def with_strings(y: np.ndarray) -> list[np.ndarray]:
+    return [*y[:2], *np.array(list("abcd"))[y[2:]]]
+
+
+@pytest.mark.parametrize(
+    "change_X, change_y, expected, message",
+    [
+        (with_nan, None, {"image": (2, 3)}, r"NaN.*channels \[1\]"),
+        (lambda X: X.astype(str), None, {"image": (0, 1, 2, 3)}, "has dtype <U"),
+        (np.ma.array, None, {"image": (0, 1, 2, 3)}, "An image is a masked array"),
+        (
+            lambda X: [*X[:2], X[2, ..., :2], X[3, ..., 0]],
+            None,
+            {"channels": (2, 3)},
+            "An image has 2 channels, but image 0 has 3",
+        ),
+        (None, np.ma.array, {"masked": (0, 1, 2, 3)}, "A mask is a masked array"),
+        (None, with_strings, {"mixed": (2, 3)}, "hold strings, but others .* numbers"),
+        (
+            lambda X: X[:1, :0],
+            lambda y: y[:1, :0],
+            {"image": (0,), "axes": (0,)},
+            "A mask is empty|An image is empty",
+        ),
+    ],
+)
+def test_what_fit_refuses_is_found(
+    change_X: Any, change_y: Any, expected: dict[str, Any], message: str
+) -> None:
+    X, y = make_shapes(4, random_state=0)
+    X = change_X(X) if change_X else X
+    y = change_y(y) if change_y else y
+    with pytest.raises((TypeError, ValueError)):
+        FCNSegmenter().fit(X, y)
+    assert kinds(X, y) == expected
+    for finding in check_masks(X, y):
+        assert re.search(message, finding.message)
 
 
 @pytest.mark.parametrize("n_classes, step", [(2, 255), (4, 40), (8, 30)])
@@ -283,6 +330,13 @@ def test_what_is_no_list_of_masks_raises(bad: Any) -> None:
         check_masks(bad, y)
 
 
+def test_nothing_to_examine_raises() -> None:
+    X, y = make_shapes(1, random_state=0)
+    for images, masks, argument in (([], [], "X"), (X[:0], y, "X"), (X, [], "y")):
+        with pytest.raises(ValueError, match=rf"0 sample\(s\) in {argument}"):
+            check_masks(images, masks)
+
+
 def test_the_doctor_changes_nothing() -> None:
     X, y = make_shapes(3, random_state=0)
     X.flags.writeable = y.flags.writeable = False
@@ -380,6 +434,8 @@ def test_what_is_no_picture_raises(
         ([(0, 0, 0)], TypeError, "expected 'voc' or a dict"),
         ({0: (0, 0)}, ValueError, r"label 0 the colour \(0, 0\); expected three"),
         ({0: (0, 0, 256)}, ValueError, "whole numbers from 0 to 255"),
+        ({0: (0, 0, (1, 2))}, ValueError, r"label 0 the colour \(0, 0, \(1, 2\)\)"),
+        (pd.Series({0: (0, 0, 0), 1: (1, 1, 1)}), TypeError, "expected 'voc' or a di"),
         ({0: (0.0, 0.5, 1.0)}, ValueError, "whole numbers from 0 to 255"),
         ({0: "red"}, ValueError, "label 0 the colour 'red'"),
         ({0: (1, 1, 1), 1: (1, 1, 1)}, ValueError, "of another label"),
@@ -503,6 +559,7 @@ def refuse(source: Any, target: Any) -> None:
         ([[[0, 2]]], [[0, 0, 0]] * 2, ValueError, "label 2, but palette has 2 colours"),
         ([[[0, 1]]], "cityscapes", ValueError, "palette is 'cityscapes'"),
         ([[[0, 1]]], [0, 1, 2], ValueError, "palette is"),
+        ([[[0, 1]]], [(0, 0, 0), (1, 1)], ValueError, "palette is .* 'voc', None or"),
         ([[[0, 1]]], np.zeros((2, 3)), ValueError, "palette is"),
         ([[[0, 1]]], [[0, 0, 0]] * 257, ValueError, "1 to 256 colours"),
         ([[[0, 1]]], [[0, 0, 999]] * 2, ValueError, "palette has values from 0 to 999"),
@@ -544,5 +601,7 @@ def test_a_faulty_mask_stops_all_files(tmp_path: Path) -> None:
 def test_paths_that_are_no_list_of_paths_raise() -> None:
     with pytest.raises(TypeError, match="paths is one path"):
         save_masks(ALL_LABELS, "mask.png")
+    with pytest.raises(TypeError, match="paths is None; expected a list"):
+        save_masks(ALL_LABELS, None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="paths holds 3; expected str"):
         save_masks(ALL_LABELS, [3])

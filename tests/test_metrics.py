@@ -456,6 +456,25 @@ def test_log_loss_takes_half_precision():
     assert got == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("under", [np.nan, np.inf, -np.inf, 7.0, 3e38])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_log_loss_does_not_look_under_pixels_that_do_not_count(under, dtype):
+    y_true = np.array([[[0, 1, 255, 0]]])
+    weight = np.array([[[1.0, 2.0, 1.0, 0.0]]])
+    y_proba = np.full((1, 2, 1, 4), 0.5, dtype)
+    known = {"labels": [0, 1], "ignore_label": 255, "sample_weight": weight}
+    expected = pixel_log_loss(y_true, y_proba, **known)
+    y_proba[..., 2:] = under
+    assert pixel_log_loss(y_true, y_proba, **known) == expected
+    images = np.full((2, *y_proba.shape[1:]), 0.5, dtype)
+    images[1] = under
+    known["sample_weight"] = [1, 0]
+    expected = pixel_log_loss(y_true, images[:1], labels=[0, 1], ignore_label=255)
+    assert pixel_log_loss(np.repeat(y_true, 2, axis=0), images, **known) == expected
+    with pytest.raises(ValueError, match="of image 0 is not finite"):
+        pixel_log_loss(y_true, y_proba, labels=[0, 1], ignore_label=255)
+
+
 # --- The report
 
 
@@ -513,6 +532,13 @@ def test_report_takes_weights_and_strings():
     report = segmentation_report(y_true, y_true, sample_weight=[0.5], output_dict=True)
     assert report["road"]["pixels"] == 0.5
     assert "0.5" in segmentation_report(y_true, y_true, sample_weight=[0.5])
+
+
+@pytest.mark.parametrize("step", [1, 1000])
+def test_labels_of_whole_numbers_stay_whole_in_the_report(step):
+    y_true = np.array([[[0, 1]], [[1, 2]]]) * step
+    report = segmentation_report(y_true.astype(np.uint64), y_true, output_dict=True)
+    assert {"0", f"{step}", f"{2 * step}"} < set(report)
 
 
 # --- Intervals
@@ -751,6 +777,24 @@ def test_wrong_probabilities_are_refused(y_proba, kwargs, message):
 def test_wrong_target_names_are_refused(names, message):
     with pytest.raises(ValueError, match=message):
         segmentation_report(*masks_with([[1, 1], [1, 1]]), target_names=names)
+
+
+@pytest.mark.parametrize("output_dict", [False, True])
+def test_labels_that_are_names_of_scores_need_target_names(output_dict):
+    masks = np.array([[["mean_iou", "sky"]]])
+    report = partial(segmentation_report, masks, masks, output_dict=output_dict)
+    with pytest.raises(ValueError, match=r"labels holds \['mean_iou'\].*target_names="):
+        report()
+    assert "mean iou of what" in report(target_names=["mean iou of what", "sky"])
+
+
+@pytest.mark.parametrize(
+    ("digits", "error"),
+    [(-1, ValueError), (2.5, TypeError), ("3", TypeError), (True, TypeError)],
+)
+def test_digits_are_checked_before_anything_is_counted(digits, error):
+    with pytest.raises(error, match=f"digits={digits!r}; expected an integer"):
+        segmentation_report(["missing.png"], ["missing.png"], digits=digits)
 
 
 # --- Scorers
