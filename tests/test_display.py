@@ -20,14 +20,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sksegment._files import read_mask
+from sksegment._pictures import ERROR_COLOUR, PALETTE, class_colours, displayable
 from sksegment.datasets import load_image_pairs, load_voc, make_shapes
-from sksegment.display import (
-    ERROR_COLOUR,
-    PALETTE,
-    SegmentationDisplay,
-    class_colours,
-    displayable,
-)
+from sksegment.display import SegmentationDisplay
 
 pytestmark = pytest.mark.usefixtures("pyplot")
 

@@ -35,6 +35,7 @@ FLOORS = (
         "_labels",
         "_memory",
         "_palette",
+        "_panels",
         "_plain",
         "_probing",
         "_progress",
@@ -45,7 +46,10 @@ FLOORS = (
         "_transplant",
         "_weights",
     },
-    {"_checkpoints", "_images", "_model_file", "_tensors", "_tiles", "_vgg", "_warp"},
+    {
+        *("_checkpoints", "_images", "_model_file", "_pictures", "_tensors", "_tiles"),
+        *("_vgg", "_warp"),
+    },
     {
         "_blocks",
         "_colors",
