@@ -320,7 +320,7 @@ def test_wide_tiffs(tmp_path: Path, dtype: str) -> None:
 @pytest.mark.parametrize(
     "parameters",
     [
-        {"max_epochs": np.uint8(60)},
+        {"max_epochs": np.int8(40)},
         {"batch_size": np.uint64(2)},
         {"depth": np.uint8(1), "width": np.int8(70), "max_epochs": 1},
         {"learning_rate": np.float16(0.01), "dropout": np.float16(0.25)},
