@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from sksegment._images import as_images, as_masks, check_pair, check_pairs
 
+# Blocks of this side hold any image whole; numpy could not divide by much larger ones.
+MAX_SIDE = 2**62
+
 
 def cut_blocks(
     X: Any, y: Any, block_size: int | tuple[int, int]
@@ -117,7 +120,12 @@ def as_positions(groups: Any, n_samples: int) -> NDArray[np.int64]:
         raise ValueError(
             f"The 'groups' parameter should not be None; expected {expected}."
         )
-    positions = np.asarray(groups)
+    try:
+        positions = np.asarray(groups)
+    except ValueError as error:
+        raise ValueError(
+            f"groups holds positions of different lengths; expected {expected}."
+        ) from error
     if positions.ndim != 2 or positions.shape[1] not in (2, 3):
         raise ValueError(f"groups has shape {positions.shape}; expected {expected}.")
     if len(positions) != n_samples:
@@ -163,7 +171,8 @@ def block_numbers(
         0, 1, ..., by image, then row by row; blocks without a sample have no number.
     """
     centres = positions[:, 1:] + sizes // 2
-    blocks = np.column_stack([positions[:, :1], centres // np.array(block_size)])
+    sides = [min(side, MAX_SIDE) for side in block_size]
+    blocks = np.column_stack([positions[:, :1], centres // np.array(sides)])
     _, numbers = np.unique(blocks, axis=0, return_inverse=True)
     return np.asarray(numbers.ravel())
 

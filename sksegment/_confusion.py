@@ -14,6 +14,7 @@ from sksegment._labels import (
     LabelEncoder,
     format_labels,
     is_ignored,
+    label_array,
     merged,
     unique_labels,
 )
@@ -139,9 +140,7 @@ class ConfusionTally:
 
 def as_labels(labels: Any, ignore_label: Any) -> NDArray[Any]:
     """Return `labels` as an array, or say what is wrong with them."""
-    array = np.asarray(labels)
-    if array.dtype == object:
-        array = np.array(array.tolist())
+    array = label_array(labels)
     if array.ndim != 1 or not len(array):
         raise ValueError(
             f"labels={labels!r} has shape {array.shape}; expected a list of one label "

@@ -318,7 +318,7 @@ class Predictor:
         bytes_per_pixel = 4 * PEAK_LAYERS * self._values_per_pixel[1]
         return int(working_memory(self.device) / bytes_per_pixel)
 
-    @property
+    @cached_property
     def _values_per_pixel(self) -> tuple[float, float]:
         """What the probe found, now or before."""
         layers = layers_of(self.network)

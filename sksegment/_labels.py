@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +87,21 @@ def unique_labels(masks: Iterable[NDArray[Any]], ignore_label: Any) -> NDArray[A
     found = [distinct(mask) for mask in masks]
     labels = merged(found) if found else np.array([])
     return labels[~is_ignored(labels, ignore_label)]
+
+
+def label_array(labels: Any) -> NDArray[Any]:
+    """Return labels that the user lists as an array, of strings or of numbers.
+
+    pandas gives strings as objects; numpy makes floats of integers beyond int64.
+    """
+    array = np.asarray(labels)
+    if array.dtype == object:
+        array = np.array(array.tolist())
+    if array.ndim != 1 or array.dtype.kind != "f" or not len(array):
+        return array
+    are_integers = all(isinstance(label, Integral) for label in labels)
+    fit = are_integers and array.min() >= 0
+    return np.array([*labels], np.uint64) if fit else array
 
 
 def merged(found: Sequence[NDArray[Any]]) -> NDArray[Any]:

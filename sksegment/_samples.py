@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from numbers import Integral
 from operator import add
 from typing import Any
 
@@ -28,6 +27,7 @@ from sksegment._labels import (
     count_labels,
     format_labels,
     is_ignored,
+    label_array,
     label_kind,
     merged,
 )
@@ -273,15 +273,15 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     """Return the classes that the user names, sorted."""
     if classes is None:
         return None
-    named = np.asarray(classes)
-    if named.dtype == object:  # as pandas gives strings
-        named = np.array(named.tolist())
+    named = label_array(classes)
     if named.ndim != 1 or named.dtype.kind not in "buifUS" or not len(named):
         raise ValueError(
             f"classes is {classes!r}; expected a list of the label values of the task."
         )
-    if named.dtype.kind == "f":
-        named = _whole(named, classes)
+    if named.dtype.kind == "f" and not _are_whole(named):
+        raise ValueError(
+            f"classes is {classes!r}; expected whole numbers, as masks hold no others."
+        )
     if len(np.unique(named)) < len(named):
         raise ValueError(f"classes is {classes!r}; expected each label value once.")
     if is_ignored(named, ignore_label).any():
@@ -292,15 +292,8 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     return np.unique(named)
 
 
-def _whole(named: NDArray[Any], classes: Any) -> NDArray[Any]:
-    """Refuse fractions and NaN; give integers back that numpy made floats of."""
-    if not np.all(np.isfinite(named) & (named == np.floor(named))):
-        raise ValueError(
-            f"classes is {classes!r}; expected whole numbers, as masks hold no others."
-        )
-    labels = [*classes]
-    are_integers = all(isinstance(label, Integral) for label in labels)
-    return np.array(labels, np.uint64) if are_integers and named.min() >= 0 else named
+def _are_whole(labels: NDArray[Any]) -> bool:
+    return bool(np.all(np.isfinite(labels) & (labels == np.floor(labels))))
 
 
 def _encoder(

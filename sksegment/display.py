@@ -10,7 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._images import ImageList, as_images, as_masks, check_pair, check_pairs
-from sksegment._labels import IGNORED, LabelEncoder, distinct, unique_labels
+from sksegment._labels import (
+    IGNORED,
+    LabelEncoder,
+    distinct,
+    label_array,
+    unique_labels,
+)
 from sksegment._panels import add_legend, axes_grid, draw
 from sksegment._pictures import (
     ERROR_COLOUR,
@@ -101,9 +107,7 @@ def _sorted_classes(
     classes: ArrayLike, class_names: Names
 ) -> tuple[NDArray[Any], Names]:
     """Return the classes sorted, as `LabelEncoder` wants them, and names to match."""
-    array = np.asarray(classes)
-    if array.dtype == object:  # as pandas gives strings
-        array = np.array(array.tolist())
+    array = label_array(classes)
     if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "buifUS":
         raise ValueError(
             f"classes has shape {array.shape} and dtype {array.dtype}; expected a list "

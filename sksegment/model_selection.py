@@ -25,9 +25,6 @@ from sksegment._labels import LabelEncoder, count_labels, format_labels, is_igno
 
 __all__ = ["SpatialBlockKFold", "StratifiedImageKFold", "cut_blocks"]
 
-# Blocks of this side hold any image whole; more than int64 holds, numpy would not take.
-MAX_SIDE = 2**62
-
 # More labels than this are no classes, and a table of all images by all of them would
 # not fit into memory.
 MAX_LABELS = 4096
@@ -253,17 +250,6 @@ def _pixel_counts(
     return labels, pixels
 
 
-def _rectangular(groups: Any) -> Any:
-    """Return positions as an array, or None; refuse rows of different lengths."""
-    try:
-        return None if groups is None else np.asarray(groups)
-    except ValueError as error:
-        raise ValueError(
-            "groups holds positions of different lengths; expected an array of shape "
-            "(n_samples, 3) or (n_samples, 2). cut_blocks returns it."
-        ) from error
-
-
 class SpatialBlockKFold(_ImageKFold):
     """K folds of whole blocks of large images, with a buffer around the test blocks.
 
@@ -376,7 +362,7 @@ class SpatialBlockKFold(_ImageKFold):
         self._check_margin()
         tiles = as_images(X) if y is None else as_masks(y)
         check_consistent_length(X, tiles)
-        positions = as_positions(_rectangular(groups), len(tiles))
+        positions = as_positions(groups, len(tiles))
         sizes = np.array([tile.shape[:2] for tile in tiles], dtype=np.int64)
         folds = self._folds(positions, sizes)
         for fold in range(self.n_splits):
@@ -389,9 +375,7 @@ class SpatialBlockKFold(_ImageKFold):
         self, positions: NDArray[np.int64], sizes: NDArray[np.int64]
     ) -> NDArray[np.intp]:
         """Return the fold of each tile."""
-        height, width = block_sides(self.block_size)
-        block_size = min(height, MAX_SIDE), min(width, MAX_SIDE)
-        numbers = block_numbers(positions, sizes, block_size)
+        numbers = block_numbers(positions, sizes, block_sides(self.block_size))
         n_blocks = int(numbers.max()) + 1
         self._check_enough(n_blocks, "blocks", " Make block_size smaller.")
         order = np.arange(n_blocks)

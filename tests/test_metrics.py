@@ -1183,3 +1183,10 @@ def test_the_import_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_named_labels_beyond_int64_stay_whole():
+    labels = [0, 2**63, 2**64 - 1]
+    masks = np.array([[labels]], np.uint64)
+    report = segmentation_report(masks, masks, labels=labels, output_dict=True)
+    assert {*map(str, labels)} <= report.keys()
