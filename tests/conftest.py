@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -48,6 +49,40 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(n_threads)
+
+
+# Not `ru_maxrss`: a child process starts with the figure of the one that made it.
+PEAK = """
+def peak():
+    with open("/proc/self/status") as status:
+        (kibibytes,) = (row.split()[1] for row in status if row.startswith("VmHWM:"))
+    return int(kibibytes) * 1024
+
+"""
+
+
+@pytest.fixture
+def measured() -> Callable[..., list[float]]:
+    """Run a script, which may call `peak()`, alone; return the numbers it prints.
+
+    Left to itself, glibc learns from what is freed which blocks to keep, and two
+    equal runs differ by tens of MiB. With a fixed threshold every large block goes
+    back at once, and the peak is what was held at one time.
+    """
+    if sys.platform != "linux":
+        pytest.skip("needs /proc/self/status, which Linux has")
+
+    def run(script: str, *arguments: object) -> list[float]:
+        finished = subprocess.run(
+            [sys.executable, "-c", PEAK + script, *map(str, arguments)],
+            env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},
+            capture_output=True,
+            text=True,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return [float(number) for number in finished.stdout.split()]
+
+    return run
 
 
 @pytest.fixture(scope="session")
