@@ -55,7 +55,8 @@ def test_each_script_gives_its_rows(load: Load, script: str, n_rows: int) -> Non
             assert row.verdict == "not run"
             assert row.note
         else:
-            assert row.value >= 0
+            # Below 0 where a run that should take longer took less.
+            assert math.isfinite(row.value)
             assert row.low <= row.value <= row.high
 
 

@@ -80,7 +80,7 @@ def test_tiles_of_a_side_partition_it_and_see_enough(seed):
 @pytest.mark.parametrize("norm", [None, "batch"])
 @pytest.mark.parametrize("skip", SKIPS)
 @pytest.mark.parametrize(
-    "depth, size, tiles", [(1, 61, (1, 7)), (2, 75, (16,)), (3, 149, (32, 70))]
+    "depth, size, tiles", [(1, 31, (1, 7)), (2, 75, (16,)), (3, 149, (32, 70))]
 )
 def test_tiles_equal_the_whole_image(depth, size, tiles, skip, norm):
     network = trained(depth=depth, width=4, skip=skip, norm=norm)

@@ -145,7 +145,15 @@ def object_array(items):
     return array
 
 
-@pytest.mark.parametrize("block", range(10))
+# 1,000 cases in all, most of them among the slow tests.
+BLOCKS = [
+    0,
+    1,
+    *(pytest.param(block, marks=pytest.mark.slow) for block in range(2, 10)),
+]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
 def test_scores_equal_scikit_learn_on_raveled_pixels(block):
     for seed in range(100 * block, 100 * (block + 1)):
         check_confusion(case := Case(seed))
