@@ -572,10 +572,13 @@ def train():
         digest.update(name.encode() + tensor.numpy().tobytes())
     (folder / "weights").write_text(digest.hexdigest())
 
-def wait_for_epochs(number):
+def is_running(pid):
+    return not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+def wait_for_epochs(pid, number):
     # Sleeps, or it would take the time of the training that it watches.
     seen = set()
-    while len(seen) < number:
+    while len(seen) < number and is_running(pid):
         time.sleep(0.002)
         for path in folder.glob("kept/*/checkpoint.pt"):
             with contextlib.suppress(FileNotFoundError):
@@ -588,7 +591,7 @@ def child(prepare=lambda: None, epochs=None, seconds=0):
         train()
         os._exit(0)
     if epochs is not None:
-        wait_for_epochs(epochs)
+        wait_for_epochs(pid, epochs)
         time.sleep(seconds)
         os.kill(pid, signal.SIGKILL)
     return os.WTERMSIG(status) if os.WIFSIGNALED(status := os.waitpid(pid, 0)[1]) else 0

@@ -354,7 +354,12 @@ def test_fits_leave_nothing_behind(
     monkeypatch.chdir(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", LEAKS],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(ROOT),
+            "MALLOC_MMAP_THRESHOLD_": "65536",  # large blocks go back at once
+        },
         capture_output=True,
         text=True,
     )
