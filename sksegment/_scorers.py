@@ -27,7 +27,9 @@ FROM_ESTIMATOR = ("labels", "ignore_label", "sample_weight")
 
 
 class SegmentationScorer:
-    """Score an estimator's predictions; made by `make_segmentation_scorer`.
+    """A score as `scoring=` wants it: `scorer(estimator, X, y, sample_weight=None)`.
+
+    `make_segmentation_scorer` makes one; those of `sksegment.metrics` are such.
 
     Parameters
     ----------

@@ -662,7 +662,14 @@ def _divide(
 
 
 def _named(name: str, func: Any, response_method: str, sign: int) -> SegmentationScorer:
-    return SegmentationScorer(func, response_method, sign, {}, name)
+    scorer = SegmentationScorer(func, response_method, sign, {}, name)
+    worth = "" if sign > 0 else ", negative: greater is better"
+    scorer.__doc__ = (
+        f"`{func.__name__}` as a scorer{worth}.\n\n"
+        f"For `scoring=`, or called as `{name}(estimator, X, y, sample_weight=None)`. "
+        f"Labels and `ignore_label` come from the estimator."
+    )
+    return scorer
 
 
 iou_scorer = _named("iou_scorer", iou_score, "predict", 1)

@@ -936,6 +936,11 @@ def test_explicit_arguments_win_over_the_estimator():
         assert scorer(model, X, y_without) == CLOSE(expected)
 
 
+def test_help_of_a_scorer_says_what_it_scores():
+    assert iou_scorer.__doc__.startswith("`iou_score` as a scorer.")
+    assert "negative" in neg_pixel_log_loss_scorer.__doc__
+
+
 @pytest.mark.parametrize("scorer", [iou_scorer, neg_pixel_log_loss_scorer])
 def test_classes_come_through_pipelines_and_searches(scorer):
     X, y, _ = drawn()

@@ -191,6 +191,18 @@ def test_imports_come_from_lower_floors(module: str) -> None:
     assert not not_below, f"{module} is on floor {floor}"
 
 
+def test_the_table_of_the_design_is_that_of_the_floors() -> None:
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| (\d+) \| (`.+?`) \|", page, re.MULTILINE)
+    listed = {
+        name: int(floor)
+        for floor, names in lines
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    last = len(FLOORS) - 1
+    assert listed == {name: n for name, n in FLOOR_OF.items() if n < last}
+
+
 def sksegment_imports(path: Path) -> Iterator[str]:
     """The modules of sksegment that a file imports, inside functions as well."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
