@@ -78,8 +78,9 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     Only pinned memory is read while the program goes on. torch keeps what was pinned,
     so that large tensors, which are few, are waited for.
     """
-    if tensor.device == device:
-        return tensor
+    # "cuda" and "cuda:0" are one device, and not equal.
+    if tensor.device.type == device.type:
+        return tensor.to(device)
     if device.type == "cuda" and tensor.nbytes <= MAX_PINNED:
         return tensor.pin_memory().to(device, non_blocking=True)
     # The meta device, on which training is tried out, has nothing to wait for.
