@@ -202,7 +202,8 @@ class Predictor:
             warnings.warn(
                 f"The values of X go up to {largest:.4g}, but those of the training "
                 f"images lay in {low:.4g} to {high:.4g}. Are they in other units? Pass "
-                f"images as they were in training; they are standardised inside.",
+                f"images as they were in training; they are standardised inside. (What "
+                f"lies far outside, as marks of missing values do, is clipped.)",
                 UserWarning,
                 stacklevel=2,
             )

@@ -37,6 +37,9 @@ from sksegment._weights import as_weights, check_weight_size
 
 # Labels by which the field marks pixels without a class.
 USUAL_VOIDS = (255, -1)
+# One pixel as far from the mean as this, in standard deviations, with this share of the
+# variance decides the scale by itself.
+FAR, LARGE_SHARE = 30.0, 0.1
 # More values than this are no classes, but instance ids or an interpolated mask.
 MAX_FOUND_CLASSES = 256
 
@@ -98,7 +101,7 @@ class Survey:
     n_channels : int
         Channels of the images.
     sums : list of ChannelSums
-        Moments of the channels of each image.
+        Moments of the channels of each image, over the pixels that count.
     encoder : LabelEncoder
         The classes and the ignored label.
     pixels : ndarray of shape (n_images, n_classes)
@@ -176,7 +179,7 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
         if weight is not None:
             check_weight_size(weight, mask, index)
         sizes.append(mask.shape)
-        sums.append(channel_sums(image))
+        sums.append(channel_sums(image, _counted(mask, weight, ignore_label)))
         counts.append(count_labels(mask, weight))
     labels = [count.labels for count in counts]
     encoder = _encoder(labels, samples, classes, ignore_label)
@@ -194,6 +197,14 @@ def surveyed(
     An image without a labelled pixel of positive weight takes no part. Weights are
     counted in units of their mean: a constant factor changes nothing.
     """
+    samples, found = _taking_part(samples, classes, ignore_label)
+    _warn_of_outlier(samples, found)
+    return samples, found
+
+
+def _taking_part(
+    samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
+) -> tuple[Samples, Survey]:
     found = survey(samples, classes, ignore_label)
     part = np.flatnonzero(found.n_labelled)
     samples = replace(samples, unit=found.mean_weight)
@@ -213,7 +224,7 @@ def held_out_samples(
         )
     encoder = found.encoder
     try:
-        samples, checked = surveyed(
+        samples, checked = _taking_part(
             as_samples(X_val, y_val, sample_weight_val),
             encoder.classes,
             encoder.ignore_label,
@@ -355,6 +366,16 @@ def _in_dtype_of_masks(
     return cast if np.array_equal(cast, classes) else classes
 
 
+def _counted(
+    mask: NDArray[Any], weight: NDArray[np.float64] | None, ignore_label: Any
+) -> NDArray[np.bool_] | None:
+    """Tell which pixels have a class and a weight; None if all of them have."""
+    counted = ~is_ignored(mask, ignore_label)
+    if weight is not None and weight.ndim:
+        counted &= weight > 0
+    return None if counted.all() else counted
+
+
 def _nothing_labelled(ignore_label: Any) -> str:
     return (
         f"No pixel of y takes part: all are ignore_label={ignore_label!r} or have "
@@ -388,6 +409,28 @@ def _warn_of_one_class(classes: NDArray[Any]) -> None:
             UserWarning,
             stacklevel=2,
         )
+
+
+def _warn_of_outlier(samples: Samples, found: Survey) -> None:
+    """Warn of one pixel by which the scale of a channel is made."""
+    scale = found.scale
+    n_pixels = sum(sums.n_pixels for sums in found.sums)
+    for index, sums in enumerate(found.sums):
+        for value in (sums.low, sums.high):
+            distance = np.abs(value - scale.mean) / scale.std
+            is_far = (distance > FAR) & (distance**2 > LARGE_SHARE * n_pixels)
+            if is_far.any():
+                channel = int(is_far.argmax())
+                warnings.warn(
+                    f"Channel {channel} of {samples.images.name(index)} reaches "
+                    f"{value[channel]:.6g}, {distance[channel]:.0f} standard "
+                    f"deviations from the mean: other differences nearly vanish beside "
+                    f"it. Is it a hot pixel, or a mark of missing values? Clip it, or "
+                    f"give such pixels the ignore_label in y.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+                return
 
 
 def _pixels_of_classes(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ class Scale:
     mean, std : ndarray of shape (n_channels,)
         What is taken from the images, and what they are divided by.
     low, high : ndarray of shape (n_channels,)
-        Smallest and largest value of the training images.
+        Smallest and largest value of the pixels of the training images that count.
     """
 
     mean: NDArray[np.float64]
@@ -33,6 +35,16 @@ class Scale:
     def apply(self, values: NDArray[Any] | float) -> NDArray[np.float64]:
         """Standardise values whose last axis is the channels."""
         return np.asarray((values - self.mean) / self.std)
+
+    def limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the values beyond which images are clipped.
+
+        They lie as far from the training range as that is wide: a hot pixel or a mark
+        of missing values (-9999) must not drown all that a kernel sees beside it.
+        """
+        with np.errstate(over="ignore"):
+            width = self.high - self.low
+            return self.low - width, self.high + width
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class ChannelSums:
         """Join two sets of pixels (Chan, Golub and LeVeque, 1983)."""
         n_pixels = self.n_pixels + other.n_pixels
         distance = other.mean - self.mean
-        share = other.n_pixels / n_pixels
+        share = other.n_pixels / max(1, n_pixels)
         return ChannelSums(
             n_pixels,
             self.mean + distance * share,
@@ -76,23 +88,27 @@ class ChannelSums:
         return Scale(self.mean, std, self.low, self.high)
 
 
-def channel_sums(image: NDArray[Any]) -> ChannelSums:
-    """Return the moments of one image of shape (height, width, n_channels)."""
+def channel_sums(
+    image: NDArray[Any], counted: NDArray[np.bool_] | None = None
+) -> ChannelSums:
+    """Return the moments of one image of shape (height, width, n_channels).
+
+    With `counted`, of shape (height, width), those of the pixels where it is true.
+    """
     rows = max(1, BLOCK_VALUES // (image.shape[1] * image.shape[2]))
-    blocks = [
-        _block_sums(image[start : start + rows]) for start in range(0, len(image), rows)
-    ]
-    total = blocks[0]
-    for block in blocks[1:]:
-        total = total + block
-    return total
+    parts = [slice(start, start + rows) for start in range(0, len(image), rows)]
+    if counted is None:
+        blocks = [image[part].reshape(-1, image.shape[-1]) for part in parts]
+    else:
+        blocks = [image[part][counted[part]] for part in parts]
+    return reduce(add, map(_block_sums, blocks))
 
 
-def _block_sums(block: NDArray[Any]) -> ChannelSums:
+def _block_sums(pixels: NDArray[Any]) -> ChannelSums:
     # In one memory order for all layouts: numpy adds up along the memory.
-    pixels = block.reshape(-1, block.shape[-1]).astype(np.float64, order="C")
-    mean = pixels.mean(axis=0)
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
+    pixels = pixels.astype(np.float64, order="C")
+    mean = pixels.sum(axis=0) / max(1, len(pixels))
+    low, high = pixels.min(axis=0, initial=np.inf), pixels.max(axis=0, initial=-np.inf)
     pixels -= mean
     squares = np.einsum("ij,ij->j", pixels, pixels)
     return ChannelSums(len(pixels), mean, squares, low, high)

@@ -58,10 +58,12 @@ def standardized(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
     """Return images of shape (n, height, width, n_channels) as `images_to_tensor` does.
 
     The mean goes in double precision: an image of 1e9 and a little would otherwise lose
-    the little.
+    the little. Values far from those of training are clipped, to `Scale.limits`.
     """
     arithmetic = arithmetic_device(device)
     values = sent(pixels, arithmetic).double()
+    lowest, highest = map(torch.from_numpy, scale.limits())
+    values = values.clamp_(sent(lowest, arithmetic), sent(highest, arithmetic))
     # Copied, unlike the batch: in a memory-mapped model file they are read-only.
     values -= sent(torch.tensor(scale.mean), arithmetic)
     values /= sent(torch.tensor(scale.std), arithmetic)

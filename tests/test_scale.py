@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import reduce
 from operator import add
 
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
-from sksegment import _scale
+from sksegment import FCNSegmenter, _scale
 from sksegment._scale import Scale, channel_sums
 from sksegment._tensors import images_to_tensor
+from sksegment.datasets import make_shapes
 
 
 def pixels_of(images):
@@ -79,9 +82,74 @@ def test_equal_values_give_equal_bits_whatever_their_type(dtype):
 
 def test_values_beyond_bytes_are_kept_beside_bytes():
     images = [np.full((1, 1, 1), 7, np.uint8), np.full((1, 1, 1), 300.5)]
-    scale = Scale(*np.array([[0.0], [1.0], [0.0], [1.0]]))
+    scale = Scale(*np.array([[0.0], [1.0], [0.0], [301.0]]))
     batch = images_to_tensor(images, scale, torch.device("cpu"))
     np.testing.assert_array_equal(batch.flatten(), [7, 300.5])
+
+
+@pytest.mark.parametrize("block", [1, 7, 2**20])
+def test_only_pixels_that_count_make_the_scale(block, monkeypatch):
+    monkeypatch.setattr(_scale, "BLOCK_VALUES", block)
+    rng = np.random.default_rng(0)
+    images = [rng.normal(size=shape) for shape in [(9, 4, 3), (2, 30, 3), (5, 5, 3)]]
+    counted = [rng.random(image.shape[:2]) < 0.5 for image in images]
+    counted[2][:] = False
+    pixels = np.concatenate([x[c] for x, c in zip(images, counted, strict=True)])
+    scale = reduce(add, map(channel_sums, images, counted)).scale()
+    np.testing.assert_allclose(scale.mean, pixels.mean(axis=0))
+    np.testing.assert_allclose(scale.std, pixels.std(axis=0))
+    np.testing.assert_array_equal(scale.low, pixels.min(axis=0))
+    np.testing.assert_array_equal(scale.high, pixels.max(axis=0))
+
+
+def test_values_far_from_training_are_clipped():
+    scale = Scale(*np.array([[3.0, 0.0], [2.0, 1.0], [1.0, 0.0], [5.0, 0.0]]))
+    image = np.array([[[-9999, -1], [-3, 0], [9, 1], [65535, np.finfo(float).max]]])
+    batch = images_to_tensor([image], scale, torch.device("cpu"))
+    np.testing.assert_array_equal(batch[0, 0, 0], [-3, -3, 3, 3])
+    np.testing.assert_array_equal(batch[0, 1, 0], [0, 0, 0, 0])
+
+
+def test_limits_of_the_whole_range_of_floats_clip_nothing():
+    ends = np.array([-1.0, 1.0])[:, None] * np.finfo(float).max
+    low, high = Scale(np.zeros(1), np.ones(1), *ends).limits()
+    assert low == -np.inf
+    assert high == np.inf
+
+
+@pytest.mark.parametrize("mark", [-9999.0, -3.4e38, 0.0])
+@pytest.mark.parametrize("how", ["ignored", "of weight 0"])
+def test_missing_values_that_do_not_count_leave_the_scale_alone(mark, how):
+    X, y = make_shapes(4, size=24, random_state=0)
+    X, y = X.astype(np.float32), y.astype(np.uint8)
+    missing = np.zeros(y.shape, bool)
+    missing[:, :5] = True
+    X[missing] = mark
+    segmenter = FCNSegmenter(depth=1, width=2, max_epochs=1, random_state=0)
+    if how == "ignored":
+        y[missing] = 255
+        segmenter.set_params(ignore_label=255).fit(X, y)
+    else:
+        segmenter.fit(X, y, sample_weight=~missing)
+    kept = X[~missing]
+    np.testing.assert_allclose(segmenter.channel_mean_, kept.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(segmenter.channel_std_, kept.std(0), rtol=1e-5)
+    np.testing.assert_array_equal(segmenter.channel_min_, kept.min(0))
+    np.testing.assert_array_equal(segmenter.channel_max_, kept.max(0))
+
+
+def test_one_pixel_that_makes_the_scale_is_told():
+    X, y = make_shapes(5, size=64, random_state=0)
+    X = (300 * X + 100).astype(np.uint16)
+    X[3, 10, 10, 1] = 65535
+    segmenter = FCNSegmenter(depth=1, width=2, max_epochs=1, random_state=0)
+    with pytest.warns(UserWarning, match="Channel 1 of image 3 reaches 65535"):
+        segmenter.fit(X, y)
+    y[3, 10, 10] = 255
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        segmenter.set_params(ignore_label=255).fit(X, y)
 
 
 def test_making_a_tensor_leaves_the_images_as_they_were():
