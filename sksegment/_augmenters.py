@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from functools import reduce
 from numbers import Integral, Real
+from operator import add
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,6 +20,7 @@ from sksegment._images import (
     ImageList,
     as_images,
     as_masks,
+    check_channels,
     check_pair,
     check_pairs,
 )
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_SEED = 2**32 - 1
+# The smallest and the largest value of each channel.
+Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
@@ -113,6 +118,9 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Draw one augmentation of each image and its mask, to look at.
 
+        Strengths are in units of the range of `X`, as in training of that of the
+        training images.
+
         Parameters
         ----------
         X : array-like of shape (n, height, width[, n_channels]), or sequence
@@ -150,8 +158,9 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         step = PlannedStep(self, seed)
+        ends = None if self.is_geometric else _range_of(images)
         pairs = [
-            _augment_pair(step, images, masks, encoder, painted, index)
+            _augment_pair(step, images, masks, encoder, painted, ends, index)
             for index in range(len(images))
         ]
         given = X if images.is_array else images.items
@@ -290,12 +299,22 @@ def draw_factor(rng: Generator, scale: Any) -> float:
     return math.exp(rng.uniform(*np.log(np.asarray(scale, np.float64))))
 
 
+def _range_of(images: ImageList) -> Ends:
+    """Return the smallest and the largest value of each channel in all images."""
+    n_channels = images[0].shape[-1]
+    for index, image in enumerate(images):
+        check_channels(image, n_channels, images.name(index))
+    sums = reduce(add, map(channel_sums, images))
+    return sums.low, sums.high
+
+
 def _augment_pair(
     step: PlannedStep,
     images: ImageList,
     masks: ImageList,
     encoder: LabelEncoder,
     painted: Any,
+    ends: Ends | None,
     index: int,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Augment one image and its mask, as training would; label what is painted."""
@@ -305,8 +324,7 @@ def _augment_pair(
     check_pair(image, mask, masks, index)
     codes = encoder.encode(mask, masks.name(index))
     ones = np.ones(image.shape[-1])
-    sums = channel_sums(image)
-    scale = Scale(0 * ones, ones, sums.low, sums.high)
+    scale = Scale(0 * ones, ones, *(ends or (0 * ones, ones)))
     # In double precision, so that what does not change comes back bit for bit.
     pixels = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)
     batch = Batch(pixels[None], torch.from_numpy(codes)[None], None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import torch
@@ -116,19 +117,47 @@ def searched_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
 @contextmanager
 def full_float32(device: torch.device) -> Iterator[None]:
     """Keep cuDNN from TF32, which rounds to 10 bits."""
-    cudnn = torch.backends.cudnn
-    try:
-        rounds = device.type == "cuda" and cudnn.allow_tf32
-    except RuntimeError:  # the user chose a precision for each operation
-        rounds = False
-    if not rounds:
+    if device.type != "cuda":
         yield
         return
-    cudnn.allow_tf32 = False
+    TF32.forbid()
     try:
         yield
     finally:
-        cudnn.allow_tf32 = True
+        TF32.allow_again()
+
+
+class _TF32:
+    """The switch of cuDNN, which all threads share: the last to leave turns it back."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_inside = 0
+        self._was_allowed = False
+
+    def forbid(self) -> None:
+        with self._lock:
+            if not self._n_inside:
+                self._was_allowed = _allows_tf32()
+                if self._was_allowed:
+                    torch.backends.cudnn.allow_tf32 = False
+            self._n_inside += 1
+
+    def allow_again(self) -> None:
+        with self._lock:
+            self._n_inside -= 1
+            if not self._n_inside and self._was_allowed:
+                torch.backends.cudnn.allow_tf32 = True
+
+
+TF32 = _TF32()
+
+
+def _allows_tf32() -> bool:
+    try:
+        return bool(torch.backends.cudnn.allow_tf32)
+    except RuntimeError:  # the user chose a precision for each operation
+        return False
 
 
 def _best_device() -> torch.device:

@@ -289,8 +289,10 @@ class Predictor:
         """Run the network, in float32 unless asked otherwise."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
-            if self.dtype is not torch.float32:
-                stack.enter_context(torch.autocast(self.device.type, self.dtype))
+            # Turned off as well: the caller may stand in an autocast of their own.
+            enabled = self.dtype is not torch.float32
+            autocast = torch.autocast(self.device.type, self.dtype, enabled=enabled)
+            stack.enter_context(autocast)
             # Or else tiles would no longer equal the whole image.
             stack.enter_context(full_float32(self.device))
             scores: Tensor = self.network(batch).float()

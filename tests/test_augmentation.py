@@ -15,6 +15,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from scipy.ndimage import map_coordinates
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
@@ -497,11 +498,8 @@ def test_whole_numbers_come_back_rounded_and_clipped(dtype):
     step = RandomContrast((3.0, 3.0))
     seen, _ = step.augment(images, np.zeros((20, 6, 6), int))
     assert seen.dtype == dtype
-    low, high = (
-        pick(images, axis=(1, 2), keepdims=True).astype(float)
-        for pick in (np.min, np.max)
-    )
-    middle = (low + high) / 2
+    # As in training, the middle is that of the range of all images.
+    middle = (float(images.min()) + float(images.max())) / 2
     expected = (middle + 3 * (images - middle)).clip(limits.min, limits.max)
     assert {limits.min, limits.max} <= set(seen.flat)
     assert abs(seen - expected).max() <= 0.5 + 1e-6 * (limits.max - limits.min)
@@ -769,3 +767,20 @@ def test_painted_pixels_have_a_label_of_the_kind_of_the_others(ignore_label):
 def test_numbers_that_images_cannot_hold_are_refused(step):
     with pytest.raises(ValueError, match=r"is -?1e.*expected a finite number"):
         step.fit(None)
+
+
+@pytest.mark.parametrize("step", [RandomBrightness(0.5), RandomNoise(0.05)])
+def test_one_draw_is_in_units_of_the_range_of_all_images(step):
+    X = np.full((20, 8, 8, 1), 50.0)
+    X[0, 0, :2, 0] = 0, 100
+    y = np.zeros(X.shape[:3], int)
+    moved, _ = clone(step).set_params(random_state=0).augment(X, y)
+    change = np.abs(moved - X)[1:]  # of images that are constant
+    assert (change.max(axis=(1, 2, 3)) > 0).all()
+    assert 1 < change.mean() < 50
+
+
+def test_one_draw_of_colours_wants_the_same_channels_everywhere():
+    X = [np.zeros((4, 4, 3)), np.zeros((4, 4, 2))]
+    with pytest.raises(ValueError, match="image 1"):
+        RandomNoise().augment(X, np.zeros((2, 4, 4), int))

@@ -104,6 +104,41 @@ def test_full_float32_ends_with_its_block() -> None:
         assert CUDNN.allow_tf32 == before
 
 
+def test_tf32_stays_off_until_the_last_thread_has_left() -> None:
+    before = CUDNN.allow_tf32
+    CUDNN.allow_tf32 = True
+    try:
+        first, second = full_float32(CUDA), full_float32(CUDA)
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert not CUDNN.allow_tf32
+        second.__exit__(None, None, None)
+        assert CUDNN.allow_tf32
+    finally:
+        CUDNN.allow_tf32 = before
+
+
+class OnCard:
+    """A tensor of a card, as far as sending it goes; no card is needed."""
+
+    device = torch.device("cuda:0")
+    nbytes = 12
+
+    def pin_memory(self) -> None:
+        raise RuntimeError("only dense CPU tensors can be pinned")
+
+    def to(self, device: torch.device) -> OnCard:
+        assert device.type == "cuda"
+        return self
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_what_is_on_the_card_is_not_pinned(device: str) -> None:
+    tensor = OnCard()
+    assert sent(tensor, torch.device(device)) is tensor  # type: ignore[arg-type]
+
+
 def test_a_tensor_that_is_there_is_not_sent() -> None:
     tensor = torch.zeros(3)
     assert sent(tensor, CPU) is tensor

@@ -91,6 +91,15 @@ def test_tiles_equal_the_whole_image(depth, size, tiles, skip, norm):
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5)
 
 
+def test_an_autocast_of_the_caller_does_not_reach_a_prediction_in_float32():
+    network = trained(depth=1, width=4)
+    images = photos(2, 24, 24)
+    expected = probabilities(predictor(network), images)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = probabilities(predictor(network), images)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_tiles_of_a_deep_network_equal_the_whole_image():
     network = trained(depth=4, width=2, skip="concat", norm="batch")
     images = photos(1, 461, 33)
