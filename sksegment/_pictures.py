@@ -29,7 +29,9 @@ STRIPES = (0.92, 0.72)
 STRIPES_PER_SIDE = 24
 
 
-def displayable(image: NDArray[Any]) -> NDArray[np.float32]:
+def displayable(
+    image: NDArray[Any], counted: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Return an image of any kind as something to look at.
 
     Parameters
@@ -37,6 +39,9 @@ def displayable(image: NDArray[Any]) -> NDArray[np.float32]:
     image : ndarray of shape (height, width, n_channels)
         The image, of any real dtype. Of 2 channels the first is shown, of 4 or more
         the first three.
+    counted : ndarray of shape (height, width), dtype bool, default=None
+        The pixels whose values set the brightness; by default, or if there are none,
+        all. Others may hold marks of missing values.
 
     Returns
     -------
@@ -50,13 +55,17 @@ def displayable(image: NDArray[Any]) -> NDArray[np.float32]:
         return (channels / np.float32(255)).astype(np.float32)
     if image.shape[-1] > 3:
         # Bands measure different things: each has a brightness of its own.
-        return np.stack([_stretched(channels[..., i]) for i in range(3)], axis=-1)
-    return _stretched(channels)
+        bands = [_stretched(channels[..., i], counted) for i in range(3)]
+        return np.stack(bands, axis=-1)
+    return _stretched(channels, counted)
 
 
-def _stretched(channels: NDArray[Any]) -> NDArray[np.float32]:
+def _stretched(
+    channels: NDArray[Any], counted: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
     values = channels.astype(np.float64)
-    low, high = _brightness_range(channels.dtype, values)
+    some = values if counted is None or not counted.any() else values[counted]
+    low, high = _brightness_range(channels.dtype, some)
     if high == low:
         return np.full(values.shape, 0.5, dtype=np.float32)
     return ((values - low) / (high - low)).clip(0.0, 1.0).astype(np.float32)
@@ -177,7 +186,7 @@ def error_picture(
     ndarray of shape (height, width, 3), dtype float64
         Red, green and blue in 0 to 1.
     """
-    visible = displayable(image)
+    visible = displayable(image, truth != IGNORED)
     grey = visible if visible.ndim == 2 else visible.mean(axis=-1)
     # Pale, so that dark images do not swallow the marks.
     picture = np.repeat((0.35 + 0.6 * grey)[..., np.newaxis], 3, axis=2)

@@ -403,7 +403,8 @@ class SegmentationDisplay:
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
             An Axes, whose place is divided into the panels, or the axes themselves, 4
-            an image (2 without truth). None makes a figure.
+            an image (2 without truth); the legend is right of them, for which
+            ``plt.subplots(layout="constrained")`` makes room. None makes a figure.
         n_images : int, default=None
             How many images are drawn, from the first on; None draws all.
         cmap : str or Colormap, default=None
@@ -464,7 +465,8 @@ def _row(
 ) -> list[tuple[NDArray[Any], str]]:
     """Return the picture and the title of each panel of one image."""
     title = _once(_image_title(image.shape[-1]), index)
-    row: list[tuple[NDArray[Any], str]] = [(displayable(image), title)]
+    counted = None if true is None else true != IGNORED
+    row: list[tuple[NDArray[Any], str]] = [(displayable(image, counted), title)]
     prediction = colour_mask(predicted, colours), _once("Prediction", index)
     if true is None:
         return [*row, prediction]

@@ -20,7 +20,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sksegment._files import read_mask
-from sksegment._pictures import ERROR_COLOUR, PALETTE, class_colours, displayable
+from sksegment._pictures import (
+    ERROR_COLOUR,
+    PALETTE,
+    class_colours,
+    displayable,
+    error_picture,
+)
 from sksegment.datasets import load_image_pairs, load_voc, make_shapes
 from sksegment.display import SegmentationDisplay
 
@@ -569,6 +575,21 @@ def test_bands_are_stretched_one_by_one_colours_together() -> None:
 
 
 # Real images
+
+
+def test_missing_values_that_are_ignored_leave_the_brightness_alone():
+    image = np.random.default_rng(0).uniform(100, 200, (20, 20, 1))
+    truth = np.zeros((20, 20), int)
+    truth[:3] = -1
+    marked = np.where(truth[..., np.newaxis] < 0, -9999.0, image)
+    kept = truth >= 0
+    assert_array_equal(displayable(marked, kept)[kept], displayable(image, kept)[kept])
+    prediction = np.zeros((20, 20), int)
+    assert_array_equal(
+        error_picture(marked, truth, prediction),
+        error_picture(image, truth, prediction),
+    )
+    assert_array_equal(displayable(image, kept & False), displayable(image))
 
 
 def test_voc_sample(shared_data: Path) -> None:
