@@ -80,8 +80,8 @@ class Bootstrap:
     n_resamples: int
     random_state: Any
 
-    def check(self) -> None:
-        """Refuse what is out of range."""
+    def __post_init__(self) -> None:
+        """Refuse what is out of range, before anything is counted."""
         level, number = self.confidence_level, self.n_resamples
         if not isinstance(level, Real) or isinstance(level, bool):
             raise TypeError(f"confidence_level={level!r}; expected a number, or None.")
@@ -94,6 +94,7 @@ class Bootstrap:
             raise TypeError(f"n_resamples={number!r}; expected an integer.")
         if number < 1:
             raise ValueError(f"n_resamples={number!r}; expected at least 1.")
+        _check_random_state(self.random_state)
 
     def intervals(
         self, margins: NDArray[np.float64], included: NDArray[np.bool_]
@@ -153,6 +154,18 @@ class Bootstrap:
         defined = np.where(undefined, 0.0, values)
         ends = np.nanquantile(defined, [tail, 1.0 - tail], axis=0)
         return np.where(undefined, np.nan, ends)
+
+
+def _check_random_state(random_state: Any) -> None:
+    from sklearn.utils import check_random_state
+
+    try:
+        check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(
+            f"random_state={random_state!r}; expected an integer from 0 to 2**32 - 1, "
+            f"a numpy RandomState, or None."
+        ) from error
 
 
 def _generator(random_state: Any) -> np.random.RandomState:

@@ -23,7 +23,9 @@ SUFFIXES = (".png", ".bmp", *LOSSY_SUFFIXES, *TIFF_SUFFIXES)
 # How a TIFF file begins: little- and big-endian, and either as BigTIFF.
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # A 12 kB file can declare a 100-megapixel picture: refuse before decoding. Pillow has
-# a lower limit of its own, about 179 million, for what is no TIFF.
+# a lower limit of its own, about 179 million, for what is no TIFF, and warns from half
+# of it on. The warning is let through: to silence it would change the filters of all
+# threads.
 MAX_PIXELS = 400_000_000
 MAX_CHANNELS = 64  # of a picture as large as that
 
@@ -122,12 +124,26 @@ def _decoding(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
-def _open(path: str | os.PathLike[str]) -> PILImage:
-    """Open an image file without decoding its pixels."""
+@contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[PILImage]:
+    """Open an image file without decoding its pixels, and close it at the end."""
+    with _opened(path) as image:
+        _check_extent(image.height, image.width, path)
+        with _decoding(path):
+            n_pictures = _n_pictures(image)
+        _check_single(n_pictures, path)
+        yield image
+
+
+def _opened(path: str | os.PathLike[str]) -> PILImage:
+    """Return an open image, or say why its file is none."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image, n_pictures = _opened(path)
+        with _decoding(path):
+            return Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombWarning as refused:  # made an error by the user
+        raise _too_large(path, f"{refused}") from refused
     except OSError as error:
         if isinstance(error.__cause__, Image.DecompressionBombError):
             raise _too_large(path, str(error.__cause__)) from error
@@ -137,22 +153,11 @@ def _open(path: str | os.PathLike[str]) -> PILImage:
                 f"{', '.join(FORMATS)}."
             ) from error
         raise
-    _check_extent(image.height, image.width, path)
-    _check_single(n_pictures, path)
-    return image
 
 
-def _opened(path: str | os.PathLike[str]) -> tuple[PILImage, int]:
-    """Return an image and the number of pictures in its file."""
-    from PIL import Image
-
-    with _decoding(path), warnings.catch_warnings():
-        # Pillow warns from half its limit on; what is below it is let through.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        image = Image.open(path, formats=FORMATS)
-        # What cameras put behind the first picture of a JPEG is a preview.
-        is_photo = image.format == "MPO"
-        return image, 1 if is_photo else getattr(image, "n_frames", 1)
+def _n_pictures(image: PILImage) -> int:
+    # What cameras put behind the first picture of a JPEG is a preview.
+    return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
 def _too_large(path: str | os.PathLike[str], reason: str) -> ValueError:
@@ -277,12 +282,27 @@ def _read_tiff(path: str | os.PathLike[str], *, is_mask: bool) -> NDArray[Any]:
 def _as_meant(pixels: NDArray[Any], picture: Any, is_mask: bool) -> NDArray[Any]:
     """Put the channels of a TIFF last, expand its palette and turn it upright."""
     page = picture.keyframe
-    if picture.axes in ("SYX", "CYX"):  # planar storage: one plane a channel
+    axes, shape = _axes(picture)
+    pixels = pixels.reshape(shape)
+    if axes in ("SYX", "CYX"):  # planar storage: one plane a channel
         pixels = np.moveaxis(pixels, 0, -1)
     if not is_mask and page.colormap is not None:
         pixels = _expanded(pixels, page.colormap)
     tag = page.tags.get(EXIF_ORIENTATION)
     return _oriented(pixels, 1 if tag is None else int(tag.value))
+
+
+def _axes(picture: Any) -> tuple[str, tuple[int, ...]]:
+    """Return the axes of a TIFF and their lengths.
+
+    Those of length 1 are left out, but for height and width: they tell nothing.
+    """
+    kept = [
+        (axis, length)
+        for axis, length in zip(picture.axes, picture.shape, strict=True)
+        if length > 1 or axis in "YX"
+    ]
+    return "".join(axis for axis, _ in kept), tuple(length for _, length in kept)
 
 
 def _is_auxiliary(page: Any) -> bool:
@@ -292,7 +312,7 @@ def _is_auxiliary(page: Any) -> bool:
 
 def _check_tiff(picture: Any, n_pictures: int, path: str | os.PathLike[str]) -> None:
     _check_single(n_pictures, path)
-    if picture.axes not in ("YX", "YXS", "YXC", "SYX", "CYX"):
+    if _axes(picture)[0] not in ("YX", "YXS", "YXC", "SYX", "CYX"):
         raise ValueError(
             f"{os.fspath(path)!r} holds an array of shape {picture.shape} with axes "
             f"{picture.axes!r}; expected one picture, (height, width) or (height, "

@@ -19,6 +19,9 @@ CHANNELS_FIRST_HINT = (
     " The image has its channels first: move them to the end with np.moveaxis."
 )
 
+# The floats of torch that numpy has as well.
+NUMPY_FLOATS = ("torch.float16", "torch.float32", "torch.float64")
+
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -69,8 +72,9 @@ class ImageList(Sequence[NDArray[Any]]):
         return f"{kind} {index} ({str(item)!r})" if is_path(item) else f"{kind} {index}"
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ImageList:
-        """Return the items at `indices`, in that order, without copying them."""
-        return replace(self, items=[self.items[index] for index in indices])
+        """Return the items at `indices`, in that order, as a list: none is copied."""
+        items = [self.items[index] for index in indices]
+        return replace(self, items=items, is_array=False)
 
 
 def as_images(X: Any, n_channels: int | None = None) -> ImageList:
@@ -208,26 +212,29 @@ def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
             f"{argument} is a masked array, whose mask would be lost; expected a plain "
             f"array (mark ignored pixels in y with ignore_label=)."
         )
+    items = listed(data, argument)
+    if items is None:
+        return _checked_array(from_torch(data, argument), argument)
+    if not items:
+        raise ValueError(f"Found array with 0 sample(s) in {argument}: it is empty.")
+    return _list_of_items(items, argument)
+
+
+def listed(data: Any, argument: str) -> list[Any] | None:
+    """Return the elements of a list of images or paths; None for one array."""
     if hasattr(data, "iloc") and getattr(data, "ndim", 0) == 2:
         raise TypeError(
             f"{argument} is a DataFrame; expected images or paths. Pass one column, as "
             f"in {argument}['path']."
         )
     if is_path(data):
-        raise TypeError(f"{argument} is one path, {str(data)!r}; expected a list.")
-    items = _items(data)
-    if items is None:
-        return _checked_array(_from_torch(data), argument)
-    if not items:
-        raise ValueError(f"Found array with 0 sample(s) in {argument}: it is empty.")
-    return _list_of_items(items, argument)
-
-
-def _items(data: Any) -> list[Any] | None:
-    """Return the elements of a list of images or paths; None for one array."""
+        raise TypeError(
+            f"{argument} is one path, {str(data)!r}; expected an array, or a list of "
+            f"arrays or paths."
+        )
     if hasattr(data, "to_numpy") and len(getattr(data, "shape", ())) == 1:
         return list(data)  # a pandas Series or Index: positions count, not labels
-    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OUT":
+    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OSTU":
         return list(data) if data.dtype.kind == "O" else data.tolist()
     if isinstance(data, (list, tuple)):
         is_nested = len(data) > 0 and isinstance(data[0], (list, tuple))
@@ -251,26 +258,47 @@ def _list_of_items(items: list[Any], argument: str) -> list[Any]:
         )
     if all(paths):
         return items
-    if argument == "y" and not any(_has_axes(item) for item in items):
+    _check_no_bytes(items, argument)
+    kind = "mask" if argument == "y" else "image"
+    items = [from_torch(item, f"{kind} {index}") for index, item in enumerate(items)]
+    if any(map(_has_axes, items)):
+        return items
+    if argument == "y":
         raise ValueError(
             "y has one value an image; expected (n, height, width), one label a pixel."
         )
-    if not any(_has_axes(item) for item in items):
-        # A flat list of numbers, or 1-D objects: let check_array name what it is.
-        return [_checked_array(np.asarray(items), argument)]
-    return [_from_torch(item) for item in items]
+    # A flat list of numbers, or 1-D objects: let check_array name what it is.
+    return [_checked_array(np.asarray(items), argument)]
+
+
+def _check_no_bytes(items: list[Any], argument: str) -> None:
+    for index, item in enumerate(items):
+        if isinstance(item, bytes):
+            raise TypeError(
+                f"{argument} holds bytes, {item!r} at position {index}; expected "
+                f"arrays, or paths as str or path-like: os.fsdecode makes a str of one."
+            )
 
 
 def _has_axes(item: Any) -> bool:
     # Lists are not converted to be asked: ragged ones would raise without a name.
-    return isinstance(item, (list, tuple)) or np.ndim(_from_torch(item)) > 0
+    return isinstance(item, (list, tuple)) or np.ndim(item) > 0
 
 
-def _from_torch(data: Any) -> Any:
+def from_torch(data: Any, name: str) -> Any:
     """Return a torch tensor as an array; anything else as it is."""
-    if hasattr(data, "detach") and hasattr(data, "cpu"):
-        return data.detach().cpu().numpy()
-    return data
+    if not (hasattr(data, "detach") and hasattr(data, "cpu")):
+        return data
+    try:
+        # float32 holds all values of bfloat16 and of the floats of 8 bits.
+        is_foreign = data.is_floating_point() and str(data.dtype) not in NUMPY_FLOATS
+        return (data.float() if is_foreign else data).numpy(force=True)
+    except (RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"{name} is a tensor that numpy cannot hold ({data.layout}, {data.dtype}, "
+            f"device {data.device}); expected a dense one with values, as to_dense() "
+            f"or dequantize() make."
+        ) from error
 
 
 def _checked_array(data: Any, argument: str) -> NDArray[Any]:
@@ -278,31 +306,54 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
     # Imported here, and not by whoever only computes scores: it takes a second.
     from sklearn.utils import check_array
 
-    # Masks may be strings, which "numeric" would refuse.
-    dtype = None if argument == "y" else "numeric"
-    array: NDArray[Any] = check_array(
-        data,
-        dtype=dtype,
-        ensure_2d=False,
-        allow_nd=True,
-        ensure_all_finite=False,
-        ensure_min_samples=0,
-        ensure_min_features=0,
-        input_name=argument,
-    )
-    if array.ndim == 0 and array.dtype == object:
-        raise TypeError(
-            f"{argument} is a {type(data).__name__}; expected an array, or a list of "
-            f"arrays or paths."
+    _check_kind(np.asarray(data).dtype, argument)
+    try:
+        array: NDArray[Any] = check_array(
+            data,
+            # Masks may be strings, which "numeric" would refuse.
+            dtype=None if argument == "y" else "numeric",
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            input_name=argument,
         )
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument} cannot be taken as an array: {error}") from error
+    if array.ndim == 0 and array.dtype == object:
+        raise no_images(data, argument)
     return array
+
+
+def _check_kind(dtype: np.dtype[Any], argument: str) -> None:
+    """Refuse what check_array refuses without a name, or with all the values."""
+    if dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {argument} has dtype {dtype}; expected real "
+            f"numbers. Pass the real part, or the modulus (np.abs)."
+        )
+    if argument != "y" and dtype.kind in "STUV":
+        raise ValueError(
+            f"{argument} has dtype {dtype}; expected real numbers, not strings or "
+            f"records. Pass paths as a list of them."
+        )
+
+
+def no_images(data: Any, argument: str) -> TypeError:
+    """Return the refusal of what could be neither images nor masks."""
+    return TypeError(
+        f"{argument} is a {type(data).__name__}; expected an array, or a list of "
+        f"arrays or paths."
+    )
 
 
 def _check_image_axes(array: NDArray[Any], n_channels: int | None) -> None:
     if array.ndim == 3 and n_channels == 1 and array.shape[2] == 1 < array.shape[1]:
         raise ValueError(
             f"X has shape {array.shape}, which looks like one grey image: wrap it as "
-            f"X[np.newaxis]."
+            f"X[np.newaxis], or pass list(X) if these are images of width 1."
         )
     is_grey = array.ndim == 3 and n_channels in (None, 1)
     if not is_grey and array.ndim != 4:
@@ -360,10 +411,10 @@ def _plain_array(item: Any, name: str) -> NDArray[Any]:
     if isinstance(item, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; expected a plain array.")
     try:
-        array = np.asarray(_from_torch(item))
+        array = np.asarray(from_torch(item, name))
     except ValueError as error:
         raise ValueError(f"{name} is not a rectangular array: {error}") from error
-    if array.dtype != object:
+    if array.dtype.kind not in "OT":
         return array
     if array.ndim == 0:
         raise TypeError(f"{name} is a {type(item).__name__}; expected an array.")
@@ -371,11 +422,11 @@ def _plain_array(item: Any, name: str) -> NDArray[Any]:
 
 
 def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Give an object array the dtype of what it holds: strings or real numbers."""
+    """Give an array of objects, or of strings of any length, a dtype of fixed size."""
     cells = array.ravel().tolist()
     is_text = [isinstance(cell, str) for cell in cells]
     if all(is_text):
-        return array.astype(str)
+        return np.array(cells).reshape(array.shape)
     is_number = [np.ndim(cell) == 0 and np.isrealobj(cell) for cell in cells]
     if any(is_text) or not all(is_number):
         raise TypeError(

@@ -95,7 +95,7 @@ def label_array(labels: Any) -> NDArray[Any]:
     pandas gives strings as objects; numpy makes floats of integers beyond int64.
     """
     array = np.asarray(labels)
-    if array.dtype == object:
+    if array.dtype.kind in "OT":
         array = np.array(array.tolist())
     if array.ndim != 1 or array.dtype.kind != "f" or not len(array):
         return array

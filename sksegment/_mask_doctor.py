@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._files import is_path
-from sksegment._labels import format_labels, is_ignored, label_kind
+from sksegment._images import from_torch, listed, no_images
+from sksegment._labels import format_labels, is_ignored, label_kind, merged
 from sksegment._mask_notes import (
     LISTED,
     Note,
@@ -29,6 +29,8 @@ from sksegment._mask_notes import (
 USUAL_VOIDS = (255, -1)
 # More labels than this, in all masks together, are no classes.
 MAX_CLASSES = 256
+# Fewer masks than this may count from 1 up by chance.
+MIN_MASKS = 5
 
 CURES = {
     "number": "Pair files by name: load_image_pairs(images_dir, masks_dir).",
@@ -161,23 +163,26 @@ ignore_label=255 if it marks pixels without a class.
 
 
 def _items(data: Any, argument: str) -> list[Any]:
-    """Return the images or masks, whatever they are."""
-    if is_path(data) or not hasattr(data, "__len__"):
-        raise TypeError(
-            f"{argument} is {data!r}; expected an array, or a list of arrays or paths."
-        )
-    if not len(data):
+    """Return the images or masks, whatever they are, of what `fit` could take."""
+    items = listed(data, argument)
+    if items is None:
+        # Masked arrays stay such: they are among what is found.
+        array = np.asanyarray(from_torch(data, argument))
+        if not array.ndim:
+            raise no_images(data, argument)
+        items = list(array)
+    if not items:
         raise ValueError(f"Found array with 0 sample(s) in {argument}: it is empty.")
-    # A pandas Series counts by position here, as everywhere.
-    return list(data)
+    return items
 
 
 def _finding(kind: str, texts: dict[int, str]) -> Finding:
     """Make one finding of what was noted of several images."""
     first, text = next(iter(texts.items()))
-    if len(texts) > 1 and kind != "number":
-        text = f"{text[:-1]} (image {first})."
-    return Finding(kind, tuple(texts), text, CURES[kind])
+    which = f" (image {first})" if len(texts) > 1 else ""
+    # What other libraries raise may end without a full stop.
+    message = f"{text.removesuffix('.')}{which}."
+    return Finding(kind, tuple(texts), message, CURES[kind])
 
 
 class _Chart:
@@ -264,7 +269,7 @@ class _Chart:
             yield Finding("instances", holders, text, CURES["instances"])
             return
         highest = {int(self._labels[index][-1]) for index in self._counted}
-        is_all = len(self._counted) == len(holders) >= LISTED
+        is_all = len(self._counted) == len(holders) >= MIN_MASKS
         if is_all and len(highest) > 2 and max(highest) > 3:
             text = (
                 f"Each mask counts from 1 up, to {min(highest)} or {max(highest)} or "
@@ -276,7 +281,7 @@ class _Chart:
         arrays = [labels for labels in self._labels.values() if len(labels)]
         if not arrays or len({label_kind(array.dtype) for array in arrays}) > 1:
             return np.array([])
-        return np.unique(np.concatenate(arrays))
+        return merged(arrays)
 
     def _voids(self) -> Iterator[Finding]:
         labels = self._all_labels()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Sequence
-from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sksegment._atomic import replace_file
 from sksegment._files import is_path
 from sksegment._images import as_masks
 from sksegment._palette import N_COLORS, VOC_VOID, voc_palette
@@ -183,17 +185,14 @@ def _check_colored(labels: NDArray[Any], n_colors: int, name: str) -> None:
 def _write(
     mask: NDArray[np.uint8], colors: NDArray[np.uint8] | None, path: Path
 ) -> None:
-    """Write one file: under another name first, so that it is whole or not there."""
+    """Write one file in one step, so that it is whole or not there."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(mask))
     if colors is not None:
         image.putpalette(colors.tobytes())
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        image.save(part, format="PNG")
-        os.replace(part, path)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
+    content = BytesIO()
+    image.save(content, format="PNG")
+    # Not made of the name of the file, which may be as long as names can be.
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    replace_file(path, temporary, content.getbuffer())

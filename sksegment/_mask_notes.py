@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._files import is_path, read_image, read_mask
-from sksegment._images import check_image
+from sksegment._images import check_image, from_torch
 from sksegment._labels import format_labels
 
 JPEG_MAGIC = b"\xff\xd8\xff"
@@ -35,9 +35,11 @@ def read_picture(image: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     """Read an image, and tell why `fit` would not take it, if so."""
     try:
         picture = _quietly(read_image, image) if is_path(image) else image
-        return np.asarray(picture), _refusal(picture)
+        return np.asarray(from_torch(picture, "An image")), _refusal(picture)
     except (OSError, ValueError) as error:
         return None, [("unreadable", f"{error}")]
+    except TypeError as error:  # a tensor that numpy cannot hold
+        return None, [("image", f"{error}")]
 
 
 def _refusal(picture: Any) -> list[Note]:
@@ -67,11 +69,13 @@ def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     if isinstance(mask, np.ma.MaskedArray):
         return None, [("masked", "A mask is a masked array; fit takes plain ones.")]
     try:
-        pixels = np.asarray(mask)
-        if pixels.dtype == object:
+        pixels = np.asarray(from_torch(mask, "A mask"))
+        if pixels.dtype.kind in "OT":
             pixels = np.array(pixels.tolist())
     except ValueError as error:
         return None, [("unreadable", f"{error}")]
+    except TypeError as error:  # a tensor that numpy cannot hold
+        return None, [("axes", f"{error}")]
     if not pixels.ndim or pixels.dtype.kind not in "buifUS":
         text = f"A mask is a {type(mask).__name__} ({pixels.dtype}) without labels."
         return None, [("axes", text)]

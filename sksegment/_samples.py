@@ -183,7 +183,7 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
         counts.append(count_labels(mask, weight))
     labels = [count.labels for count in counts]
     encoder = _encoder(labels, samples, classes, ignore_label)
-    pixels, n_labelled = _pixels_of_classes(counts, encoder)
+    pixels, n_labelled = pixels_of_classes(counts, encoder)
     if not pixels.any():
         raise ValueError(_nothing_labelled(ignore_label))
     return Survey(sizes, n_channels, sums, encoder, pixels, n_labelled)
@@ -433,7 +433,7 @@ def _warn_of_outlier(samples: Samples, found: Survey) -> None:
                 return
 
 
-def _pixels_of_classes(
+def pixels_of_classes(
     counts: list[LabelCounts], encoder: LabelEncoder
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     pixels = np.zeros((len(counts), len(encoder.classes)))

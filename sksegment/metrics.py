@@ -532,8 +532,11 @@ def segmentation_report(
     """
     # Parameters first: counting pixels may take minutes.
     check_digits(digits)
+    exclude = _excluded(exclude)
     bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
     tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)
+    if labels is not None:
+        _included(tally.confusion, exclude)  # refuses what is none of them
     tally_all(tally, y_true, y_pred, sample_weight)
     names = report_names(tally.confusion.labels.tolist(), target_names)
     report = _class_scores(tally.confusion, names) | _summary(tally, exclude)
@@ -547,9 +550,7 @@ def _bootstrap(
 ) -> Bootstrap | None:
     if confidence_level is None:
         return None
-    bootstrap = Bootstrap(confidence_level, n_resamples, random_state)
-    bootstrap.check()
-    return bootstrap
+    return Bootstrap(confidence_level, n_resamples, random_state)
 
 
 def _add_intervals(
@@ -628,12 +629,8 @@ def _average(
 
 def _included(confusion: Confusion, exclude: Sequence[Any]) -> NDArray[np.bool_]:
     """Tell which classes an average is over."""
-    if isinstance(exclude, str) or not np.iterable(exclude):
-        raise TypeError(
-            f"exclude={exclude!r}; expected a sequence of labels, such as exclude=(0,)."
-        )
     included = np.ones(len(confusion.labels), np.bool_)
-    for label in exclude:
+    for label in _excluded(exclude):
         known = confusion.labels == label
         if not np.any(known):
             raise ValueError(
@@ -642,6 +639,15 @@ def _included(confusion: Confusion, exclude: Sequence[Any]) -> NDArray[np.bool_]
             )
         included &= ~known
     return included
+
+
+def _excluded(exclude: Any) -> tuple[Any, ...]:
+    """Return the labels to exclude, or say why they are none."""
+    if isinstance(exclude, str) or not np.iterable(exclude):
+        raise TypeError(
+            f"exclude={exclude!r}; expected a sequence of labels, such as exclude=(0,)."
+        )
+    return tuple(exclude)
 
 
 def _divide(

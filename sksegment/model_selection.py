@@ -21,7 +21,15 @@ from sksegment._blocks import (
 )
 from sksegment._folds import balanced_folds, missing_classes
 from sksegment._images import ImageList, as_images, as_masks
-from sksegment._labels import LabelEncoder, count_labels, format_labels, is_ignored
+from sksegment._labels import (
+    LabelEncoder,
+    count_labels,
+    format_labels,
+    is_ignored,
+    label_kind,
+    merged,
+)
+from sksegment._samples import pixels_of_classes
 
 __all__ = ["SpatialBlockKFold", "StratifiedImageKFold", "cut_blocks"]
 
@@ -232,21 +240,21 @@ def _pixel_counts(
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return the classes, and the pixels of each in each mask."""
     counts = [count_labels(mask, None) for mask in masks]
-    if len({count.labels.dtype.kind in "US" for count in counts}) > 1:
-        raise TypeError("y mixes masks of strings and of numbers; expected one kind.")
-    labels = np.unique(np.concatenate([count.labels for count in counts]))
+    kinds = sorted({label_kind(count.labels.dtype) for count in counts}, reverse=True)
+    if len(kinds) > 1:
+        raise TypeError(
+            f"y mixes masks of {' and of '.join(kinds)}; expected one kind."
+        )
+    labels = merged([count.labels for count in counts])
     labels = labels[~is_ignored(labels, ignore_label)]
     if len(labels) > MAX_LABELS:
         raise ValueError(
             f"y holds {len(labels)} different labels ({format_labels(labels)}); "
             f"expected at most {MAX_LABELS}. Are they instance numbers, not classes?"
         )
-    pixels = np.zeros((len(masks), len(labels)))
-    if len(labels):
-        encoder = LabelEncoder(labels, ignore_label)
-        for row, count in zip(pixels, counts, strict=True):
-            codes = encoder.encode(count.labels)
-            row[codes[codes >= 0]] = count.pixels[codes >= 0]
+    if not len(labels):
+        return labels, np.zeros((len(masks), 0))
+    pixels, _ = pixels_of_classes(counts, LabelEncoder(labels, ignore_label))
     return labels, pixels
 
 

@@ -201,6 +201,18 @@ def test_all_four_channels_of_a_tiff_are_kept(tmp_path: Path) -> None:
     assert_array_equal(read_image(tmp_path / "a.tif"), BANDS[..., :4])
 
 
+@READERS
+@pytest.mark.parametrize("shape", [(4, 5, 1), (4, 5, 1, 1), (1, 4, 5), (20, 1, 1)])
+def test_axes_of_length_one_in_a_tiff_tell_nothing(
+    tmp_path: Path, read: Any, shape: tuple[int, ...]
+) -> None:
+    pixels = np.arange(20, dtype=np.uint8)
+    stored = pixels.reshape(shape)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack")
+    expected = pixels.reshape((20, 1) if shape[0] == 20 else (4, 5))
+    assert_array_equal(read(tmp_path / "a.tif"), expected, strict=True)
+
+
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "f4", "f8", ">u2"])
 def test_tiff_dtypes(tmp_path: Path, dtype: str) -> None:
     pixels = GREY.astype(dtype)
@@ -305,6 +317,37 @@ def test_declared_size_is_refused_before_decoding(tmp_path: Path, read: Any) -> 
         read(path)
 
 
+@READERS
+def test_large_pictures_are_read_with_the_warning_of_pillow(
+    tmp_path: Path, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "large.png"
+    Image.fromarray(GREY).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5)
+    with pytest.warns(Image.DecompressionBombWarning, match="exceeds limit of 5"):
+        assert_array_equal(read(path), GREY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ValueError, match=r"large\.png' is too large: Image size"):
+            read(path)
+
+
+@READERS
+def test_the_filters_of_warnings_belong_to_other_threads_as_well(
+    tmp_path: Path, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    before, seen, really_open = list(warnings.filters), [], Image.open
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seen.append(list(warnings.filters))
+        return really_open(*args, **kwargs)
+
+    monkeypatch.setattr(Image, "open", watched)
+    read(tmp_path / "a.png")
+    assert seen == [before]
+
+
 def test_tiff_that_declares_too_many_pixels(tmp_path: Path) -> None:
     path = tmp_path / "bomb.tif"
     tifffile.imwrite(path, GREY)
@@ -370,6 +413,28 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
         pytest.skip("no list of open files on this system")
     names = [str(entry.resolve()) for entry in open_files.iterdir()]
     assert not [name for name in names if name.startswith(str(tmp_path))]
+
+
+@READERS
+def test_refused_files_are_closed(
+    tmp_path: Path, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, really_open = [], Image.open
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        opened.append(really_open(*args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(Image, "open", watched)
+    frames = [Image.fromarray(GREY), Image.fromarray(GREY + 9)]
+    frames[0].save(tmp_path / "two.png", save_all=True, append_images=frames[1:])
+    with pytest.raises(ValueError, match="holds 2 pictures"):
+        read(tmp_path / "two.png")
+    monkeypatch.setattr("sksegment._files.MAX_PIXELS", 5)
+    frames[0].save(tmp_path / "large.png")
+    with pytest.raises(ValueError, match="too large"):
+        read(tmp_path / "large.png")
+    assert [image.fp for image in opened] == [None, None]
 
 
 # Real files

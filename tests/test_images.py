@@ -161,7 +161,39 @@ def test_taking_keeps_the_order_that_was_asked_for(X):
     images = as_images(X)
     taken = images.take(np.array([2, 0, 2]))
     assert_images(taken, COLOUR[[2, 0, 2]])
-    assert taken.is_array == images.is_array
+    assert not taken.is_array
+
+
+def test_what_was_taken_is_compared_with_masks_as_any_list():
+    taken = as_images(GREY).take([1, 2])
+    check_pairs(taken, as_masks(GREY[:2]))
+    with pytest.raises(ValueError, match="2 images and y has 3 masks"):
+        check_pairs(taken, as_masks(GREY[:3]))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e5m2])
+@pytest.mark.parametrize("form", [lambda tensor: tensor, list, tuple])
+def test_short_floats_of_torch_keep_their_values(form, dtype):
+    assert_images(as_images(form(torch.from_numpy(COLOUR).to(dtype))), COLOUR)
+    assert_images(as_masks(form(torch.from_numpy(GREY).to(dtype))), GREY)
+
+
+@pytest.mark.parametrize(
+    "change, found",
+    [
+        (lambda tensor: tensor.to_sparse(), "torch.sparse_coo"),
+        (lambda tensor: tensor.to("meta"), "device meta"),
+        (lambda tensor: tensor.to(torch.complex32), "torch.complex32"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:ComplexHalf")
+def test_tensors_that_numpy_cannot_hold_are_named(change, found):
+    bad = change(torch.from_numpy(GREY).float())
+    for read, argument, kind in ((as_images, "X", "image"), (as_masks, "y", "mask")):
+        with pytest.raises(TypeError, match=f"{argument} is a tensor .*{found}"):
+            read(bad)
+        with pytest.raises(TypeError, match=rf"{kind} 1 is .*{found}.* to_dense\(\)"):
+            read([GREY[0], bad[0]])
 
 
 def test_three_axes_are_grey_images_only_where_the_model_has_one_channel():
@@ -200,7 +232,17 @@ NO_IMAGES = {
         ValueError,
         r"image 3, channels \[1\], 1 values",
     ),
-    "complex": (COLOUR * 1j, ValueError, "Complex data not supported"),
+    "complex": (COLOUR * 1j, ValueError, "Complex data not supported: X has dtype c"),
+    "complex in nested lists": (
+        (GREY * 1j).tolist(),
+        ValueError,
+        "Complex data not supported: X",
+    ),
+    "bytes": ([b"a.png"] * 2, TypeError, r"X holds bytes, b'a\.png' at .*fsdecode"),
+    "array of bytes": (np.array([b"a.png"]), TypeError, r"X holds bytes, b'a\.png'"),
+    "pixels of bytes": (COLOUR.astype("S"), ValueError, r"X has dtype \|S3; expected"),
+    "records": (np.zeros((2, 3, 3, 1), "u1,u1"), ValueError, "X has dtype .*records"),
+    "objects": (np.full((2, 3, 3, 1), {}), TypeError, "X cannot .*not 'dict'"),
     "complex in a list": ([*COLOUR, COLOUR[0] * 1j], TypeError, "image 4.*complex"),
     "strings": (COLOUR.astype(str), ValueError, "strings"),
     "strings in a list": ([COLOUR[0], GREY[0].astype(str)], TypeError, "image 1"),
@@ -249,7 +291,14 @@ NO_MASKS = {
         ValueError,
         "mask 1, at 30 of 30.*ignore",
     ),
-    "complex": ([GREY[0] * 1j], TypeError, "mask 0 has dtype complex128"),
+    "complex": (GREY * 1j, ValueError, r"not supported: y has dtype complex128; exp"),
+    "complex in a list": ([GREY[0] * 1j], TypeError, "mask 0 has dtype complex128"),
+    "bytes": ([b"a.png"] * 2, TypeError, r"y holds bytes, b'a\.png' at .*fsdecode"),
+    "missing strings": (
+        np.array([[["a", None]]], np.dtypes.StringDType(na_object=None)),
+        TypeError,
+        "mask 0 holds mixed objects",
+    ),
     "None in a mask": (objects([[[1, None]]]), TypeError, "mask 0"),
     "strings and numbers": ([np.array([["a", 1]], object)], TypeError, "mixed objects"),
     "masked": (np.ma.masked_array(GREY), TypeError, "ignore_label="),
@@ -270,7 +319,8 @@ def test_what_is_no_masks_is_refused_by_name(case):
 
 def test_masks_of_strings_keep_their_values():
     y = np.array([[["cell", "dirt"], ["dirt", "cell"]]])
-    for form in (y, y.tolist(), y.astype(object), list(y)):
+    variable = y.astype(np.dtypes.StringDType())
+    for form in (y, y.tolist(), y.astype(object), list(y), variable, list(variable)):
         assert_images(as_masks(form), y)
 
 

@@ -11,6 +11,7 @@ from sksegment._labels import (
     count_labels,
     distinct,
     is_ignored,
+    label_array,
     unique_labels,
 )
 
@@ -52,6 +53,11 @@ def with_label(classes, codes, label):
         mask = mask.astype(np.result_type(mask, np.array(label)))
     mask[0, 0] = mask[5, 6] = label
     return mask
+
+
+def test_labels_that_the_user_lists_may_be_strings_of_any_length():
+    named = label_array(np.array(["sky", "road"], np.dtypes.StringDType()))
+    np.testing.assert_array_equal(named, np.array(["sky", "road"]), strict=True)
 
 
 def test_codes_come_back_as_the_labels(kind):

@@ -227,6 +227,23 @@ def test_values_of_masks(labels: np.ndarray, form: Form) -> None:
     assert_masks_make_no_difference(form(labels[MASKS]), labels)
 
 
+@pytest.mark.parametrize("form", [np.copy, list])
+def test_masks_of_strings_of_variable_width(form: Form) -> None:
+    labels = np.array(["cell", "dirt", "glass and stone"])
+    y = labels[MASKS].astype(np.dtypes.StringDType())
+    assert_masks_make_no_difference(form(y), labels)
+
+
+@pytest.mark.parametrize("form", [lambda tensor: tensor, list, tuple])
+def test_tensors_of_a_dtype_that_numpy_lacks(form: Any) -> None:
+    X, y = (form(torch.tensor(A).bfloat16()) for A in (IMAGES["bytes"], MASKS))
+    reference, segmenter = plain("bytes"), fitted(X, y)
+    assert learned(segmenter) == learned(reference)
+    expected = reference.predict_proba(IMAGES["bytes"])
+    assert_same_bits(segmenter.predict_proba(X), expected)
+    assert segmenter.score(X, y) == reference.score(IMAGES["bytes"], MASKS)
+
+
 @pytest.mark.parametrize("form", [np.copy, list, np.ndarray.tolist, torch.tensor])
 @pytest.mark.parametrize("dtype", ["?", "f4"])
 def test_masks_of_truth_values(form: Form, dtype: str) -> None:

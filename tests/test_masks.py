@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
 from skimage.draw import disk
 
-from sksegment import FCNSegmenter, _mask_files
+from sksegment import FCNSegmenter, _atomic
 from sksegment._files import read_image, read_mask
 from sksegment._mask_doctor import CURES
 from sksegment._palette import voc_palette
@@ -337,6 +338,70 @@ def test_nothing_to_examine_raises() -> None:
             check_masks(images, masks)
 
 
+def test_messages_of_several_images_lose_no_character() -> None:
+    y = [np.zeros((4, 4)), np.zeros((4, 4))]
+    (finding,) = check_masks(["/none/a.png"], y[:1])[:1]
+    assert finding.message.endswith("directory: '/none/a.png'.")
+    (finding,) = check_masks(["/none/a.png", "/none/b.png"], y)[:1]
+    assert finding.message.endswith("directory: '/none/a.png' (image 0).")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda A: torch.tensor(A).float().requires_grad_(),
+        lambda A: [torch.tensor(item).float().requires_grad_() for item in A],
+        lambda A: torch.tensor(A).bfloat16(),
+        lambda A: pd.Series(list(A), index=[7] * len(A)),
+        np.ndarray.tolist,
+    ],
+)
+def test_the_doctor_takes_the_containers_that_fit_takes(form: Any) -> None:
+    X, y = make_shapes(4, size=16, random_state=0)
+    y[:, :2] = 255
+    assert kinds(form(X), form(y)) == {"void": (0, 1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (pd.DataFrame({"path": ["a.png", "b.png"]}), r"is a DataFrame.*\['path'\]"),
+        ({"a.png": 1}, "is a dict; expected an array, or a list"),
+        (torch.zeros(2, 4, 4).to_sparse(), "is a tensor that numpy cannot hold"),
+        (np.array(3), "is a ndarray; expected an array, or a list"),
+    ],
+)
+def test_the_doctor_refuses_the_containers_that_fit_refuses(
+    bad: Any, message: str
+) -> None:
+    X, y = make_shapes(2, random_state=0)
+    for images, masks, argument in ((bad, y, "X"), (X, bad, "y")):
+        with pytest.raises(TypeError, match=f"{argument} {message}"):
+            check_masks(images, masks)
+
+
+def test_single_tensors_that_fit_refuses_are_found() -> None:
+    X, y = make_shapes(2, random_state=0)
+    sparse = torch.tensor(y[1]).to_sparse()
+    assert kinds(X, [y[0], sparse]) == {"axes": (1,)}
+    assert kinds([X[0], sparse], y) == {"image": (1,)}
+
+
+def test_labels_beyond_float64_stay_apart() -> None:
+    X, y = make_shapes(3, size=32, n_classes=3, random_state=0)
+    values = np.array([5, 2**53, 2**53 + 1])
+    masks = [values[mask].astype(dtype) for mask, dtype in zip(y, "LqL", strict=True)]
+    masks[0][:2] = masks[1][:2] = masks[2][:2] = 255
+    (finding,) = check_masks(X, masks)
+    assert "255 stands beside 3 other labels" in finding.message
+
+
+def test_masks_of_strings_of_any_length_have_no_findings() -> None:
+    X, y = make_shapes(3, n_classes=2, random_state=0)
+    names = np.array(["sky", "a longer name"])[y]
+    assert check_masks(X, names.astype(np.dtypes.StringDType())) == []
+
+
 def test_the_doctor_changes_nothing() -> None:
     X, y = make_shapes(3, random_state=0)
     X.flags.writeable = y.flags.writeable = False
@@ -515,27 +580,44 @@ def test_files_are_replaced_and_may_be_read_for_it(tmp_path: Path) -> None:
         assert image.mode == "P"
 
 
-@pytest.mark.parametrize("moment", ["save", "replace"])
+@pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_no_half_file_is_left(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "mask.png"
     save_masks(np.array([[[0, 3]]]), [path])
 
-    def full(self: Any, file: Any, **kwargs: Any) -> None:
-        Path(file).write_bytes(b"half")
-        raise OSError("No space left on device")
-
-    owner = Image.Image if moment == "save" else _mask_files.os
-    monkeypatch.setattr(owner, moment, full if moment == "save" else refuse)
+    monkeypatch.setattr(_atomic.os, moment, refuse)
     with pytest.raises(OSError, match="No space left"):
         save_masks(np.array([[[1, 1]]]), [path])
     assert os.listdir(tmp_path) == ["mask.png"]
     assert_array_equal(read_mask(path), [[0, 3]])
 
 
-def refuse(source: Any, target: Any) -> None:
+def refuse(*names: Any) -> None:
     raise OSError("No space left on device")
+
+
+def test_names_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
+    path = tmp_path / f"{'m' * 251}.png"
+    save_masks(np.array([[[0, 3]]]), [path])
+    assert os.listdir(tmp_path) == [path.name]
+    assert_array_equal(read_mask(path), [[0, 3]])
+
+
+def test_no_two_writers_share_a_temporary_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources, really_replace = [], os.replace
+
+    def watched(source: Any, target: Any) -> None:
+        sources.append(str(source))
+        really_replace(source, target)
+
+    monkeypatch.setattr(_atomic.os, "replace", watched)
+    for _ in range(2):
+        save_masks(np.array([[[0, 3]]]), [tmp_path / "mask.png"])
+    assert len(set(sources)) == 2
 
 
 @pytest.mark.parametrize(

@@ -695,6 +695,32 @@ def test_intervals_that_cannot_be_made_are_refused(kwargs, error, message):
         segmentation_report(TWO, TWO, **{"confidence_level": 0.9, **kwargs})
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "error", "message"),
+    [
+        ({"random_state": "x"}, ValueError, "random_state='x'; expected an integer"),
+        ({"random_state": -1}, ValueError, "random_state=-1; expected an integer fr"),
+        ({"exclude": 3}, TypeError, "exclude=3; expected a sequence of labels"),
+        ({"exclude": (5,), "labels": [0, 1]}, ValueError, "exclude holds 5"),
+    ],
+)
+def test_parameters_of_the_report_are_refused_before_pixels_are_counted(
+    kwargs, error, message, monkeypatch
+):
+    monkeypatch.setattr(metrics, "tally_all", None)
+    with pytest.raises(error, match=message):
+        segmentation_report(TWO, TWO, **{"confidence_level": 0.9, **kwargs})
+
+
+def test_excluded_labels_may_come_from_a_generator():
+    y_true, y_pred = noisy_masks()
+    report = partial(segmentation_report, y_true, y_pred, output_dict=True)
+    assert (
+        report(exclude=(label for label in [0]))["mean_iou"]
+        == report(exclude=[0])["mean_iou"]
+    )
+
+
 def test_one_image_has_no_interval():
     with pytest.raises(ValueError, match=r"1 of them has .* expected at least 2"):
         segmentation_report(TWO[:1], TWO[:1], confidence_level=0.9)

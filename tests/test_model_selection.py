@@ -189,6 +189,25 @@ def test_masks_of_any_kind_are_split_alike(kind: str, tmp_path: Path) -> None:
     ] == expected
 
 
+def test_labels_beyond_float64_are_classes_of_their_own() -> None:
+    y = [np.array([[7, 2**53 + index % 2]], "qQ"[index // 2]) for index in range(4)]
+    expected = [np.array([[7, 8 + index % 2]]) for index in range(4)]
+    found = [t.tolist() for _, t in StratifiedImageKFold(2).split(y, y)]
+    assert found == [t.tolist() for _, t in StratifiedImageKFold(2).split(y, expected)]
+    with pytest.warns(UserWarning, match="740992, 9007199254740993, which"):
+        list(StratifiedImageKFold(2).split(y[::3], y[::3]))
+
+
+@pytest.mark.parametrize(
+    "labels, kinds",
+    [("ab", "strings and of numbers"), ([b"a"], "numbers and of bytes")],
+)
+def test_masks_of_several_kinds_are_refused(labels: Any, kinds: str) -> None:
+    y = [np.zeros((2, 2), int), np.full((2, 2), labels[0])]
+    with pytest.raises(TypeError, match=f"y mixes masks of {kinds}"):
+        list(StratifiedImageKFold(2).split(y, y))
+
+
 def test_images_without_a_label_are_spread_as_well() -> None:
     y = np.full((9, 3, 3), 255)
     folds = list(StratifiedImageKFold(3, ignore_label=255).split(y, y))

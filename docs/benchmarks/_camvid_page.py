@@ -43,9 +43,9 @@ SignSymbol and Bicyclist). `default` is `FCNSegmenter` with nothing set but the 
 {table}
 
 The first rows, without a number of epochs, are as published: SegNet and FCN in Table 1
-of Badrinarayanan, Kendall and Cipolla, "SegNet" (arXiv 1511.00561), ENet as quoted by issue
-29 of davidtvs/PyTorch-ENet. Their accuracies are those of the test set. Our runs are in
-[{record}]({record}); `$SKSEGMENT_DATA` is a folder that holds `camvid`:
+of Badrinarayanan, Kendall and Cipolla, "SegNet" (arXiv 1511.00561), ENet as quoted by
+issue 29 of davidtvs/PyTorch-ENet. Their accuracies are those of the test set. Our runs
+are in [{record}]({record}); `$SKSEGMENT_DATA` is a folder that holds `camvid`:
 
 ```console
 for seed in 0 1 2; do

@@ -44,16 +44,16 @@ HEAD = """# Benchmarks
 One script a question; contestants take turns in one run. A result is the ratio of the
 medians, in parentheses the lowest and the highest of the pairs that ran one after the
 other. Times are medians, in brackets the best. More than 1 x is in favour of sksegment.
-Rows in s, % and MiB are differences or shares; exponents are fitted to the medians, those
-in parentheses to each round alone. The table of each script is followed by how busy the
-machine was.
+Rows in s, % and MiB are differences or shares; exponents are fitted to the medians,
+those in parentheses to each round alone. The table of each script is followed by how
+busy the machine was.
 
-Unless a row says otherwise, sksegment trains at its default precision, which is bfloat16
-on this processor, and Keras and the loop of the tutorials in float32. The row with
-`precision='float32'` shows what is left at equal precision.
+Unless a row says otherwise, sksegment trains at its default precision, which is
+bfloat16 on this processor, and Keras and the loop of the tutorials in float32. The row
+with `precision='float32'` shows what is left at equal precision.
 
-DATA is a folder with the image sets `camvid` and `membrane`; each PYTHON is an interpreter
-with Keras and its backend; ours has sksegment with the extra `bench`."""
+DATA is a folder with the image sets `camvid` and `membrane`; each PYTHON is an
+interpreter with Keras and its backend; ours has sksegment with the extra `bench`."""
 Record = dict[str, Any]
 
 
