@@ -20,13 +20,14 @@ from sksegment._inference import Predictor, placed
 from sksegment._model import Model, arrays_of, new_model
 from sksegment._parameters import (
     as_pair,
+    bare_callbacks,
     check_parameters,
     network_options,
     value_of,
 )
 from sksegment._plan import PlannedStep
 from sksegment._pretrained import source_contents, start_from
-from sksegment._samples import Samples, Survey, check_same_channels
+from sksegment._samples import Samples, Survey, check_same_channels, split_indices
 from sksegment._scale import Scale
 from sksegment._training import TrainingPlan
 from sksegment._validation import Validation
@@ -65,6 +66,20 @@ def fitted_model(segmenter: Any) -> Model:
     return Model(segmenter.network_, segmenter._architecture, scale, segmenter.history_)
 
 
+def divided(
+    segmenter: Any, samples: Samples, found: Survey, held_out: Samples | None, seed: int
+) -> tuple[Samples, Survey, Samples | None]:
+    """Return samples to train on, what is known of them, and samples to judge on.
+
+    Early stopping holds out its own, unless the user brings some.
+    """
+    if held_out is not None or not segmenter.early_stopping:
+        return samples, found, held_out
+    fraction = segmenter.validation_fraction
+    training, validation = split_indices(len(samples), fraction, seed)
+    return samples.take(training), found.take(training), samples.take(validation)
+
+
 def opened_checkpoint_of(
     segmenter: Any,
     data: tuple[Samples, Samples | None],
@@ -76,9 +91,12 @@ def opened_checkpoint_of(
     if segmenter.checkpoint_dir is None:
         return nullcontext()
     start = arrays_of(segmenter.network_) if continues else {}
-    known_seed = None if segmenter.random_state is None else seed
+    any_seed = segmenter.random_state is None and not continues
+    known_seed = None if any_seed else seed
     pretrained = source_contents(segmenter.pretrained)
-    parameters = {**segmenter.get_params(), "pretrained": pretrained}
+    callbacks = bare_callbacks(segmenter.callbacks)
+    given = segmenter.get_params()
+    parameters = {**given, "pretrained": pretrained, "callbacks": callbacks}
     name = fingerprint(parameters, known_seed, data, steps, start)
     return opened_checkpoint(segmenter.checkpoint_dir, name)
 

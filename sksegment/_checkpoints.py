@@ -34,12 +34,13 @@ class Checkpoint:
     ----------
     path : Path
         The file.
-    progress : dict or None
-        What was found in it: tensors, numbers, text, and lists and dicts of them.
+    progress : dict
+        What was found in it: tensors, numbers, text, and lists and dicts of them;
+        empty for a new training.
     """
 
     path: Path
-    progress: dict[str, Any] | None
+    progress: dict[str, Any]
 
     def save(self, progress: dict[str, Any]) -> None:
         """Replace what the file holds; whatever happens, it holds the old or the new.
@@ -102,10 +103,15 @@ def opened_checkpoint(
         ) from error
     path = folder / FILE_NAME
     try:
-        yield Checkpoint(path, read_progress(path) if path.exists() else None)
+        yield Checkpoint(path, read_progress(path) if path.exists() else {})
         path.unlink(missing_ok=True)
     finally:
         _leave(folder, lock)
+
+
+def progress_in(checkpoint: Checkpoint | None) -> dict[str, Any]:
+    """Return what there is to go on from; empty where nothing is."""
+    return {} if checkpoint is None else checkpoint.progress
 
 
 def read_progress(path: Path) -> dict[str, Any]:

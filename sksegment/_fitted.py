@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch import nn
+from torch.torch_version import TorchVersion
 
+from sksegment import __version__
 from sksegment._parameters import check_parameters, network_options
 from sksegment._samples import check_classes
-from sksegment.networks import make_network
 
 # What a model file keeps of a fitted segmenter beside the weights. Stride and margin
 # follow from the network.
@@ -36,19 +36,21 @@ MAX_SEED = 2**31 - 1
 DEVICES = re.compile(r"auto|(cpu|cuda|mps)(:\d{1,3})?")
 
 
-class NothingDrawn(TorchFunctionMode):
-    """Leave new weights without values.
+def warn_of_newer(version: str | None) -> None:
+    """Warn of a fitted segmenter that a newer sksegment has saved.
 
-    On the meta device they have none anyway, but torch imports its compiler to not draw
-    them, which takes seconds.
+    Parameters
+    ----------
+    version : str or None
+        The version that saved it; None if that is not known.
     """
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if func in (Tensor.normal_, Tensor.uniform_):
-            return args[0]
-        return func(*args, **(kwargs or {}))
+    if version is not None and TorchVersion(version) > TorchVersion(__version__):
+        warnings.warn(
+            f"The segmenter was saved by sksegment {version}, and this is sksegment "
+            f"{__version__}, which may read it wrongly. Update sksegment.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def check_constructor(parameters: dict[str, Any]) -> None:
@@ -99,29 +101,6 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     _check_integer("_seed", fitted["_seed"], 0, MAX_SEED)
     if fitted["best_epoch_"] is not None:
         _check_integer("best_epoch_", fitted["best_epoch_"], 1)
-
-
-def blueprint(architecture: dict[str, Any]) -> nn.Module:
-    """Return a network without weights, which takes no memory however large it is.
-
-    Parameters
-    ----------
-    architecture : dict
-        The arguments of `make_network`, checked.
-
-    Raises
-    ------
-    ValueError
-        If there can be no such network.
-    """
-    try:
-        with torch.device("meta"), NothingDrawn():
-            return make_network(**architecture)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(
-            f"_architecture is {architecture}, which makes no network; expected the "
-            f"architecture of a trained one."
-        ) from error
 
 
 def check_weights(network: nn.Module, weights: dict[str, NDArray[Any]]) -> None:

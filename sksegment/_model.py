@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from sksegment._memory import copied, moved
 from sksegment._net import local_rng, seed_torch
 from sksegment._probing import probed_margin
 from sksegment._scale import Scale
 from sksegment.networks import Resized, make_network
+
+
+class NothingDrawn(TorchFunctionMode):
+    """Leave new weights without values.
+
+    Where others take their place, drawing them would take time and random numbers. On
+    the meta device they have none anyway, but torch imports its compiler to not draw
+    them, which takes seconds.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        named = kwargs or {}
+        # Functions of torch.nn.init come here as a whole, and draw where nobody looks.
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return named["tensor"] if "tensor" in named else args[0]
+        if func in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return func(*args, **named)
 
 
 @dataclass(frozen=True)
@@ -70,25 +92,111 @@ def new_model(
     return Model(moved(_channels_last(network), device), architecture, scale)
 
 
+def blueprint(architecture: dict[str, Any]) -> nn.Module:
+    """Return a network without weights, which takes no memory however large it is.
+
+    Parameters
+    ----------
+    architecture : dict
+        The arguments of `make_network`, checked.
+
+    Raises
+    ------
+    ValueError
+        If there can be no such network.
+    """
+    try:
+        with torch.device("meta"), NothingDrawn():
+            return make_network(**architecture)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"_architecture is {architecture}, which makes no network; expected the "
+            f"architecture of a trained one."
+        ) from error
+
+
 def arrays_of(network: nn.Module) -> dict[str, NDArray[Any]]:
     """Return the weights of a network, by their names in its state dict."""
     return {name: tensor.cpu().numpy() for name, tensor in network.state_dict().items()}
 
 
+def arrays_to_save(
+    network: nn.Module, architecture: dict[str, Any]
+) -> dict[str, NDArray[Any]]:
+    """Return the weights that `restored_network` makes the same network from.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network, which the user may have changed since it was made.
+    architecture : dict
+        The arguments that made it.
+
+    Raises
+    ------
+    ValueError
+        If it was changed into a network of other weights.
+    """
+    # torch.compile wraps a network, which then has other names for the same weights.
+    arrays = arrays_of(getattr(network, "_orig_mod", network))
+    # A function of the user need not work on the meta device.
+    if not callable(architecture["network"]):
+        _check_unchanged(arrays, blueprint(architecture))
+    return arrays
+
+
 def restored_network(
     architecture: dict[str, Any], weights: dict[str, NDArray[Any]], margin: int | None
 ) -> nn.Module:
-    """Return a network with weights and margin that were saved, on the CPU."""
-    with local_rng(torch.device("cpu")):
+    """Return a network with weights and margin that were saved, on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If they are the weights of another network.
+    """
+    with _undrawn(architecture):
         network = make_network(**architecture)
     if isinstance(network, Resized):
         network.margin = margin  # it was measured once
     # The arrays of a memory-mapped file are read-only: only these are copied here.
     arrays = {name: np.require(array, None, "W") for name, array in weights.items()}
-    network.load_state_dict(
-        {name: torch.from_numpy(array) for name, array in arrays.items()}
-    )
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(
+            f"network={architecture['network']!r} makes another network than the one "
+            f"whose weights were saved; expected the function as it was then: {error}"
+        ) from error
     return _channels_last(network).eval()
+
+
+def _undrawn(architecture: dict[str, Any]) -> AbstractContextManager[Any]:
+    """Return in what a network is made whose weights are replaced at once.
+
+    A function of the user may draw anything, and must not do so beside a training.
+    """
+    if callable(architecture["network"]):
+        return local_rng(torch.device("cpu"))
+    return NothingDrawn()
+
+
+def _check_unchanged(arrays: dict[str, NDArray[Any]], made: nn.Module) -> None:
+    found = {name: array.shape for name, array in arrays.items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
+    for name in [*shapes, *sorted(found)]:
+        if found.get(name) != shapes.get(name):
+            raise ValueError(
+                f"network_ has {name!r} {_of_shape(found.get(name))}, and the network "
+                f"that is made when it is loaded {_of_shape(shapes.get(name))}; "
+                f"expected the layers that fit made. For layers of your own, give a "
+                f"function as the parameter network; to compile, network_.compile()."
+            )
+
+
+def _of_shape(shape: tuple[int, ...] | None) -> str:
+    return "not at all" if shape is None else f"of shape {shape}"
 
 
 def _channels_last(network: nn.Module) -> nn.Module:

@@ -11,8 +11,17 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+    PassthroughScoring,
+)
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sksegment._class_weights import RULES
 from sksegment._devices import PRECISIONS, resolve_device
@@ -24,6 +33,10 @@ from sksegment.networks import NETWORKS, NORMS, SKIPS
 
 # Deeper networks would see single pixels of most images: 2**8 = 256.
 MAX_DEPTH = 8
+
+# What the history holds of each epoch: the last two with validation images only.
+SCORES = ("train_loss", "valid_loss", "valid_iou")
+HISTORY_KEYS = {*SCORES, *(f"{score}_best" for score in SCORES), "epoch", "dur"}
 
 Check = Callable[[str, Any], None]
 
@@ -105,6 +118,38 @@ def check_network_options(
             )
 
 
+def check_watched(callbacks: Sequence[Any] | None, validates: bool) -> None:
+    """Refuse callbacks that watch what the history will not hold.
+
+    Parameters
+    ----------
+    callbacks : sequence or None
+        Callbacks, as `check_parameters` lets them pass.
+    validates : bool
+        Whether there are validation images.
+
+    Raises
+    ------
+    ValueError
+        Naming the first such callback, what it watches and what is expected.
+    """
+    bare = bare_callbacks(callbacks)
+    for callback in bare:
+        key = _watched(callback)
+        if key is None or _is_written(key, bare, validates):
+            continue
+        told = f"callbacks holds {_kind(callback).__name__}, which watches {key!r}; "
+        if _is_written(key, bare, validates=True):
+            raise ValueError(
+                f"{told}pass X_val and y_val, or early_stopping=True. Where there are "
+                f"no validation images, as in partial_fit, expected 'train_loss'."
+            )
+        raise ValueError(
+            f"{told}expected one of {_listed(SCORES)}, or before it a scoring callback "
+            f"of that name."
+        )
+
+
 def value_of(segmenter: Any, name: str) -> Any:
     """Return a parameter, a number of numpy as one of Python.
 
@@ -112,6 +157,11 @@ def value_of(segmenter: Any, name: str) -> Any:
     """
     value = getattr(segmenter, name)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def bare_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
+    """Return callbacks without the names that skorch lets them have."""
+    return [_bare(item) for item in callbacks or ()]
 
 
 def as_pair(size: Any) -> tuple[int, int] | None:
@@ -135,23 +185,21 @@ def _check_checkpoints(parameters: dict[str, Any]) -> None:
     """Refuse callbacks that steer the training by what a checkpoint does not hold."""
     if parameters.get("checkpoint_dir") is None:
         return
-    for item in parameters.get("callbacks") or ():
-        callback = _bare(item)
-        kind = callback if isinstance(callback, type) else type(callback)
-        if issubclass(kind, (LRScheduler, EarlyStopping)):
+    for callback in bare_callbacks(parameters.get("callbacks")):
+        if issubclass(_kind(callback), (LRScheduler, EarlyStopping)):
             raise ValueError(
-                f"callbacks holds {kind.__name__}, whose state a checkpoint does not "
-                f"keep; with checkpoint_dir, expected learning_rate_schedule or "
-                f"early_stopping=True in its place."
+                f"callbacks holds {_kind(callback).__name__}, whose state a checkpoint "
+                f"does not keep; with checkpoint_dir, expected learning_rate_schedule "
+                f"or early_stopping=True in its place."
             )
 
 
 def _check_schedules(parameters: dict[str, Any]) -> None:
     """Refuse two schedules, one of which would overrule the other."""
-    callbacks = [_bare(item) for item in parameters.get("callbacks") or ()]
+    callbacks = bare_callbacks(parameters.get("callbacks"))
     schedule = parameters.get("learning_rate_schedule")
     if schedule != "constant" and any(
-        isinstance(item, LRScheduler) or item is LRScheduler for item in callbacks
+        issubclass(_kind(callback), LRScheduler) for callback in callbacks
     ):
         raise ValueError(
             f"callbacks holds an LRScheduler, which learning_rate_schedule="
@@ -209,9 +257,7 @@ def _choice(choices: Sequence[Any] | dict[Any, Any]) -> Check:
 def _choice_or_callable(choices: dict[str, Any], arguments: str) -> Check:
     def check(name: str, value: Any) -> None:
         is_named = isinstance(value, str) and value in choices
-        # Layers are callable too, but map images: they do not make networks.
-        is_maker = callable(value) and not (name == "network" and is_layer(value))
-        if not is_named and not is_maker:
+        if not is_named and not callable(value):
             raise ValueError(
                 f"{name} is {value!r}; expected one of {_listed(choices)}, or a "
                 f"callable {arguments}."
@@ -220,9 +266,15 @@ def _choice_or_callable(choices: dict[str, Any], arguments: str) -> Check:
     return check
 
 
-def is_layer(value: Any) -> bool:
-    """Tell whether something is a network, and not a function that makes one."""
-    return isinstance(value, nn.Module)
+def _network(name: str, value: Any) -> None:
+    arguments = "(n_channels, n_classes) -> nn.Module"
+    _choice_or_callable(NETWORKS, arguments)(name, value)
+    # Layers are callable too, but map images: they do not make networks.
+    if isinstance(value, nn.Module):
+        raise ValueError(
+            f"{name} is {value!r}, a network itself; expected a function {arguments} "
+            f"that makes it."
+        )
 
 
 def _boolean(name: str, value: Any) -> None:
@@ -306,6 +358,46 @@ def _bare(item: Any) -> Any:
     return item[1] if isinstance(item, tuple) and len(item) == 2 else item
 
 
+def _kind(callback: Any) -> type[Callback]:
+    return callback if isinstance(callback, type) else type(callback)
+
+
+def _watched(callback: Any) -> str | None:
+    """Return the key of the history that a callback watches, if it is one."""
+    kind = _kind(callback)
+    if not issubclass(kind, (Checkpoint, EarlyStopping, LRScheduler)):
+        return None
+    # Of the schedules, only this one asks how training goes.
+    plateau = ("ReduceLROnPlateau", ReduceLROnPlateau)
+    if issubclass(kind, LRScheduler) and _setting(callback, "policy") not in plateau:
+        return None
+    key = _setting(callback, "monitor")
+    return key if isinstance(key, str) else None
+
+
+def _setting(callback: Any, name: str) -> Any:
+    """Return a setting of a callback, of a class its default."""
+    if not isinstance(callback, type):
+        return getattr(callback, name, None)
+    parameter = inspect.signature(callback).parameters.get(name)
+    return None if parameter is None else parameter.default
+
+
+def _is_written(key: str, callbacks: Sequence[Any], validates: bool) -> bool:
+    """Tell whether the history will hold a key, as far as that can be known."""
+    if key in HISTORY_KEYS:
+        return validates or not key.startswith("valid_")
+    return any(_may_write(key, callback, validates) for callback in callbacks)
+
+
+def _may_write(key: str, callback: Any, validates: bool) -> bool:
+    if not _kind(callback).__module__.startswith("skorch."):
+        return True  # what a callback of the user's own writes, nobody knows
+    if isinstance(callback, (BatchScoring, EpochScoring, PassthroughScoring)):
+        return validates or callback.on_train
+    return bool(_setting(callback, "event_name") == key)
+
+
 def _random_state(name: str, value: Any) -> None:
     try:
         check_random_state(value)
@@ -329,7 +421,7 @@ NETWORK_OPTIONS = dict.fromkeys(
 )
 
 CHECKS: dict[str, Check] = {
-    "network": _choice_or_callable(NETWORKS, "(n_channels, n_classes) -> nn.Module"),
+    "network": _network,
     "depth": _integer(1, MAX_DEPTH),
     "width": _integer(1),
     "skip": _choice(SKIPS),

@@ -107,8 +107,13 @@ class PieceStore:
         return self._read(index, window).each(self._send)
 
     def codes(self, index: int) -> NDArray[np.int32]:
-        """Return the class codes of a whole mask."""
-        return self._encoded(index, WHOLE)
+        """Return the class codes of a whole mask, ignored where the weight is 0."""
+        codes = self._encoded(index, WHOLE)
+        if self.samples.weights is None:
+            return codes
+        # As the survey counts: in units of their mean, tiny weights may become 0.
+        counts = self.samples.weights[index] > 0
+        return np.where(counts, codes, IGNORED)
 
     def _sent_whole(self, index: int) -> Piece | None:
         """Send a whole image to stay on the device, if there is room for it."""

@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from sksegment._memory import OutOfMemory, attempt, is_out_of_memory
 
 # Where the field ends is not known: the probe grows until it has room, up to a side at
 # which a forward and a backward pass still take about a second.
 PROBE_SIDES = (128, 256, 512, 1024)
+# The short side of strips as long as the largest square. They tell a global field at a
+# small part of its cost (attention: a thousandth), and the fields of dilated layers,
+# which may skip all of a smaller square.
+STRIP_SIDE = 32
 # ReLU and pooling let the gradient pass in places only: several images show most of
 # the field, and one stride is added for the rest.
 N_PROBES = 4
+
+
+def answer_to(images: Tensor, network: nn.Module) -> Any:
+    """Return what a network of the user answers to images.
+
+    Raises
+    ------
+    ValueError
+        If it takes none of their size.
+    """
+    try:
+        return network(images)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ValueError(
+            f"network makes a network that fails at images of shape "
+            f"{tuple(images.shape)}; expected one that takes images of any height and "
+            f"width that are multiples of 32. It says: {error}"
+        ) from error
 
 
 def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | None:
     """Measure how far from a pixel, in pixels, the input changes its scores.
 
     The gradient of the scores of one stride-sized block reaches as far as its receptive
-    field. A field that fills the whole of every probe is taken for global: pooling over
-    the image, attention, or normalisation by the image's own statistics.
+    field. A field that fills the whole of every probe, or takes more memory than there
+    is, is taken for global: pooling over the image, attention, or normalisation by the
+    image's own statistics.
 
     Parameters
     ----------
@@ -34,6 +63,11 @@ def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | Non
     int or None
         The radius; None if it is the whole image.
 
+    Raises
+    ------
+    ValueError
+        If the network does not take images of the sizes of the probes.
+
     Examples
     --------
     >>> from torch import nn
@@ -44,34 +78,84 @@ def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | Non
     was_training = network.training
     network.eval()
     try:
-        for side in PROBE_SIDES:
-            reach = _reach(network, n_channels, side // stride * stride, stride)
-            if reach is not None:
-                return reach + stride
-        return None
+        reach = attempt(
+            lambda: _reach(network, n_channels, stride), torch.device("cpu")
+        )
     finally:
         network.train(was_training)
-
-
-def _reach(network: nn.Module, n_channels: int, side: int, stride: int) -> int | None:
-    """Return how far the middle block reaches; None if up to the border."""
-    start = side // (2 * stride) * stride
-    touched = torch.zeros(side, side, dtype=torch.bool)
-    for _ in range(N_PROBES):
-        touched |= _touched(network, n_channels, side, slice(start, start + stride))
-    lines = torch.cat([touched.any(dim=0).nonzero(), touched.any(dim=1).nonzero()])
-    if not len(lines):
-        return 0
-    low, high = int(lines.min()), int(lines.max())
-    if low <= 0 or high >= side - 1:
+    if reach is None or isinstance(reach, OutOfMemory):
         return None
-    return max(start - low, high - (start + stride - 1), 0)
+    return reach + stride
 
 
-def _touched(network: nn.Module, n_channels: int, side: int, block: slice) -> Tensor:
-    """Return which pixels change the scores of a block, for one random image."""
-    images = torch.randn(1, n_channels, side, side, requires_grad=True)
-    scores = network(images)[0, :, block, block]
+def _reach(network: nn.Module, n_channels: int, stride: int) -> int | None:
+    """Return how far a block reaches; None if up to the border of a large probe."""
+    sides = [side // stride * stride for side in PROBE_SIDES]
+    along = _reach_in_strips(network, n_channels, sides[-1], stride)
+    if along is None:
+        return None
+    for side in sides:
+        reach = _reach_within(network, n_channels, side, stride)
+        if reach is not None:
+            return max(reach, along)
+    return None
+
+
+def _reach_in_strips(
+    network: nn.Module, n_channels: int, length: int, stride: int
+) -> int | None:
+    """Return how far the middle block of long strips reaches; None if to an end."""
+    width = max(STRIP_SIDE // stride, 1) * stride
+    reaches = []
+    for axis, size in enumerate([(length, width), (width, length)]):
+        try:
+            touched = _touched(network, (1, n_channels, *size), stride)
+        except ValueError:  # it takes squares only
+            return 0
+        reach = _distance(touched.any(dim=1 - axis), stride)
+        if reach is None:
+            return None
+        reaches.append(reach)
+    return max(reaches)
+
+
+def _reach_within(
+    network: nn.Module, n_channels: int, side: int, stride: int
+) -> int | None:
+    """Return how far the middle block of squares reaches; None if to the border."""
+    lines = torch.zeros(side, dtype=torch.bool)
+    for _ in range(N_PROBES):
+        touched = _touched(network, (1, n_channels, side, side), stride)
+        lines |= touched.any(dim=0) | touched.any(dim=1)
+        reach = _distance(lines, stride)
+        if reach is None:  # what is touched only grows
+            break
+    return reach
+
+
+def _distance(lines: Tensor, stride: int) -> int | None:
+    """Return how far the middle block reaches; None if to one of the ends."""
+    if lines[0] or lines[-1]:
+        return None
+    places = lines.nonzero()
+    if not len(places):
+        return 0
+    block = _middle(len(lines), stride)
+    return max(block.start - int(places.min()), int(places.max()) + 1 - block.stop, 0)
+
+
+def _touched(
+    network: nn.Module, shape: tuple[int, int, int, int], stride: int
+) -> Tensor:
+    """Return which pixels of a random image change the scores of its middle block."""
+    images = torch.randn(shape, dtype=torch.float32, requires_grad=True)
+    rows, columns = (_middle(side, stride) for side in shape[2:])
+    scores = answer_to(images, network)[0, :, rows, columns]
     # Random signs: scores of different classes must not cancel each other out.
     (gradient,) = torch.autograd.grad((scores * torch.randn_like(scores)).sum(), images)
     return gradient[0].abs().amax(dim=0) > 0
+
+
+def _middle(side: int, stride: int) -> slice:
+    start = side // (2 * stride) * stride
+    return slice(start, start + stride)

@@ -34,6 +34,8 @@ def progress_of(net: Any) -> dict[str, Any]:
     return {
         "seed": net.seed,
         "network": net.module_.state_dict(),
+        # What callbacks froze when it was their turn, which does not come again.
+        "requires_grad": _requires_grad(net.module_),
         "optimizer": net.optimizer_.state_dict(),
         "history": [_plain_row(row) for row in net.history],
         "early_stopping": {
@@ -66,6 +68,8 @@ def restore_progress(net: Any, progress: dict[str, Any]) -> None:
             f"makes. Remove the checkpoint to train from the start."
         )
     net.module_.load_state_dict(progress["network"])
+    for name, parameter in net.module_.named_parameters():
+        parameter.requires_grad_(progress["requires_grad"][name])
     net.optimizer_.load_state_dict(deepcopy(progress["optimizer"]))
     for row in progress["history"]:
         net.history.append({**row, "batches": []})
@@ -75,6 +79,10 @@ def restore_stopping(net: Any, progress: dict[str, Any]) -> None:
     """Let early stopping go on counting; it forgets all when training begins."""
     for stopping in _early_stopping(net):
         vars(stopping).update(deepcopy(progress["early_stopping"]))
+
+
+def _requires_grad(network: Any) -> dict[str, bool]:
+    return {name: tensor.requires_grad for name, tensor in network.named_parameters()}
 
 
 def _shapes(state: dict[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +16,7 @@ from skorch.callbacks import EarlyStopping, LRScheduler
 from torch import nn
 
 from sksegment._batches import Batches
-from sksegment._checkpoints import Checkpoint
+from sksegment._checkpoints import Checkpoint, progress_in
 from sksegment._footprint import room_for_images, too_large
 from sksegment._memory import OutOfMemory, attempt
 from sksegment._net import DivergenceError, SegmentationNet, TrainingStop, local_rng
@@ -161,7 +161,8 @@ def _trained(
         net.initialize()
         if optimizer_state is not None:
             _go_on(net.optimizer_, optimizer_state)
-        diverged_at = _run(net, batches, validation)
+        with _freezing_undone(network):
+            diverged_at = _run(net, batches, validation)
     rows = [_row(row, net.first_epoch) for row in net.history]
     if diverged_at is not None:
         rows = rows[: diverged_at - 1]
@@ -171,6 +172,21 @@ def _trained(
     state = net.optimizer_.state_dict()["state"]
     predicted = None if net.predicted_ is None else net.predicted_.cpu().numpy()
     return TrainingResult(rows, best_epoch, state, predicted, diverged_at)
+
+
+@contextmanager
+def _freezing_undone(network: nn.Module) -> Iterator[None]:
+    """Let a network end with the gradients that it begins with.
+
+    Callbacks freeze weights for their own training. What is frozen is not saved: a
+    network in memory would go on otherwise than the same one out of a file.
+    """
+    before = [(weight, weight.requires_grad) for weight in network.parameters()]
+    try:
+        yield
+    finally:
+        for weight, required in before:
+            weight.requires_grad_(required)
 
 
 def _go_on(optimizer: torch.optim.Optimizer, learned: dict[str, Any]) -> None:
@@ -186,12 +202,12 @@ def _run(
     net: SegmentationNet, batches: Batches, validation: Validation | None
 ) -> int | None:
     """Run the loop; return the epoch, counted from 1, in which it diverged, if any."""
-    progress = None if net.checkpoint is None else net.checkpoint.progress
-    if progress is not None:
+    progress = progress_in(net.checkpoint)
+    if progress:
         restore_progress(net, progress)
         batches.epoch += len(net.history)
     net.notify("on_train_begin", X=batches, y=None)
-    if progress is not None:
+    if progress:
         restore_stopping(net, progress)
     n_epochs = net.max_epochs - len(net.history)
     try:
@@ -210,6 +226,7 @@ def _net(
     plan: TrainingPlan,
     checkpoint: Checkpoint | None,
 ) -> SegmentationNet:
+    n_done = len(progress_in(checkpoint).get("history", ()))
     return SegmentationNet(
         network,
         seed=batches.seed,
@@ -221,7 +238,7 @@ def _net(
         optimizer__weight_decay=plan.weight_decay,
         lr=plan.learning_rate,
         max_epochs=plan.n_epochs,
-        callbacks=_callbacks(plan, len(batches), _epochs_done(checkpoint)),
+        callbacks=_callbacks(plan, len(batches), n_done),
         # skorch's own guess is a softmax over the width of the image.
         predict_nonlinearity=partial(torch.softmax, dim=1),
         train_split=None,
@@ -230,12 +247,6 @@ def _net(
         verbose=plan.verbose,
         device=batches.device,
     )
-
-
-def _epochs_done(checkpoint: Checkpoint | None) -> int:
-    if checkpoint is None or checkpoint.progress is None:
-        return 0
-    return len(checkpoint.progress["history"])
 
 
 def _callbacks(plan: TrainingPlan, n_batches: int, n_done: int) -> list[Any]:

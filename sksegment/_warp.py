@@ -101,8 +101,9 @@ def _grid(matrices: Tensor, height: int, width: int, device: torch.device) -> Te
     half = matrices.new_tensor([width / 2, height / 2])
     linear = sent(matrices[:, :, :2] / half[None, :, None], device)
     shift = sent(matrices[:, :, 2] / half, device)
-    columns = torch.arange(width, device=device) + 0.5 - width / 2
-    rows = torch.arange(height, device=device) + 0.5 - height / 2
+    # Not in torch's default dtype, which others may have changed.
+    columns = torch.arange(width, dtype=torch.float32, device=device) + 0.5 - width / 2
+    rows = torch.arange(height, dtype=torch.float32, device=device) + 0.5 - height / 2
     # The sum of a row and a column of positions; a product of matrices is slower.
     along = columns[:, None] * linear[:, None, None, :, 0] + shift[:, None, None]
     return along + rows[:, None, None] * linear[:, None, None, :, 1]

@@ -56,6 +56,11 @@ def check_weight_size(
 
 
 def _weight_items(sample_weight: Any) -> list[Any]:
+    if hasattr(sample_weight, "iloc") and getattr(sample_weight, "ndim", 1) == 2:
+        raise TypeError(
+            "sample_weight is a DataFrame; expected one weight an image, or one a "
+            "pixel. Pass one column, as in sample_weight['weight']."
+        )
     if np.isscalar(sample_weight):
         raise ValueError(
             f"sample_weight is {sample_weight!r}; expected one weight an image, (n,), "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from inspect import signature
+from typing import Any
 
 import numpy as np
 import torch
@@ -280,10 +282,16 @@ class UserLoss(nn.Module):
     ----------
     function : callable
         Maps scores, codes and weights to one number.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be called so.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         super().__init__()
+        _check_signature(function)
         self.function = function
 
     def forward(
@@ -293,9 +301,41 @@ class UserLoss(nn.Module):
         loss = self.function(scores, codes, weights)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise TypeError(
-                f"loss returned {loss!r}; expected a tensor with one number."
+                f"loss returned {_told(loss)}; expected a tensor with one number."
+            )
+        if scores.requires_grad and not loss.requires_grad:
+            raise ValueError(
+                "loss returned a number without a gradient; expected one that torch "
+                "computes from the scores, without detach, item or argmax."
             )
         return loss.reshape(())
+
+
+def _told(answer: Any) -> str:
+    if isinstance(answer, Tensor):
+        return f"a tensor of shape {tuple(answer.shape)}"
+    return repr(answer)
+
+
+def _check_signature(function: Callable[..., Tensor]) -> None:
+    """Refuse what is not called as (scores, codes, weights), or is a class."""
+    if isinstance(function, type) or not _takes_three(function):
+        raise TypeError(
+            f"loss is {function!r}; expected a function that is called as (scores, "
+            f"codes, weights), or a name: 'cross_entropy' is what "
+            f"torch.nn.CrossEntropyLoss is, over the labelled pixels."
+        )
+
+
+def _takes_three(function: Callable[..., Tensor]) -> bool:
+    called = function.forward if isinstance(function, nn.Module) else function
+    try:
+        signature(called).bind("scores", "codes", "weights")
+    except TypeError:
+        return False
+    except ValueError:  # some functions of C have no signature
+        return True
+    return True
 
 
 def make_loss(

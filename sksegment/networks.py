@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sksegment._probing import answer_to
 from sksegment._tensors import pad_to_multiple
 from sksegment._vgg import FCN8s, FCN16s, FCN32s
 
@@ -237,6 +239,11 @@ class FCN(nn.Module):
     margin : int or None
         Radius of the receptive field in pixels; None if it is the whole image.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a size is no integer from 1 on, or `skip` or `norm` is none of those above.
+
     References
     ----------
     .. [1] K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for
@@ -264,6 +271,10 @@ class FCN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
+        _check_sizes(n_channels=n_channels, n_classes=n_classes)
+        _check_sizes(depth=depth, width=width)
+        _check_choice("skip", skip, SKIPS)
+        _check_choice("norm", norm, NORMS)
         self.stride = 2**depth
         self.margin = None if norm == "group" else receptive_radius(depth)
         # Registered in the order in which data passes them: so reads the state dict.
@@ -326,6 +337,12 @@ class Resized(nn.Module):
         height, width = images.shape[-2:]
         padded = pad_to_multiple(images, self.stride)
         scores = self.network(padded)
+        if not isinstance(scores, Tensor):
+            raise TypeError(
+                f"network makes a network that returned a {type(scores).__name__} in "
+                f"{'training' if self.training else 'evaluation'}; expected a tensor "
+                f"of scores, in training as in evaluation."
+            )
         if scores.shape[-2:] != padded.shape[-2:]:
             scores = F.interpolate(scores, padded.shape[-2:], mode="bilinear")
         cropped: Tensor = scores[..., :height, :width]
@@ -352,23 +369,25 @@ def make_network(
     Returns
     -------
     nn.Module
-        With attributes `stride` and `margin`, taking images of any size.
+        In float32, with attributes `stride` and `margin`, taking images of any size.
 
     Raises
     ------
     TypeError, ValueError
         If a callable returns no network, or one with other outputs.
     """
+    # float32, as the images are: torch makes layers in its global default dtype.
     if isinstance(network, str):
-        return NETWORKS[network](n_channels, n_classes, **options)
+        return NETWORKS[network](n_channels, n_classes, **options).float()
     made = network(n_channels, n_classes)
     if not isinstance(made, nn.Module):
         raise TypeError(
             f"network({n_channels}, {n_classes}) returned {made!r}; expected a "
             f"torch.nn.Module."
         )
-    resized = Resized(made)
+    resized = Resized(made.float())
     _check_scores(made, n_channels, n_classes, resized.stride)
+    _check_state(made)
     return resized
 
 
@@ -376,8 +395,9 @@ def _check_scores(
     network: nn.Module, n_channels: int, n_classes: int, side: int
 ) -> None:
     """Refuse a network that does not answer with one score a class and pixel."""
+    images = torch.zeros(1, n_channels, side, side, dtype=torch.float32)
     with torch.no_grad():
-        scores = network.eval()(torch.zeros(1, n_channels, side, side))
+        scores = answer_to(images, network.eval())
     network.train()
     if not isinstance(scores, Tensor):
         raise TypeError(
@@ -390,6 +410,30 @@ def _check_scores(
             f"{side}) to {tuple(scores.shape)}; expected (1, {n_classes}, {side}, "
             f"{side}) or smaller, one score a class and pixel."
         )
+
+
+def _check_state(network: nn.Module) -> None:
+    """Refuse state that is no tensor: it could not be saved without running code."""
+    for name, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"network makes a network with {name!r} in its state dict, a "
+                f"{type(value).__name__}; expected tensors only. Keep the state in a "
+                f"buffer (register_buffer), not in get_extra_state."
+            )
+
+
+def _check_sizes(**sizes: Any) -> None:
+    for name, size in sizes.items():
+        if not isinstance(size, Integral) or isinstance(size, bool):
+            raise TypeError(f"{name} is {size!r}; expected an integer.")
+        if size < 1:
+            raise ValueError(f"{name} is {size!r}; expected at least 1.")
+
+
+def _check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+    if not any(value is choice or value == choice for choice in choices):
+        raise ValueError(f"{name} is {value!r}; expected one of {(*choices,)}.")
 
 
 def initialize(module: nn.Module) -> None:

@@ -22,11 +22,11 @@ from sksegment import augmentation
 from sksegment._devices import resolve_device
 from sksegment._fitted import (
     FITTED,
-    blueprint,
     check_constructor,
     check_fitted,
     check_weights,
 )
+from sksegment._model import blueprint
 from sksegment._model_file import ModelFileError, read_model_file, write_model_file
 from sksegment._plain import Arrays, pack, unpack
 from sksegment.segmenter import FCNSegmenter

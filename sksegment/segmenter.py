@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from sksegment import __version__
 from sksegment._assembly import (
     batches_of,
+    divided,
     fitted_model,
     model_to_train,
     opened_checkpoint_of,
@@ -27,12 +28,17 @@ from sksegment._assembly import (
     predictor_of,
     validation_of,
 )
-from sksegment._checkpoints import Checkpoint
+from sksegment._checkpoints import progress_in
+from sksegment._fitted import warn_of_newer
 from sksegment._images import ImageList, as_images
 from sksegment._labels import format_labels, is_ignored
 from sksegment._memory import room
-from sksegment._model import Model, arrays_of, restored_network
-from sksegment._parameters import check_network_options, check_parameters
+from sksegment._model import Model, arrays_to_save, restored_network
+from sksegment._parameters import (
+    check_network_options,
+    check_parameters,
+    check_watched,
+)
 from sksegment._plan import without_plan
 from sksegment._pretrained import unfrozen
 from sksegment._samples import (
@@ -40,7 +46,6 @@ from sksegment._samples import (
     as_samples,
     check_classes,
     held_out_samples,
-    split_indices,
     surveyed,
 )
 from sksegment._training import TrainingResult, train
@@ -132,7 +137,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         validation split all follow from it. On a CPU, an integer gives the same bits
         at the same number of threads.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted network.
+        Whether `fit` goes on from the fitted network, and with its seed.
     early_stopping : bool, default=False
         Whether to hold out validation images, end training when their mean IoU no
         longer grows, and keep the weights of the best epoch.
@@ -166,8 +171,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Callbacks for the training loop. They may watch "train_loss" and, with
         validation images, "valid_loss" and "valid_iou"; a callback that schedules the
         learning rate needs ``learning_rate_schedule="constant"``. Scoring callbacks of
-        skorch are handed the validation object, not arrays. What they remember is not
-        kept in checkpoints.
+        skorch are handed the validation object, not arrays. What they freeze is free
+        again after training. To a checkpoint they count as parameters do, unless they
+        only print or log, as skorch's `EpochTimer` and what derives from it; what they
+        remember is not kept in it.
     verbose : int, default=0
         With 1, a line is printed after each epoch.
 
@@ -356,6 +363,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             changes what is learned. The fitted state is left as it was.
         """
         self._check_parameters()
+        validates = self.early_stopping or X_val is not None
+        check_watched(self.callbacks, validates)
         continues = self.warm_start and hasattr(self, "network_")
         images, steps = without_plan(X)
         samples, found = surveyed(
@@ -367,12 +376,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         seed = self._draw_seed(continues)
         data = (samples, held_out)
         with opened_checkpoint_of(self, data, steps, seed, continues) as checkpoint:
-            seed = _seed_of(checkpoint, seed)
-            if held_out is None and self.early_stopping:
-                fraction = self.validation_fraction
-                part, chosen = split_indices(len(samples), fraction, seed)
-                held_out = samples.take(chosen)
-                samples, found = samples.take(part), found.take(part)
+            seed = progress_in(checkpoint).get("seed", seed)
+            samples, found, held_out = divided(self, samples, found, held_out, seed)
             model = model_to_train(self, found, seed, continues)
             plan = plan_of_fit(self, found)
             batches = batches_of(self, samples, found, steps, seed, model)
@@ -421,6 +426,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
                 "early_stopping=True has no meaning for single epochs: partial_fit "
                 "expects early_stopping=False."
             )
+        check_watched(self.callbacks, validates=False)
         continues = hasattr(self, "network_")
         images, steps = without_plan(X)
         samples, found = surveyed(
@@ -602,12 +608,12 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         state.pop("_optimizer_state", None)
         if "network_" in state:
-            state["network_"] = arrays_of(state["network_"])
+            state["network_"] = arrays_to_save(self.network_, self._architecture)
         return {**state, VERSION_KEY: __version__}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        state.pop(VERSION_KEY, None)
+        warn_of_newer(state.pop(VERSION_KEY, None))
         arrays = state.pop("network_", None)
         super().__setstate__(state)
         if arrays is not None:
@@ -660,7 +666,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
 
     def _draw_seed(self, continues: bool) -> int:
         # Going on keeps the seed: the same images stay held out.
-        if continues and self.random_state is None:
+        if continues:
             return self._seed
         return int(check_random_state(self.random_state).randint(MAX_SEED))
 
@@ -713,13 +719,6 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
         return as_images(X, self.n_features_in_)
-
-
-def _seed_of(checkpoint: Checkpoint | None, drawn: int) -> int:
-    """Return the seed of the training that is continued, if there is one."""
-    if checkpoint is None or checkpoint.progress is None:
-        return drawn
-    return int(checkpoint.progress["seed"])
 
 
 def _warn_of_missing(found: Survey, result: TrainingResult) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import scipy.sparse
+import torch
 from sklearn.exceptions import NotFittedError
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+)
 from torch import nn
 
 from sksegment import FCNSegmenter, iou_scorer
@@ -302,6 +310,19 @@ def test_weights_are_refused(fitted: Any, case: str) -> None:
         )
 
 
+def test_a_table_of_weights_is_refused(fitted: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"weight": np.ones(len(X))})
+    for method in (fitted.fit, fitted.partial_fit, fitted.score):
+        assert_refused_and_unharmed(
+            fitted,
+            lambda method=method: method(X, y, sample_weight=table),
+            TypeError,
+            "sample_weight is a DataFrame",
+        )
+    assert 0 <= fitted.score(X, y, sample_weight=table["weight"]) <= 1
+
+
 @pytest.mark.parametrize(("name", "value"), PARAMETERS)
 def test_parameters_are_refused_by_name(fitted: Any, name: str, value: Any) -> None:
     segmenter = small(**{name: value})  # nothing is said before fit
@@ -482,6 +503,72 @@ def test_two_schedules_of_the_learning_rate_are_refused() -> None:
         small(callbacks=[("own", scheduler)]).fit(X, y)
     segmenter = small(callbacks=[scheduler], learning_rate_schedule="constant")
     assert segmenter.fit(X, y).n_iter_ == 1
+
+
+class Writes(Callback):  # type: ignore[misc]
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        net.history.record("mine", 1.0)
+
+
+PLATEAU = torch.optim.lr_scheduler.ReduceLROnPlateau
+WATCH_VALIDATION = [
+    (EarlyStopping(), "valid_loss"),
+    (EarlyStopping, "valid_loss"),
+    (("named", EarlyStopping(monitor="valid_iou")), "valid_iou"),
+    (Checkpoint(f_params=None, f_optimizer=None, f_history=None), "valid_loss_best"),
+    (LRScheduler(PLATEAU, monitor="valid_loss"), "valid_loss"),
+    (LRScheduler("ReduceLROnPlateau", monitor="valid_iou"), "valid_iou"),
+]
+
+
+@pytest.mark.parametrize(("callback", "key"), WATCH_VALIDATION)
+def test_callbacks_that_watch_validation_need_it(callback: Any, key: str) -> None:
+    callbacks = [callback, Writes()]  # what that one writes does not matter
+    segmenter = small(callbacks=callbacks, learning_rate_schedule="constant")
+    match = (
+        rf"callbacks holds \w+, which watches '{key}'; pass X_val and y_val, or "
+        rf"early_stopping=True"
+    )
+    for refused in (segmenter.fit, partial(segmenter.partial_fit, classes=[0, 1, 2])):
+        with pytest.raises(ValueError, match=match):
+            refused(X, y)
+    assert segmenter.fit(X, y, X_val=X, y_val=y).n_iter_ == 1
+    assert segmenter.set_params(early_stopping=True).fit(X, y).n_iter_ == 1
+
+
+SCORING = EpochScoring(lambda net, *_: 7.0, name="mine", use_caching=False)
+
+
+@pytest.mark.parametrize("validates", [True, False])
+def test_callbacks_that_watch_what_nobody_writes_are_refused(validates: bool) -> None:
+    watching = EarlyStopping(monitor="mine")
+    validation = {"X_val": X, "y_val": y} if validates else {}
+    with pytest.raises(ValueError, match=r"watches 'mine'; expected one of 'train_lo"):
+        small(callbacks=[watching]).fit(X, y, **validation)
+    assert small(callbacks=[Writes(), watching]).fit(X, y, **validation).n_iter_ == 1
+    scored = small(callbacks=[SCORING, watching])
+    if validates:
+        assert scored.fit(X, y, **validation).n_iter_ == 1
+    else:
+        with pytest.raises(ValueError, match="watches 'mine'; pass X_val and y_val"):
+            scored.fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        EarlyStopping(monitor="train_loss"),
+        EarlyStopping(monitor="event_lr"),
+        LRScheduler("StepLR", step_size=1, monitor="valid_loss"),
+        Checkpoint(lambda net: False, f_params=None, f_optimizer=None),
+        Checkpoint(None, f_params=None, f_optimizer=None, f_history=None),
+    ],
+)
+def test_callbacks_that_watch_what_there_is_are_taken(callback: Any) -> None:
+    callbacks = [LRScheduler("StepLR", step_size=1), callback]
+    segmenter = small(callbacks=callbacks, learning_rate_schedule="constant")
+    assert segmenter.fit(X, y).n_iter_ == 1
+    assert segmenter.partial_fit(X, y).n_iter_ == 2
 
 
 @pytest.mark.parametrize(

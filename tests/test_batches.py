@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -308,3 +309,23 @@ def test_balanced_crops_of_a_single_class_and_of_small_images():
     plan = batches(X, y, crop_size=(8, 8), sampling="balanced", batch_size=16)
     images_of_epoch, _ = next(iter(plan))
     assert images_of_epoch.shape[1:] == (1, 8, 8)
+
+
+def test_balanced_crops_lie_around_pixels_that_count():
+    image = np.zeros((64, 64), np.float32)
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, 32:] = 1
+    weight = np.where(mask, 0, 1.0)
+    weight[:8] = 0
+    plan = batches(
+        [image], [mask], [weight], crop_size=(4, 4), sampling="balanced", batch_size=64
+    )
+    for _, (_, weights) in plan:
+        assert (weights > 0).any(dim=(1, 2)).all()
+
+
+def test_balanced_crops_take_the_smallest_of_weights_for_positive():
+    X, y = numbered([(20, 20), (20, 20)])
+    plan = batches(X, y, [5e-324, 1e300], crop_size=(4, 4), sampling="balanced")
+    plan.samples = replace(plan.samples, unit=plan.survey.mean_weight)
+    assert sum(len(codes) for _, codes, _ in epoch(plan)) == 50

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import signal
@@ -17,11 +18,22 @@ import torch
 from PIL import Image
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochTimer,
+    Freezer,
+    GradientNormClipping,
+    Initializer,
+    LRScheduler,
+    PrintLog,
+    ProgressBar,
+)
 from torch import nn
 
 from sksegment import FCNSegmenter
 from sksegment._checkpoints import Checkpoint, opened_checkpoint, read_progress
+from sksegment._fingerprint import fingerprint
 from sksegment._pretrained import source_contents
 from sksegment.augmentation import RandomFlip, RandomNoise
 from sksegment.datasets import make_shapes
@@ -30,10 +42,14 @@ from sksegment.metrics import iou_scorer
 N_EPOCHS = 6
 
 
-class Interrupt(Callback):  # type: ignore[misc]
-    """End the process, as far as a test can, in the middle of an epoch."""
+class Interrupt(EpochTimer):  # type: ignore[misc]
+    """End the process, as far as a test can, in the middle of an epoch.
+
+    As a watcher, it does not tell trainings apart.
+    """
 
     def __init__(self, epoch: int, error: BaseException) -> None:
+        super().__init__()
         self.epoch = epoch
         self.error = error
 
@@ -49,11 +65,16 @@ def segmenter(**parameters: Any) -> FCNSegmenter:
 
 
 def interrupted(
-    X: Any, y: Any, epoch: int = 4, steps: tuple[Any, ...] = (), **parameters: Any
+    X: Any,
+    y: Any,
+    epoch: int = 4,
+    steps: tuple[Any, ...] = (),
+    callbacks: tuple[Any, ...] = (),
+    **parameters: Any,
 ) -> None:
     """Begin a training that is interrupted in `epoch`."""
     stop = Interrupt(epoch, RuntimeError("power failure"))
-    model = make_pipeline(*steps, segmenter(callbacks=[stop], **parameters))
+    model = make_pipeline(*steps, segmenter(callbacks=[stop, *callbacks], **parameters))
     with pytest.raises(RuntimeError, match="power failure"):
         model.fit(X, y)
 
@@ -95,7 +116,7 @@ class WeightedLoss(nn.Module):
         return self.factor * self.cross_entropy(scores, codes)
 
 
-class SlowCallback(Callback):  # type: ignore[misc]
+class SlowCallback(EpochTimer):  # type: ignore[misc]
     """Meet Ctrl-C in the middle of what a callback does at the end of an epoch."""
 
     def on_epoch_end(self, net: Any, **_: Any) -> None:
@@ -303,6 +324,84 @@ def test_of_a_file_to_start_from_the_content_counts(tmp_path: Path) -> None:
     assert source_contents(tmp_path / "renamed.pth") == one
 
 
+class Clip(Callback):  # type: ignore[misc]
+    """A callback of one's own, which counts."""
+
+    def __init__(self, limit: Any = 1e-3) -> None:
+        self.limit = limit
+        self.n_steps = 0
+
+    def on_grad_computed(self, net: Any, **_: Any) -> None:
+        self.n_steps += 1
+        nn.utils.clip_grad_norm_(net.module_.parameters(), float(self.limit))
+
+
+def unit_scale(parameter: Any) -> None:
+    parameter.data.fill_(0.1)
+
+
+CALLBACKS = {
+    "none": [],
+    "clipping": [GradientNormClipping(1e-3)],
+    "clipping less": [GradientNormClipping(1)],
+    "frozen": [Freezer("*.weight")],
+    "frozen later": [Freezer("*.weight", at=2)],
+    "initialised": [Initializer("*.bias", fn=unit_scale)],
+    "own class": [Clip],
+    "own": [Clip(1e-2)],
+    "tensor": [Clip(torch.tensor(1.0))],
+}
+
+
+def named_by(callbacks: list[Any]) -> str:
+    return fingerprint({"callbacks": callbacks}, 0, [], [], {})
+
+
+def test_callbacks_tell_trainings_apart_unless_they_only_watch() -> None:
+    assert len({named_by(callbacks) for callbacks in CALLBACKS.values()}) == 9
+    both = [*CALLBACKS["own"], *CALLBACKS["frozen"]]
+    assert named_by(both) != named_by(both[::-1])
+    assert named_by([ProgressBar(), PrintLog, EpochTimer()]) == named_by([])
+
+
+@pytest.mark.parametrize("name", ["clipping", "frozen", "initialised", "own"])
+def test_a_training_without_its_callbacks_is_another(
+    tmp_path: Path, data: Any, name: str
+) -> None:
+    X, y = data
+    callbacks = copy.deepcopy(CALLBACKS[name])
+    interrupted(X, y, 3, callbacks=callbacks, checkpoint_dir=tmp_path)
+    before = progress(tmp_path)["history"]
+    other = segmenter(checkpoint_dir=tmp_path).fit(X, y)
+    assert_equal_weights(other, segmenter().fit(X, y))
+    assert progress(tmp_path)["history"] == before
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize("whose", ["used", "new"])
+def test_callbacks_are_known_again(
+    tmp_path: Path, data: Any, name: str, whose: str
+) -> None:
+    X, y = data[0][:2], data[1][:2]
+    callbacks = copy.deepcopy(CALLBACKS[name])
+    interrupted(X, y, 3, callbacks=callbacks, checkpoint_dir=tmp_path)
+    if whose == "new":  # as in another process
+        callbacks = copy.deepcopy(CALLBACKS[name])
+    named = [(f"own_{index}", one) for index, one in enumerate(callbacks)]
+    segmenter(checkpoint_dir=tmp_path, callbacks=[ProgressBar(), *named]).fit(X, y)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_callback_that_no_other_process_could_find_is_refused(
+    tmp_path: Path, data: Any
+) -> None:
+    frozen = Freezer(lambda name: "encoder" in name)
+    with pytest.raises(
+        TypeError, match=r"patterns of Freezer in callbacks is .*lambda"
+    ):
+        segmenter(checkpoint_dir=tmp_path, callbacks=[frozen]).fit(*data)
+
+
 def test_a_network_that_changed_under_its_name_is_told(
     tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +419,7 @@ def test_trainings_alike_at_the_same_time_have_a_folder_each(tmp_path: Path) -> 
     with opened_checkpoint(tmp_path, "a") as one:
         one.save({"seed": 1})
         with opened_checkpoint(tmp_path, "a") as two:
-            assert two.progress is None
+            assert two.progress == {}
             two.save({"seed": 2})
             assert one.path != two.path
         assert not two.path.exists()
@@ -435,7 +534,7 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path, data: Any, where: int) -> 
 def test_a_checkpoint_makes_no_objects_of_other_classes(tmp_path: Path) -> None:
     path = tmp_path / "a" / "checkpoint.pt"
     path.parent.mkdir()
-    Checkpoint(path, None).save({"seed": path})
+    Checkpoint(path, {}).save({"seed": path})
     with (
         pytest.raises(OSError, match=r"cannot be read: .*Remove it"),
         opened_checkpoint(tmp_path, "a"),
@@ -641,3 +740,14 @@ def test_killed_at_any_moment_it_ends_in_the_same_weights(tmp_path: Path) -> Non
     # Where the machine is slow to kill, a training may be done already.
     assert killed >= 15
     assert resumed >= 12
+
+
+def test_what_a_callback_froze_stays_frozen_when_training_goes_on(
+    tmp_path: Path, data: Any
+) -> None:
+    X, y = data
+    freezer = [Freezer("encoder*")]
+    expected = segmenter(callbacks=freezer).fit(X, y)
+    interrupted(X, y, callbacks=tuple(freezer), checkpoint_dir=tmp_path)
+    resumed = segmenter(callbacks=freezer, checkpoint_dir=tmp_path).fit(X, y)
+    assert_equal_weights(resumed, expected)

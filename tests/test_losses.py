@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import jaccard_score
+from torch import nn
 
 from sksegment.losses import (
     LOSSES,
@@ -316,7 +319,35 @@ def test_user_function_gets_the_batch_and_returns_one_number():
     torch.testing.assert_close(loss, scores.mean())
 
 
-@pytest.mark.parametrize("answer", [3.0, None, torch.zeros(2)])
-def test_user_function_that_returns_no_number_is_refused(answer):
-    with pytest.raises(TypeError, match="one number"):
+@pytest.mark.parametrize(
+    "answer, told",
+    [(3.0, "3.0"), (None, "None"), (torch.zeros(2), r"a tensor of shape \(2,\)")],
+)
+def test_user_function_that_returns_no_number_is_refused(answer, told):
+    with pytest.raises(TypeError, match=f"loss returned {told}; .* one number"):
         make_loss(lambda *_: answer, None)(*batch())
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [nn.CrossEntropyLoss(), nn.CrossEntropyLoss, CrossEntropyLoss, lambda a, b: a],
+    ids=["module", "class", "own class", "two arguments"],
+)
+def test_loss_that_is_not_called_with_three_arguments_is_refused(loss):
+    with pytest.raises(TypeError, match=r"^loss is .*\(scores, codes, weights\)"):
+        make_loss(loss, None)
+
+
+@pytest.mark.parametrize(
+    "loss", [DiceLoss(), lambda *batch: batch[0].mean(), partial(max, key=None)]
+)
+def test_loss_that_takes_three_arguments_is_accepted(loss):
+    assert make_loss(loss, None).function is loss
+
+
+def test_loss_without_a_gradient_is_refused_in_training_only():
+    scores, codes, weights = batch()
+    loss = make_loss(lambda scores, *_: scores.detach().mean(), None)
+    assert loss(scores.detach(), codes, weights) == scores.mean()
+    with pytest.raises(ValueError, match=r"loss returned .* without a gradient"):
+        loss(scores, codes, weights)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sksegment._probing import probed_margin
 from sksegment.networks import (
     FCN,
     ConvBlock,
@@ -275,9 +276,133 @@ def test_callable_that_makes_no_such_network_is_refused(make, error, message):
         make_network(make, 3, 5)
 
 
+class Attention(nn.Module):
+    """A field over the whole image, at a quarter of its resolution."""
+
+    def __init__(self, n_channels, n_classes):
+        super().__init__()
+        self.embed = nn.Conv2d(n_channels, 8, 4, 4)
+        self.mix = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.classify = nn.Conv2d(8, n_classes, 1)
+
+    def forward(self, images):
+        tokens = self.embed(images)
+        sequence = tokens.flatten(2).mT
+        sequence, _ = self.mix(sequence, sequence, sequence)
+        return self.classify(sequence.mT.reshape(tokens.shape))
+
+
+class SquaresOnly(Attention):
+    def forward(self, images):
+        assert images.shape[-1] == images.shape[-2]
+        return super().forward(images)
+
+
+class Recorded(nn.Module):
+    """Notes the size of each image, and stops at those that are too large."""
+
+    def __init__(self, network, limit=2**40, error=None):
+        super().__init__()
+        self.network, self.limit, self.error = network, limit, error
+        self.pixels = []
+
+    def forward(self, images):
+        self.pixels.append(images[0, 0].numel())
+        if self.pixels[-1] > self.limit:
+            raise self.error
+        return self.network(images)
+
+
+def test_field_over_the_whole_image_is_told_without_a_large_probe():
+    network = Recorded(seeded(lambda: Attention(1, 2)))
+    assert probed_margin(Resized(network), 1, 32) is None
+    assert sum(network.pixels) <= 128**2 * 4
+
+
+def test_field_of_a_network_for_squares_is_told_by_one_probe_a_size():
+    network = Recorded(seeded(lambda: SquaresOnly(1, 2)), 256**2, MemoryError())
+    assert probed_margin(Resized(network), 1, 32) is None
+    assert network.pixels[-3:] == [128**2, 256**2, 512**2]
+
+
+@pytest.mark.parametrize("reach", [3, 40, 90])
+@pytest.mark.parametrize("is_dilated", [False, True])
+def test_finite_field_is_measured_whatever_its_gaps(reach, is_dilated):
+    size, dilation = (3, reach) if is_dilated else (2 * reach + 1, 1)
+    network = nn.Conv2d(1, 1, (size, 1), padding=(reach, 0), dilation=(dilation, 1))
+    assert probed_margin(network, 1, 8) == reach + 8
+
+
+def test_probe_without_memory_means_a_field_over_the_whole_image():
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+    network = Recorded(nn.Conv2d(1, 2, 1), 32**2, error)
+    assert probed_margin(network, 1, 32) is None
+
+
+@pytest.mark.parametrize("limit", [0, 128**2 - 1])
+def test_network_of_one_size_is_refused(limit):
+    network = Recorded(nn.Conv2d(3, 5, 1), limit, RuntimeError("8 tokens, not 9"))
+    with pytest.raises(ValueError, match=r"^network .* \(1, 3, .*8 tokens, not 9"):
+        probed_margin(make_network(lambda c, k: network, 3, 5), 3, 32)
+
+
+class Auxiliary(nn.Conv2d):
+    def forward(self, images):
+        scores = super().forward(images)
+        return (scores, scores) if self.training else scores
+
+
+def test_auxiliary_scores_in_training_are_refused():
+    network = make_network(lambda c, k: Auxiliary(c, k, 1), 3, 5)
+    with pytest.raises(TypeError, match=r"^network .* tuple in training; expected"):
+        network(noise(1, 3, 32, 32))
+
+
+class Stateful(nn.Conv2d):
+    def get_extra_state(self):
+        return {"calls": 0}
+
+
+def test_state_that_is_no_tensor_is_refused():
+    with pytest.raises(TypeError, match=r"'_extra_state'.*a dict.*register_buffer"):
+        make_network(lambda c, k: Stateful(c, k, 1), 3, 5)
+
+
+@pytest.mark.parametrize("network", ["fcn8s", "fcn", lambda c, k: nn.Conv2d(c, k, 1)])
+def test_networks_are_float32_whatever_the_default(network):
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("cpu" if callable(network) else "meta"):
+            made = make_network(network, 3, 2)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    tensors = [*made.parameters(), *made.buffers()]
+    assert {t.dtype for t in tensors if t.is_floating_point()} == {torch.float32}
+
+
 def test_named_network_takes_its_options():
     network = make_network("fcn", 2, 3, depth=1, width=4, norm="batch")
     blocks = [m for m in network.modules() if isinstance(m, ConvBlock)]
     assert network.stride == 2
     assert [block[0].out_channels for block in blocks] == [4, 4, 8, 8, 4]
     assert [a[0].out_channels == b[0].in_channels for a, b in pairwise(blocks[:4])]
+
+
+@pytest.mark.parametrize(
+    "name, value, error",
+    [
+        ("skip", "typo", ValueError),
+        ("norm", "layer", ValueError),
+        ("depth", 0, ValueError),
+        ("depth", 2.5, TypeError),
+        ("width", 0, ValueError),
+        ("width", True, TypeError),
+        ("n_channels", 0, ValueError),
+        ("n_classes", 0, ValueError),
+        ("n_classes", "2", TypeError),
+    ],
+)
+def test_a_network_refuses_what_it_cannot_be_made_of(name, value, error):
+    options = {"n_channels": 3, "n_classes": 2, "width": 2, name: value}
+    with pytest.raises(error, match=f"^{name} is "):
+        FCN(**options)

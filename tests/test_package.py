@@ -37,7 +37,6 @@ FLOORS = (
         "_palette",
         "_panels",
         "_plain",
-        "_probing",
         "_progress",
         "_report",
         "_scale",
@@ -47,8 +46,15 @@ FLOORS = (
         "_weights",
     },
     {
-        *("_checkpoints", "_images", "_model_file", "_pictures", "_tensors", "_tiles"),
-        *("_vgg", "_warp"),
+        *(
+            "_checkpoints",
+            "_images",
+            "_model_file",
+            "_pictures",
+            "_probing",
+            "_tensors",
+        ),
+        *("_tiles", "_vgg", "_warp"),
     },
     {
         "_blocks",

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ import sksegment
 from sksegment import FCNSegmenter, augmentation, load_model, save_model
 from sksegment._fitted import FITTED
 from sksegment._model_file import digest
+from sksegment._net import local_rng
 from sksegment.datasets import make_shapes
 from sksegment.persistence import ModelFileError
 
@@ -349,6 +351,112 @@ def test_global_random_numbers_stay_as_they_were(fitted: Any, path: Path) -> Non
     assert torch.equal(torch.get_rng_state(), before[1])
 
 
+def test_models_load_while_another_thread_trains(fitted: Any) -> None:
+    content = pickle.dumps(fitted)
+    with ThreadPoolExecutor(1) as executor, local_rng(torch.device("cpu")):
+        state = torch.get_rng_state()
+        executor.submit(pickle.loads, content).result(timeout=30)
+        assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("parameters", [{}, {"norm": "group", "loss": "dice"}])
+def test_another_default_dtype_of_torch_makes_no_difference(
+    parameters: Any, data: Any, path: Path
+) -> None:
+    segmenter = tiny(**parameters).fit(*data)
+    expected = segmenter.predict_proba(data[0])
+    for again in (
+        pickle.loads(pickle.dumps(segmenter)),
+        through_a_file(segmenter, path),
+    ):
+        assert_array_equal(again.predict_proba(data[0]), expected, strict=True)
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("fill", ["reflect", 0.0])
+def test_augmenters_work_with_another_default_dtype(data: Any, fill: Any) -> None:
+    names = [name for name in augmentation.__all__ if name != "AugmentedImages"]
+    steps = [getattr(augmentation, name)() for name in names]
+    rotation = augmentation.RandomRotation(30, fill=fill)
+    model = make_pipeline(*steps, rotation, tiny(ignore_label=9))
+    assert 0 <= model.fit(*data).score(*data) <= 1
+
+
+@pytest.mark.usefixtures("double_precision")
+def test_own_networks_train_with_another_default_dtype(data: Any) -> None:
+    segmenter = FCNSegmenter(network=own_network, max_epochs=1).fit(*data)
+    assert segmenter.network_.network.weight.dtype == torch.float32
+
+
+# Networks that were changed
+
+
+def test_compiled_networks_are_saved_as_what_was_compiled(
+    fitted: Any, data: Any, path: Path
+) -> None:
+    expected = fitted.predict_proba(data[0])
+    model = copy.copy(fitted)
+    model.network_ = torch.compile(fitted.network_, backend="eager")
+    for again in (copy.deepcopy(model), through_a_file(model, path)):
+        assert_array_equal(again.predict_proba(data[0]), expected, strict=True)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (torch.nn.Sequential, r"not at all, and .* of shape \(3, 2, 1, 1\)"),
+        (torch.nn.utils.parametrizations.weight_norm, "not at all"),
+        (lambda layer: torch.nn.Conv2d(2, 9, 1), r"of shape \(9, 2, 1, 1\), and"),
+    ],
+    ids=["wrapped", "parametrized", "wider"],
+)
+def test_networks_with_other_layers_are_not_saved(
+    change: Any, told: str, fitted: Any, path: Path
+) -> None:
+    model = copy.deepcopy(fitted)
+    model.network_.classifier = change(model.network_.classifier)
+    message = rf"^network_ has 'classifier\.weight' {told}.*network_\.compile"
+    for attempt in (pickle.dumps, copy.deepcopy, lambda made: save_model(made, path)):
+        with pytest.raises(ValueError, match=message):
+            attempt(model)
+    assert not path.exists()
+
+
+def test_a_function_that_makes_another_network_by_now_is_named(data: Any) -> None:
+    model = FCNSegmenter(network=own_network, max_epochs=1).fit(*data)
+    state = model.__getstate__()
+    state["_architecture"] = {**state["_architecture"], "network": other_network}
+    with pytest.raises(ValueError, match=r"^network=.*other_network.*another network"):
+        FCNSegmenter().__setstate__(state)
+
+
+# Versions
+
+
+def test_a_pickle_of_a_newer_version_warns(fitted: Any) -> None:
+    state = {**fitted.__getstate__(), "_sksegment_version": "99.0.0"}
+    message = rf"sksegment 99\.0\.0.* sksegment {re.escape(sksegment.__version__)}"
+    with pytest.warns(UserWarning, match=message):
+        FCNSegmenter().__setstate__(state)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("version", ["0.0.1", sksegment.__version__, None])
+def test_a_pickle_of_this_or_an_older_version_does_not_warn(
+    version: Any, fitted: Any
+) -> None:
+    state = {**fitted.__getstate__(), "_sksegment_version": version}
+    FCNSegmenter().__setstate__(state)
+
+
 # What is not saved
 
 
@@ -358,6 +466,10 @@ class Subclass(FCNSegmenter):
 
 def own_network(n_channels: int, n_classes: int) -> torch.nn.Module:
     return torch.nn.Conv2d(n_channels, n_classes, 1)
+
+
+def other_network(n_channels: int, n_classes: int) -> torch.nn.Module:
+    return torch.nn.Conv2d(n_channels, n_classes, 3, padding=1)
 
 
 def own_loss(scores: Any, codes: Any, weights: Any) -> Any:

@@ -70,6 +70,10 @@ def pixel_weights() -> list[Any]:
     return [rng.random(size) for size in SIZES]
 
 
+def some_pixels() -> list[Any]:
+    return [np.where(weight < 0.5, 0, weight) for weight in pixel_weights()]
+
+
 CASES = [
     {},
     {"dtype": np.uint16},
@@ -78,6 +82,7 @@ CASES = [
     {"crop_size": (12, 12), "sampling": "balanced"},
     {"weight": pixel_weights(), "crop_size": (24, 10)},
     {"weight": [1, 2, 3, 4, 5]},
+    {"weight": some_pixels(), "crop_size": (12, 12), "sampling": "balanced"},
     {"steps": STEPS, "crop_size": (16, 16)},
 ]
 

@@ -18,7 +18,9 @@ from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
     EpochScoring,
+    Freezer,
     ProgressBar,
+    Unfreezer,
 )
 from torch import nn
 
@@ -753,6 +755,31 @@ def test_warm_start_goes_on_from_the_fitted_network(data: Any) -> None:
     assert segmenter.history_[-1]["train_loss"] < loss
 
 
+class HeldOut(Callback):  # type: ignore[misc]
+    """Note which images are validated on."""
+
+    def __init__(self) -> None:
+        self.images: list[bytes] = []
+
+    def on_epoch_end(self, net: Any, dataset_valid: Any = None, **_: Any) -> None:
+        images = dataset_valid.samples.images
+        self.images = [images[index].tobytes() for index in range(len(images))]
+
+
+@pytest.mark.parametrize("later", [None, 7, np.random.RandomState(7)])
+@pytest.mark.parametrize("first", [None, 0, np.random.RandomState(0)])
+def test_warm_start_holds_out_the_same_images(
+    data: Any, first: Any, later: Any
+) -> None:
+    held_out = HeldOut()
+    options = {"early_stopping": True, "validation_fraction": 0.3, "max_epochs": 1}
+    segmenter = small(warm_start=True, random_state=first, callbacks=[held_out])
+    images = segmenter.set_params(**options).fit(*data).callbacks[0].images
+    for random_state in (first, later):
+        segmenter.set_params(random_state=random_state).fit(*data)
+        assert held_out.images == images
+
+
 def test_without_warm_start_fit_forgets(data: Any) -> None:
     segmenter = small().fit(*data).fit(*data)
     assert segmenter.n_iter_ == 2
@@ -841,6 +868,53 @@ def test_verbose_prints_a_line_an_epoch(data: Any, capsys: Any) -> None:
     assert len(printed) == 2 + 3
     small(max_epochs=1).fit(X, y)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_callbacks_freeze_is_free_again_after_training(
+    data: Any, method: str
+) -> None:
+    segmenter = small(callbacks=[Freezer("encoder*")], classes=[0, 1, 2])
+    getattr(segmenter, method)(*data)
+    assert all(required_gradients(segmenter).values())
+
+
+def required_gradients(segmenter: FCNSegmenter) -> dict[str, bool]:
+    parameters = segmenter.network_.named_parameters()
+    return {name: parameter.requires_grad for name, parameter in parameters}
+
+
+def test_a_training_after_a_frozen_one_does_not_depend_on_a_pickle(data: Any) -> None:
+    kept = small(warm_start=True, callbacks=[Freezer("encoder*")]).fit(*data)
+    kept.set_params(callbacks=None)
+    stored = pickle.loads(pickle.dumps(kept))
+    np.testing.assert_array_equal(weights(kept.fit(*data)), weights(stored.fit(*data)))
+
+
+def test_layers_that_the_users_network_freezes_stay_frozen(data: Any) -> None:
+    def network(n_channels: int, n_classes: int) -> nn.Module:
+        frozen = nn.Conv2d(n_channels, 4, 1).requires_grad_(False)
+        return nn.Sequential(frozen, nn.Conv2d(4, n_classes, 1))
+
+    segmenter = FCNSegmenter(network=network, max_epochs=2, random_state=0)
+    for callback in (Freezer("*1.bias"), Unfreezer("*")):
+        segmenter.set_params(callbacks=[callback]).fit(*data)
+        assert [*required_gradients(segmenter).values()] == [False] * 2 + [True] * 2
+
+
+def test_a_training_that_breaks_down_while_frozen_leaves_nothing_frozen(
+    data: Any,
+) -> None:
+    class Break(Callback):  # type: ignore[misc]
+        def on_epoch_end(self, net: Any, **_: Any) -> None:
+            if len(net.history) == 2:
+                next(net.module_.parameters()).data.fill_(float("nan"))
+
+    segmenter = small(callbacks=[Freezer("encoder*"), Break()], max_epochs=5)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        segmenter.fit(*data)
+    assert segmenter.n_iter_ == 2
+    assert all(required_gradients(segmenter).values())
 
 
 class Interrupt(Callback):  # type: ignore[misc]

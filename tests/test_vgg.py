@@ -12,6 +12,7 @@ from torch import nn
 from sksegment import FCNSegmenter
 from sksegment._images import as_images
 from sksegment._inference import Predictor
+from sksegment._model import arrays_of, restored_network
 from sksegment._scale import Scale
 from sksegment._vgg import LAST_OFFSETS, POOL_OFFSETS, bilinear_kernel, upsampled
 from sksegment.datasets import make_shapes
@@ -325,6 +326,19 @@ def test_the_segmenter_learns_with_them(monkeypatch, name):
     segmenter.fit(X, y)
     assert (segmenter.stride_, segmenter.margin_) == (32, segmenter.network_.margin)
     assert segmenter.score(X, y) > 0.9
+
+
+def test_loaded_networks_keep_what_is_fixed(monkeypatch, network_class):
+    (name,) = (name for name, made in NAMES.items() if made is network_class)
+    monkeypatch.setitem(NETWORKS, name, thin(network_class))
+    architecture = {"network": name, "n_channels": 3, "n_classes": 4, "dropout": 0.5}
+    network = thin_network(network_class).float()
+    again = restored_network(architecture, arrays_of(network), None)
+    for found, expected in zip(again.buffers(), network.buffers(), strict=True):
+        torch.testing.assert_close(found, expected, atol=0, rtol=0)
+    with torch.inference_mode():
+        images = noise(1, 3, 40, 33)
+        torch.testing.assert_close(again(images), network(images), atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ import numpy as np
 from _camvid_page import page
 from _shared import CAMVID_VOID, Record, all_reduced, data_folder, read_folders
 from numpy.typing import NDArray
-from skorch.callbacks import Callback
+from skorch.callbacks import EpochTimer
 
 from sksegment import FCNSegmenter
 from sksegment.metrics import iou_score, mean_accuracy_score, pixel_accuracy_score
@@ -52,10 +52,14 @@ SETTINGS: dict[str, dict[str, Any]] = {"segnet": SEGNET, "default": {}}
 Images = NDArray[np.uint8]
 
 
-class Deadline(Callback):
-    """Ends training when time is over, as Ctrl-C would: its checkpoint stays."""
+class Deadline(EpochTimer):
+    """Ends training when time is over, as Ctrl-C would: its checkpoint stays.
+
+    A timer, so that the checkpoint is found again whatever the time is.
+    """
 
     def __init__(self, minutes: float) -> None:
+        super().__init__()
         self.end = time.monotonic() + 60 * minutes
 
     def on_batch_end(self, net: Any, **_: Any) -> None:
