@@ -510,12 +510,14 @@ class Writes(Callback):  # type: ignore[misc]
         net.history.record("mine", 1.0)
 
 
+# Of a checkpoint of skorch: write nothing.
+NO_FILES = dict.fromkeys(["f_params", "f_optimizer", "f_criterion", "f_history"])
 PLATEAU = torch.optim.lr_scheduler.ReduceLROnPlateau
 WATCH_VALIDATION = [
     (EarlyStopping(), "valid_loss"),
     (EarlyStopping, "valid_loss"),
     (("named", EarlyStopping(monitor="valid_iou")), "valid_iou"),
-    (Checkpoint(f_params=None, f_optimizer=None, f_history=None), "valid_loss_best"),
+    (Checkpoint(**NO_FILES), "valid_loss_best"),
     (LRScheduler(PLATEAU, monitor="valid_loss"), "valid_loss"),
     (LRScheduler("ReduceLROnPlateau", monitor="valid_iou"), "valid_iou"),
 ]
@@ -560,8 +562,8 @@ def test_callbacks_that_watch_what_nobody_writes_are_refused(validates: bool) ->
         EarlyStopping(monitor="train_loss"),
         EarlyStopping(monitor="event_lr"),
         LRScheduler("StepLR", step_size=1, monitor="valid_loss"),
-        Checkpoint(lambda net: False, f_params=None, f_optimizer=None),
-        Checkpoint(None, f_params=None, f_optimizer=None, f_history=None),
+        Checkpoint(lambda net: False, **NO_FILES),
+        Checkpoint(None, **NO_FILES),
     ],
 )
 def test_callbacks_that_watch_what_there_is_are_taken(callback: Any) -> None:
