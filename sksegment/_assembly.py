@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from sksegment._batches import AUTO_BATCH_SIZE, Batches
+from sksegment._callbacks import bare_callbacks
 from sksegment._checkpoints import Checkpoint, opened_checkpoint
 from sksegment._class_weights import class_weights
 from sksegment._devices import prediction_dtype, resolve_device, training_dtype
@@ -20,7 +21,6 @@ from sksegment._inference import Predictor, placed
 from sksegment._model import Model, arrays_of, new_model
 from sksegment._parameters import (
     as_pair,
-    bare_callbacks,
     check_parameters,
     network_options,
     value_of,

@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from inspect import signature
 from typing import Any
 
 import joblib
 from numpy.typing import NDArray
-from skorch.callbacks import (
-    Callback,
-    EpochTimer,
-    MlflowLogger,
-    NeptuneLogger,
-    ParamMapper,
-    PrintLog,
-    ProgressBar,
-    SacredLogger,
-    TensorBoard,
-    TrainEndCheckpoint,
-    WandbLogger,
-)
 from torch import Tensor, nn
 
 from sksegment import __version__
+from sksegment._callbacks import kind_of, only_watches, settings_of
 from sksegment._files import is_path
 from sksegment._images import ImageList
 from sksegment._plan import PlannedStep
@@ -32,18 +19,6 @@ from sksegment._samples import Samples
 
 # What makes no difference to the weights; of `random_state`, the seed counts.
 IRRELEVANT = ("checkpoint_dir", "random_state", "verbose")
-# Callbacks that leave no trace in the weights or the history, and those derived.
-WATCHERS = (
-    EpochTimer,
-    MlflowLogger,
-    NeptuneLogger,
-    PrintLog,
-    ProgressBar,
-    SacredLogger,
-    TensorBoard,
-    TrainEndCheckpoint,
-    WandbLogger,
-)
 
 
 def fingerprint(
@@ -81,7 +56,7 @@ def fingerprint(
     callbacks = [
         _callback(callback)
         for callback in parameters["callbacks"]
-        if not issubclass(_kind(callback), WATCHERS)
+        if not only_watches(callback)
     ]
     parameters = {**parameters, "callbacks": callbacks}
     told = {
@@ -111,47 +86,13 @@ def _told(name: str, value: Any) -> Any:
 
 def _callback(callback: Any) -> tuple[Any, dict[str, Any]]:
     """Return what stands for class and settings of a callback in every process."""
-    kind = _kind(callback)
-    settings = {} if callback is kind else _settings(callback)
+    kind = kind_of(callback)
+    settings = {} if callback is kind else settings_of(callback)
     told = {
         key: _told(f"{key} of {kind.__name__} in callbacks", value)
         for key, value in settings.items()
     }
     return _told("One of callbacks", kind), told
-
-
-def _kind(callback: Any) -> type[Callback]:
-    return callback if isinstance(callback, type) else type(callback)
-
-
-def _settings(callback: Callback) -> dict[str, Any]:
-    """Return what a callback was made with: not what it has counted since."""
-    kept = vars(callback)
-    names = signature(type(callback)).parameters
-    if kept.keys() >= names.keys():
-        settings = {name: kept[name] for name in names}
-    else:  # the constructor does not say what it keeps
-        settings = {key: kept[key] for key in kept if not key.endswith("_")}
-    return settings | (_as_given(callback) if isinstance(callback, ParamMapper) else {})
-
-
-def _as_given(mapper: ParamMapper) -> dict[str, Any]:
-    """Return settings that skorch replaces when training begins, as they were before.
-
-    The same callback is then known again in a second call of `fit`.
-    """
-    patterns, at, schedule = mapper.patterns, mapper.at, mapper.schedule
-    if _is_method(getattr(at, "func", None), ParamMapper._epoch_at):
-        at = at.keywords["epoch"]
-    if _is_method(schedule, ParamMapper._default_schedule):
-        schedule = None
-    if not isinstance(patterns, (list, tuple)):
-        patterns = [patterns]
-    return {"patterns": patterns, "at": at, "schedule": schedule}
-
-
-def _is_method(value: Any, function: Any) -> bool:
-    return getattr(value, "__func__", None) is function
 
 
 def _layer(layer: nn.Module) -> tuple[str, dict[str, Any]]:

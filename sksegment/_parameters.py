@@ -11,18 +11,13 @@ from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
-from skorch.callbacks import (
-    BatchScoring,
-    Callback,
-    Checkpoint,
-    EarlyStopping,
-    EpochScoring,
-    LRScheduler,
-    PassthroughScoring,
-)
 from torch import nn
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from sksegment._callbacks import (
+    check_callbacks,
+    check_checkpoints,
+    check_schedules,
+)
 from sksegment._class_weights import RULES
 from sksegment._devices import PRECISIONS, resolve_device
 from sksegment._pretrained import check_pretrained
@@ -33,10 +28,6 @@ from sksegment.networks import NETWORKS, NORMS, SKIPS
 
 # Deeper networks would see single pixels of most images: 2**8 = 256.
 MAX_DEPTH = 8
-
-# What the history holds of each epoch: the last two with validation images only.
-SCORES = ("train_loss", "valid_loss", "valid_iou")
-HISTORY_KEYS = {*SCORES, *(f"{score}_best" for score in SCORES), "epoch", "dur"}
 
 Check = Callable[[str, Any], None]
 
@@ -59,8 +50,8 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             CHECKS[name](name, value)
     _check_own_loss(parameters)
     _check_crops(parameters)
-    _check_schedules(parameters)
-    _check_checkpoints(parameters)
+    check_schedules(parameters)
+    check_checkpoints(parameters)
 
 
 def network_options(network: str | Callable[[int, int], nn.Module]) -> list[str]:
@@ -118,38 +109,6 @@ def check_network_options(
             )
 
 
-def check_watched(callbacks: Sequence[Any] | None, validates: bool) -> None:
-    """Refuse callbacks that watch what the history will not hold.
-
-    Parameters
-    ----------
-    callbacks : sequence or None
-        Callbacks, as `check_parameters` lets them pass.
-    validates : bool
-        Whether there are validation images.
-
-    Raises
-    ------
-    ValueError
-        Naming the first such callback, what it watches and what is expected.
-    """
-    bare = bare_callbacks(callbacks)
-    for callback in bare:
-        key = _watched(callback)
-        if key is None or _is_written(key, bare, validates):
-            continue
-        told = f"callbacks holds {_kind(callback).__name__}, which watches {key!r}; "
-        if _is_written(key, bare, validates=True):
-            raise ValueError(
-                f"{told}pass X_val and y_val, or early_stopping=True. Where there are "
-                f"no validation images, as in partial_fit, expected 'train_loss'."
-            )
-        raise ValueError(
-            f"{told}expected one of {_listed(SCORES)}, or before it a scoring callback "
-            f"of that name."
-        )
-
-
 def value_of(segmenter: Any, name: str) -> Any:
     """Return a parameter, a number of numpy as one of Python.
 
@@ -157,11 +116,6 @@ def value_of(segmenter: Any, name: str) -> Any:
     """
     value = getattr(segmenter, name)
     return value.item() if isinstance(value, np.generic) else value
-
-
-def bare_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
-    """Return callbacks without the names that skorch lets them have."""
-    return [_bare(item) for item in callbacks or ()]
 
 
 def as_pair(size: Any) -> tuple[int, int] | None:
@@ -178,33 +132,6 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
         raise ValueError(
             f"class_weight does not reach a loss of your own; expected None, or one of "
             f"the losses {_listed(LOSSES)}."
-        )
-
-
-def _check_checkpoints(parameters: dict[str, Any]) -> None:
-    """Refuse callbacks that steer the training by what a checkpoint does not hold."""
-    if parameters.get("checkpoint_dir") is None:
-        return
-    for callback in bare_callbacks(parameters.get("callbacks")):
-        if issubclass(_kind(callback), (LRScheduler, EarlyStopping)):
-            raise ValueError(
-                f"callbacks holds {_kind(callback).__name__}, whose state a checkpoint "
-                f"does not keep; with checkpoint_dir, expected learning_rate_schedule "
-                f"or early_stopping=True in its place."
-            )
-
-
-def _check_schedules(parameters: dict[str, Any]) -> None:
-    """Refuse two schedules, one of which would overrule the other."""
-    callbacks = bare_callbacks(parameters.get("callbacks"))
-    schedule = parameters.get("learning_rate_schedule")
-    if schedule != "constant" and any(
-        issubclass(_kind(callback), LRScheduler) for callback in callbacks
-    ):
-        raise ValueError(
-            f"callbacks holds an LRScheduler, which learning_rate_schedule="
-            f"{schedule!r} would overrule; expected learning_rate_schedule='constant' "
-            f"beside it."
         )
 
 
@@ -338,66 +265,6 @@ def _folder(name: str, value: Any) -> None:
         raise TypeError(f"{name} is {value!r}; expected the path of a folder, or None.")
 
 
-def _callbacks(name: str, value: Any) -> None:
-    if value is not None and not isinstance(value, (list, tuple)):
-        raise TypeError(
-            f"{name} is {value!r}; expected a list of skorch callbacks, or None."
-        )
-    for item in value or ():
-        callback = _bare(item)
-        is_class = isinstance(callback, type) and issubclass(callback, Callback)
-        if not is_class and not isinstance(callback, Callback):
-            raise TypeError(
-                f"{name} holds {item!r}; expected a skorch callback, or a pair of a "
-                f"name and one."
-            )
-
-
-def _bare(item: Any) -> Any:
-    """Return a callback without the name that skorch lets it have."""
-    return item[1] if isinstance(item, tuple) and len(item) == 2 else item
-
-
-def _kind(callback: Any) -> type[Callback]:
-    return callback if isinstance(callback, type) else type(callback)
-
-
-def _watched(callback: Any) -> str | None:
-    """Return the key of the history that a callback watches, if it is one."""
-    kind = _kind(callback)
-    if not issubclass(kind, (Checkpoint, EarlyStopping, LRScheduler)):
-        return None
-    # Of the schedules, only this one asks how training goes.
-    plateau = ("ReduceLROnPlateau", ReduceLROnPlateau)
-    if issubclass(kind, LRScheduler) and _setting(callback, "policy") not in plateau:
-        return None
-    key = _setting(callback, "monitor")
-    return key if isinstance(key, str) else None
-
-
-def _setting(callback: Any, name: str) -> Any:
-    """Return a setting of a callback, of a class its default."""
-    if not isinstance(callback, type):
-        return getattr(callback, name, None)
-    parameter = inspect.signature(callback).parameters.get(name)
-    return None if parameter is None else parameter.default
-
-
-def _is_written(key: str, callbacks: Sequence[Any], validates: bool) -> bool:
-    """Tell whether the history will hold a key, as far as that can be known."""
-    if key in HISTORY_KEYS:
-        return validates or not key.startswith("valid_")
-    return any(_may_write(key, callback, validates) for callback in callbacks)
-
-
-def _may_write(key: str, callback: Any, validates: bool) -> bool:
-    if not _kind(callback).__module__.startswith("skorch."):
-        return True  # what a callback of the user's own writes, nobody knows
-    if isinstance(callback, (BatchScoring, EpochScoring, PassthroughScoring)):
-        return validates or callback.on_train
-    return bool(_setting(callback, "event_name") == key)
-
-
 def _random_state(name: str, value: Any) -> None:
     try:
         check_random_state(value)
@@ -450,6 +317,6 @@ CHECKS: dict[str, Check] = {
     "tile_size": _auto_or_integer("pixels"),
     "test_time_augmentation": _boolean,
     "checkpoint_dir": _folder,
-    "callbacks": _callbacks,
+    "callbacks": check_callbacks,
     "verbose": _verbose,
 }

@@ -28,6 +28,7 @@ from sksegment._assembly import (
     predictor_of,
     validation_of,
 )
+from sksegment._callbacks import check_watched
 from sksegment._checkpoints import progress_in
 from sksegment._fitted import warn_of_newer
 from sksegment._images import ImageList, as_images
@@ -37,7 +38,6 @@ from sksegment._model import Model, arrays_to_save, restored_network
 from sksegment._parameters import (
     check_network_options,
     check_parameters,
-    check_watched,
 )
 from sksegment._plan import without_plan
 from sksegment._pretrained import unfrozen

@@ -28,6 +28,7 @@ FLOORS = (
     {
         "_atomic",
         "_blending",
+        "_callbacks",
         "_class_weights",
         "_devices",
         "_files",

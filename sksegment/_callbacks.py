@@ -1,0 +1,207 @@
+"""Callbacks of the user: which are taken, what they watch, what tells them apart."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    EpochTimer,
+    LRScheduler,
+    MlflowLogger,
+    NeptuneLogger,
+    ParamMapper,
+    PassthroughScoring,
+    PrintLog,
+    ProgressBar,
+    SacredLogger,
+    TensorBoard,
+    TrainEndCheckpoint,
+    WandbLogger,
+)
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+# What the history holds of each epoch: the last two with validation images only.
+SCORES = ("train_loss", "valid_loss", "valid_iou")
+HISTORY_KEYS = {*SCORES, *(f"{score}_best" for score in SCORES), "epoch", "dur"}
+
+# Callbacks that leave no trace in the weights or the history, and those derived.
+WATCHERS = (
+    EpochTimer,
+    MlflowLogger,
+    NeptuneLogger,
+    PrintLog,
+    ProgressBar,
+    SacredLogger,
+    TensorBoard,
+    TrainEndCheckpoint,
+    WandbLogger,
+)
+
+
+def check_callbacks(name: str, value: Any) -> None:
+    """Refuse what is no list of callbacks of skorch."""
+    if value is not None and not isinstance(value, (list, tuple)):
+        raise TypeError(
+            f"{name} is {value!r}; expected a list of skorch callbacks, or None."
+        )
+    for item in value or ():
+        callback = _bare(item)
+        is_class = isinstance(callback, type) and issubclass(callback, Callback)
+        if not is_class and not isinstance(callback, Callback):
+            raise TypeError(
+                f"{name} holds {item!r}; expected a skorch callback, or a pair of a "
+                f"name and one."
+            )
+
+
+def check_watched(callbacks: Sequence[Any] | None, validates: bool) -> None:
+    """Refuse callbacks that watch what the history will not hold.
+
+    Parameters
+    ----------
+    callbacks : sequence or None
+        Callbacks, as `check_parameters` lets them pass.
+    validates : bool
+        Whether there are validation images.
+
+    Raises
+    ------
+    ValueError
+        Naming the first such callback, what it watches and what is expected.
+    """
+    bare = bare_callbacks(callbacks)
+    for callback in bare:
+        key = _watched(callback)
+        if key is None or _is_written(key, bare, validates):
+            continue
+        told = f"callbacks holds {kind_of(callback).__name__}, which watches {key!r}; "
+        if _is_written(key, bare, validates=True):
+            raise ValueError(
+                f"{told}pass X_val and y_val, or early_stopping=True. Where there are "
+                f"no validation images, as in partial_fit, expected 'train_loss'."
+            )
+        raise ValueError(
+            f"{told}expected one of {', '.join(map(repr, SCORES))}, or before it a "
+            f"scoring callback of that name."
+        )
+
+
+def check_schedules(parameters: dict[str, Any]) -> None:
+    """Refuse two schedules, one of which would overrule the other."""
+    callbacks = bare_callbacks(parameters.get("callbacks"))
+    schedule = parameters.get("learning_rate_schedule")
+    if schedule != "constant" and any(
+        issubclass(kind_of(callback), LRScheduler) for callback in callbacks
+    ):
+        raise ValueError(
+            f"callbacks holds an LRScheduler, which learning_rate_schedule="
+            f"{schedule!r} would overrule; expected learning_rate_schedule='constant' "
+            f"beside it."
+        )
+
+
+def check_checkpoints(parameters: dict[str, Any]) -> None:
+    """Refuse callbacks that steer the training by what a checkpoint does not hold."""
+    if parameters.get("checkpoint_dir") is None:
+        return
+    for callback in bare_callbacks(parameters.get("callbacks")):
+        kind = kind_of(callback)
+        if issubclass(kind, (LRScheduler, EarlyStopping)):
+            raise ValueError(
+                f"callbacks holds {kind.__name__}, whose state a checkpoint "
+                f"does not keep; with checkpoint_dir, expected learning_rate_schedule "
+                f"or early_stopping=True in its place."
+            )
+
+
+def bare_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
+    """Return callbacks without the names that skorch lets them have."""
+    return [_bare(item) for item in callbacks or ()]
+
+
+def kind_of(callback: Any) -> type[Callback]:
+    """Return the class of a callback, which may be given in its place."""
+    return callback if isinstance(callback, type) else type(callback)
+
+
+def only_watches(callback: Any) -> bool:
+    """Tell whether a callback makes no difference to weights and history."""
+    return issubclass(kind_of(callback), WATCHERS)
+
+
+def settings_of(callback: Callback) -> dict[str, Any]:
+    """Return what a callback was made with: not what it has counted since."""
+    kept = vars(callback)
+    names = inspect.signature(type(callback)).parameters
+    if kept.keys() >= names.keys():
+        settings = {name: kept[name] for name in names}
+    else:  # the constructor does not say what it keeps
+        settings = {key: kept[key] for key in kept if not key.endswith("_")}
+    return settings | (_as_given(callback) if isinstance(callback, ParamMapper) else {})
+
+
+def _as_given(mapper: ParamMapper) -> dict[str, Any]:
+    """Return settings that skorch replaces when training begins, as they were before.
+
+    The same callback is then known again in a second call of `fit`.
+    """
+    patterns, at, schedule = mapper.patterns, mapper.at, mapper.schedule
+    if _is_method(getattr(at, "func", None), ParamMapper._epoch_at):
+        at = at.keywords["epoch"]
+    if _is_method(schedule, ParamMapper._default_schedule):
+        schedule = None
+    if not isinstance(patterns, (list, tuple)):
+        patterns = [patterns]
+    return {"patterns": patterns, "at": at, "schedule": schedule}
+
+
+def _is_method(value: Any, function: Any) -> bool:
+    return getattr(value, "__func__", None) is function
+
+
+def _bare(item: Any) -> Any:
+    """Return a callback without the name that skorch lets it have."""
+    return item[1] if isinstance(item, tuple) and len(item) == 2 else item
+
+
+def _watched(callback: Any) -> str | None:
+    """Return the key of the history that a callback watches, if it is one."""
+    kind = kind_of(callback)
+    if not issubclass(kind, (Checkpoint, EarlyStopping, LRScheduler)):
+        return None
+    # Of the schedules, only this one asks how training goes.
+    plateau = ("ReduceLROnPlateau", ReduceLROnPlateau)
+    if issubclass(kind, LRScheduler) and _setting(callback, "policy") not in plateau:
+        return None
+    key = _setting(callback, "monitor")
+    return key if isinstance(key, str) else None
+
+
+def _setting(callback: Any, name: str) -> Any:
+    """Return a setting of a callback, of a class its default."""
+    if not isinstance(callback, type):
+        return getattr(callback, name, None)
+    parameter = inspect.signature(callback).parameters.get(name)
+    return None if parameter is None else parameter.default
+
+
+def _is_written(key: str, callbacks: Sequence[Any], validates: bool) -> bool:
+    """Tell whether the history will hold a key, as far as that can be known."""
+    if key in HISTORY_KEYS:
+        return validates or not key.startswith("valid_")
+    return any(_may_write(key, callback, validates) for callback in callbacks)
+
+
+def _may_write(key: str, callback: Any, validates: bool) -> bool:
+    if not kind_of(callback).__module__.startswith("skorch."):
+        return True  # what a callback of the user's own writes, nobody knows
+    if isinstance(callback, (BatchScoring, EpochScoring, PassthroughScoring)):
+        return validates or callback.on_train
+    return bool(_setting(callback, "event_name") == key)
