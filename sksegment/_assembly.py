@@ -50,7 +50,9 @@ def model_to_train(segmenter: Any, found: Survey, seed: int, continues: bool) ->
     if continues:
         check_same_channels(found.n_channels, segmenter.n_features_in_, "X")
         _check_same_architecture(architecture, segmenter._architecture)
-        return fitted_model(segmenter).copy(device)
+        model = fitted_model(segmenter).copy(device)
+        # What training sees must not be clipped.
+        return replace(model, scale=model.scale.widened(found.scale))
     model = new_model(architecture, found.scale, seed, device)
     return model if segmenter.pretrained is None else _started(segmenter, model, found)
 

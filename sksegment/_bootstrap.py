@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._confusion import ConfusionTally, positions
+from sksegment._confusion import ConfusionTally, positions, ratio
 
 # Numbers drawn at a time: 32 MiB of them.
 BLOCK_DRAWS = 2**22
@@ -184,14 +184,14 @@ def _scores(
     included: NDArray[np.bool_],
 ) -> dict[str, NDArray[np.float64]]:
     """Return the scores of the report for each resample, a row of the arguments."""
-    iou = _ratio(hits, true + predicted - hits)
+    iou = ratio(hits, true + predicted - hits)
     return {
         "iou": iou,
-        "pixel_accuracy": _ratio(hits.sum(axis=1), true.sum(axis=1)),
-        "mean_accuracy": _mean(_ratio(hits, true), included),
+        "pixel_accuracy": ratio(hits.sum(axis=1), true.sum(axis=1)),
+        "mean_accuracy": _mean(ratio(hits, true), included),
         "mean_iou": _mean(iou, included),
         "frequency_weighted_iou": _mean(iou, included * true),
-        "mean_dice": _mean(_ratio(2 * hits, true + predicted), included),
+        "mean_dice": _mean(ratio(2 * hits, true + predicted), included),
     }
 
 
@@ -200,12 +200,4 @@ def _mean(
 ) -> NDArray[np.float64]:
     """Average over the classes that have a score."""
     counted = np.where(np.isnan(scores), 0.0, weights)
-    return _ratio((np.nan_to_num(scores) * counted).sum(axis=1), counted.sum(axis=1))
-
-
-def _ratio(
-    numerator: NDArray[np.float64], denominator: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    quotient = np.full(numerator.shape, np.nan)
-    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
-    return quotient
+    return ratio((np.nan_to_num(scores) * counted).sum(axis=1), counted.sum(axis=1))

@@ -187,7 +187,7 @@ def ratio(
     numerator: NDArray[Any], denominator: NDArray[Any], absent: float = np.nan
 ) -> NDArray[np.float64]:
     """Divide, with `absent` where there is nothing to divide by."""
-    quotient = np.full(len(numerator), absent, dtype=np.float64)
+    quotient = np.full(numerator.shape, absent, dtype=np.float64)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
     return quotient
 

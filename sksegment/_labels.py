@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 
 # The code of an ignored pixel. Negative, so that it can never be taken for a class.
 IGNORED = -1
+# Labels by which the field marks pixels without a class.
+USUAL_VOIDS = (255, -1)
+# More labels than this, in all masks together, are no classes, but instance ids or an
+# interpolated mask.
+MAX_FOUND_CLASSES = 256
 
 # Integer label values inside a span of this size are translated by a table (a gather),
 # others by binary search: 65536 covers all 8- and 16-bit masks.

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._images import from_torch, listed, no_images
-from sksegment._labels import format_labels, is_ignored, label_kind, merged
+from sksegment._labels import (
+    MAX_FOUND_CLASSES,
+    USUAL_VOIDS,
+    format_labels,
+    is_ignored,
+    label_kind,
+    merged,
+)
 from sksegment._mask_notes import (
     LISTED,
     Note,
@@ -25,10 +32,6 @@ from sksegment._mask_notes import (
     value_note,
 )
 
-# Labels by which the field marks pixels without a class.
-USUAL_VOIDS = (255, -1)
-# More labels than this, in all masks together, are no classes.
-MAX_CLASSES = 256
 # Fewer masks than this may count from 1 up by chance.
 MIN_MASKS = 5
 
@@ -264,7 +267,7 @@ class _Chart:
     def _instances(self) -> Iterator[Finding]:
         """Find labels that are too many, or that count objects in each mask."""
         labels, holders = self._all_labels(), tuple(self._labels)
-        if len(labels) > MAX_CLASSES:
+        if len(labels) > MAX_FOUND_CLASSES:
             text = f"The masks hold {len(labels)} labels ({format_labels(labels)})."
             yield Finding("instances", holders, text, CURES["instances"])
             return

@@ -21,6 +21,8 @@ from sksegment._images import (
     check_pairs,
 )
 from sksegment._labels import (
+    MAX_FOUND_CLASSES,
+    USUAL_VOIDS,
     LabelCounts,
     LabelEncoder,
     check_one_label,
@@ -35,13 +37,9 @@ from sksegment._scale import ChannelSums, Scale, channel_sums
 from sksegment._streams import SPLIT, stream
 from sksegment._weights import as_weights, check_weight_size
 
-# Labels by which the field marks pixels without a class.
-USUAL_VOIDS = (255, -1)
 # One pixel as far from the mean as this, in standard deviations, with this share of the
 # variance decides the scale by itself.
 FAR, LARGE_SHARE = 30.0, 0.1
-# More values than this are no classes, but instance ids or an interpolated mask.
-MAX_FOUND_CLASSES = 256
 
 
 @dataclass(frozen=True)

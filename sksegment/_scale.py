@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any
@@ -35,6 +35,11 @@ class Scale:
     def apply(self, values: NDArray[Any] | float) -> NDArray[np.float64]:
         """Standardise values whose last axis is the channels."""
         return np.asarray((values - self.mean) / self.std)
+
+    def widened(self, other: Scale) -> Scale:
+        """Return this scale with a range that holds that of another, too."""
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return replace(self, low=low, high=high)
 
     def limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the values beyond which images are clipped.

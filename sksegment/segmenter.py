@@ -195,9 +195,11 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         The epoch, counted from 1, whose weights were kept; None without early
         stopping.
     channel_mean_, channel_std_ : ndarray of shape (n_channels,)
-        Mean and standard deviation of the training images; a constant channel gets 1.
+        Mean and standard deviation of the training pixels with a class and a weight; a
+        constant channel gets 1.
     channel_min_, channel_max_ : ndarray of shape (n_channels,)
-        Smallest and largest value of the training images.
+        Smallest and largest value of these pixels. Images are clipped where they lie
+        further outside than this range is wide.
     stride_ : int
         Grid, in pixels, on which the network sees all positions alike.
     margin_ : int or None
@@ -394,7 +396,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Train for one more epoch, at a constant learning rate.
 
-        The scale of the channels and the classes stay those of the first call.
+        The classes, and mean and deviation of the channels, stay those of the first
+        call; the range of the channels grows.
 
         Parameters
         ----------

@@ -138,6 +138,23 @@ def test_missing_values_that_do_not_count_leave_the_scale_alone(mark, how):
     np.testing.assert_array_equal(segmenter.channel_max_, kept.max(0))
 
 
+@pytest.mark.parametrize("method", ["partial_fit", "warm_start"])
+def test_going_on_widens_the_range_and_keeps_the_rest(method):
+    X, y = make_shapes(4, size=16, random_state=0)
+    dark = 100 + X * 0.001
+    segmenter = FCNSegmenter(depth=1, width=2, max_epochs=1, random_state=0)
+    segmenter.fit(dark, y)
+    mean, std = segmenter.channel_mean_, segmenter.channel_std_
+    if method == "warm_start":
+        segmenter.set_params(warm_start=True).fit(X, y)
+    else:
+        segmenter.partial_fit(X, y)
+    np.testing.assert_array_equal(segmenter.channel_mean_, mean)
+    np.testing.assert_array_equal(segmenter.channel_std_, std)
+    np.testing.assert_array_equal(segmenter.channel_min_, X.min((0, 1, 2)))
+    np.testing.assert_array_equal(segmenter.channel_max_, dark.max((0, 1, 2)))
+
+
 def test_one_pixel_that_makes_the_scale_is_told():
     X, y = make_shapes(5, size=64, random_state=0)
     X = (300 * X + 100).astype(np.uint16)
