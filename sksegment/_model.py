@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -141,7 +142,7 @@ def arrays_to_save(
     arrays = arrays_of(getattr(network, "_orig_mod", network))
     # A function of the user need not work on the meta device.
     if not callable(architecture["network"]):
-        _check_unchanged(arrays, blueprint(architecture))
+        _check_unchanged(arrays, _shapes_made(**architecture))
     return arrays
 
 
@@ -182,9 +183,16 @@ def _undrawn(architecture: dict[str, Any]) -> AbstractContextManager[Any]:
     return NothingDrawn()
 
 
-def _check_unchanged(arrays: dict[str, NDArray[Any]], made: nn.Module) -> None:
+@lru_cache(maxsize=32)  # for a search that pickles the same network again and again
+def _shapes_made(**architecture: Any) -> dict[str, tuple[int, ...]]:
+    made = blueprint(architecture).state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in made.items()}
+
+
+def _check_unchanged(
+    arrays: dict[str, NDArray[Any]], shapes: dict[str, tuple[int, ...]]
+) -> None:
     found = {name: array.shape for name, array in arrays.items()}
-    shapes = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     for name in [*shapes, *sorted(found)]:
         if found.get(name) != shapes.get(name):
             raise ValueError(

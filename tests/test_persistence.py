@@ -799,14 +799,17 @@ def swapped_tensors(content: bytes, rng: Generator) -> bytes:
     return put_together(document, tensors, forge=False)
 
 
+@pytest.mark.parametrize(
+    "n_files", [1_000, pytest.param(9_000, marks=pytest.mark.slow)]
+)
 def test_10_000_damaged_files(
-    content: bytes, fitted: Any, data: Any, path: Path
+    content: bytes, fitted: Any, data: Any, path: Path, n_files: int
 ) -> None:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(n_files)
     expected = fitted.predict_proba(data[0])
     n_loaded = 0
     path.touch()
-    for _ in range(10_000):
+    for _ in range(n_files):
         overwrite(path, damaged(content, rng))
         try:
             found = load_model(path)
@@ -816,7 +819,7 @@ def test_10_000_damaged_files(
         assert_same(found, fitted)
         assert_array_equal(found.predict_proba(data[0]), expected)
     # Some exchange a thing for its equal, or the spaces that JSON does not mind.
-    assert n_loaded < 1000
+    assert n_loaded < 0.1 * n_files
 
 
 # Forged files: the checksum is right
