@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
@@ -17,13 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-# What torch and the libraries below it write where memory is missing, in lower case.
-# Only CUDA and XPU have an exception of their own.
+# What torch and the libraries below it write where memory is missing, in lower case, as
+# regular expressions. Only CUDA and XPU have an exception of their own.
 SIGNS = (
     "out of memory",  # "CUDA out of memory", "MPS backend out of memory"
     "can't allocate memory",  # DefaultCPUAllocator on Linux and macOS
     "defaultcpuallocator: not enough memory",  # the same on Windows
     "could not create a memory object",  # oneDNN
+    # oneDNN, for lack of room for code; with "descriptor" it lacks the code itself
+    "could not create a primitive(?! descriptor)",
     "status_alloc_failed",  # cuDNN, cuBLAS
     "bad_alloc",  # C++
 )
@@ -63,7 +66,7 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(sign in text for sign in SIGNS)
+    return isinstance(error, RuntimeError) and bool(re.search("|".join(SIGNS), text))
 
 
 def attempt(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import subprocess
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,18 +53,34 @@ TEXTS = [
     "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
     "could not create a memory object",
+    "could not create a primitive",
     "std::bad_alloc",
 ]
 OTHER_ERRORS = [
+    RuntimeError("could not create a primitive descriptor for a pooling primitive"),
     RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"),
     RuntimeError("CUDA error: an illegal memory access was encountered"),
     RuntimeError("Expected all tensors to be on the same device"),
     ValueError("out of memory"),
 ]
+
+
+def refused() -> Exception:
+    """Return what torch itself raises where there is not enough memory.
+
+    It is asked for more than any machine has. Below a limit that is set on purpose,
+    oneDNN may be the first to run out; it does not look, and the process dies.
+    """
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    return caught.value
+
+
 ERRORS: list[Callable[[], Exception]] = [
     lambda: torch.OutOfMemoryError(TEXTS[0]),
     lambda: RuntimeError(TEXTS[3]),
     lambda: MemoryError("Unable to allocate 7.11 PiB for an array"),
+    refused,
 ]
 
 
@@ -318,7 +332,7 @@ def test_what_looks_at_the_whole_image_is_blended_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    "n_pixels, make_error", list(zip([0, 1, 100], ERRORS, strict=True))
+    "n_pixels, make_error", list(zip([0, 1, 100, 10], ERRORS, strict=True))
 )
 def test_after_the_last_step_the_cure_is_told(
     data: Any, fitted: FCNSegmenter, limit: Any, n_pixels: int, make_error: Any
@@ -754,46 +768,3 @@ def test_bfloat16_takes_half_as_much_for_the_layers() -> None:
         for dtype in (torch.float32, torch.bfloat16)
     )
     assert 0.5 < coarse / exact < 0.6
-
-
-# Memory that is really missing
-
-
-LITTLE_MEMORY = """
-import logging, resource
-import numpy as np, sklearn, torch
-from sksegment import FCNSegmenter
-
-def allow(mebibytes):
-    with open("/proc/self/statm") as file:
-        taken = int(file.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + mebibytes * 2**20, -1))
-
-torch.set_num_threads(1)
-logging.basicConfig(format="%(message)s")
-X = np.random.default_rng(0).random((1, 1600, 1600), np.float32)
-y = (X > 0.5).astype(np.uint8)
-segmenter = FCNSegmenter(depth=1, width=8, max_epochs=1, crop_size=64, random_state=0)
-segmenter.fit(X[:, :128, :128], y[:, :128, :128])
-expected = segmenter.predict(X)
-sklearn.set_config(working_memory=2**16)
-allow(200)
-assert np.array_equal(segmenter.predict(X), expected)
-try:
-    segmenter.set_params(crop_size=None).fit(X, y)
-except MemoryError as error:
-    print(error)
-assert np.array_equal(segmenter.predict(X), expected)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
-def test_under_a_real_limit_labels_are_the_same_and_training_tells() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LITTLE_MEMORY], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert "batch_size='auto' and crop_size=None" in done.stdout
-    assert "DefaultCPUAllocator" in done.stdout
-    assert "going on with 1 tile of" in done.stderr
