@@ -20,8 +20,8 @@ from sksegment._fingerprint import fingerprint
 from sksegment._inference import Predictor, placed
 from sksegment._model import Model, arrays_of, new_model
 from sksegment._parameters import (
-    as_pair,
     check_parameters,
+    crop_sides,
     network_options,
     value_of,
 )
@@ -132,7 +132,7 @@ def batches_of(
         model.scale,
         steps,
         value_of(segmenter, "batch_size"),
-        as_pair(segmenter.crop_size),
+        crop_sides(segmenter.crop_size),
         segmenter.crop_sampling,
         seed,
         resolve_device(segmenter.device),

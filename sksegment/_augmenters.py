@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from functools import reduce
-from numbers import Integral, Real
+from numbers import Integral
 from operator import add
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 
+from sksegment._checks import check_number
 from sksegment._images import (
     FLOAT32_MAX,
     ImageList,
@@ -264,16 +265,6 @@ class Photometric(BaseAugmenter):
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
         """Draw the change of an image that is changed."""
-
-
-def check_number(name: str, value: Any, low: float, high: float) -> None:
-    """Refuse a parameter that is no number from `low` to `high`."""
-    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}; expected a number.")
-    if not (low <= float(value) <= high and math.isfinite(value)):
-        raise ValueError(
-            f"{name} is {value!r}; expected a finite number from {low} to {high}."
-        )
 
 
 def check_range(name: str, value: Any) -> None:

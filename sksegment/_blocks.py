@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._checks import height_and_width
 from sksegment._images import as_images, as_masks, check_pair, check_pairs
 
 # Blocks of this side hold any image whole; numpy could not divide by much larger ones.
@@ -65,7 +65,7 @@ def cut_blocks(
     >>> positions.tolist()
     [[0, 0, 0], [0, 0, 4], [0, 4, 0], [0, 4, 4]]
     """
-    height, width = block_sides(block_size)
+    height, width = height_and_width("block_size", block_size)
     images, masks = as_images(X), as_masks(y)
     check_pairs(images, masks)
     X_blocks, y_blocks, positions = [], [], []
@@ -86,21 +86,6 @@ def _corners(
     for row in range(0, size[0], height):
         for column in range(0, size[1], width):
             yield row, column
-
-
-def block_sides(block_size: Any) -> tuple[int, int]:
-    """Return the height and width of a block, or say what is wrong with them."""
-    is_side = isinstance(block_size, Integral) and not isinstance(block_size, bool)
-    sides = (block_size, block_size) if is_side else block_size
-    expected = "expected a positive integer, or a pair of them: (height, width)"
-    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
-        raise TypeError(f"block_size is {block_size!r}; {expected}.")
-    for side in sides:
-        if not isinstance(side, Integral) or isinstance(side, bool):
-            raise TypeError(f"block_size is {block_size!r}; {expected}.")
-        if side < 1:
-            raise ValueError(f"block_size is {block_size!r}; {expected}.")
-    return int(sides[0]), int(sides[1])
 
 
 def as_positions(groups: Any, n_samples: int) -> NDArray[np.int64]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._checks import check_integer, check_number
 from sksegment._confusion import ConfusionTally, positions, ratio
 
 # Numbers drawn at a time: 32 MiB of them.
@@ -82,18 +82,8 @@ class Bootstrap:
 
     def __post_init__(self) -> None:
         """Refuse what is out of range, before anything is counted."""
-        level, number = self.confidence_level, self.n_resamples
-        if not isinstance(level, Real) or isinstance(level, bool):
-            raise TypeError(f"confidence_level={level!r}; expected a number, or None.")
-        if not 0.0 < float(level) < 1.0:
-            raise ValueError(
-                f"confidence_level={level!r}; expected a number between 0 and 1, "
-                f"such as 0.95."
-            )
-        if not isinstance(number, Integral) or isinstance(number, bool):
-            raise TypeError(f"n_resamples={number!r}; expected an integer.")
-        if number < 1:
-            raise ValueError(f"n_resamples={number!r}; expected at least 1.")
+        check_number("confidence_level", self.confidence_level, 0, 1, closed="neither")
+        check_integer("n_resamples", self.n_resamples, 1)
         _check_random_state(self.random_state)
 
     def intervals(

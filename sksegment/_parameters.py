@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
+from collections.abc import Callable, Mapping
+from functools import partial
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,15 @@ from sksegment._callbacks import (
     check_callbacks,
     check_checkpoints,
     check_schedules,
+)
+from sksegment._checks import (
+    check_boolean,
+    check_choice,
+    check_integer,
+    check_number,
+    height_and_width,
+    is_integer,
+    listed,
 )
 from sksegment._class_weights import RULES
 from sksegment._devices import PRECISIONS, resolve_device
@@ -118,12 +128,9 @@ def value_of(segmenter: Any, name: str) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def as_pair(size: Any) -> tuple[int, int] | None:
-    """Return a size in pixels as (height, width)."""
-    if size is None:
-        return None
-    height, width = (size, size) if isinstance(size, Integral) else size
-    return int(height), int(width)
+def crop_sides(crop_size: Any) -> tuple[int, int] | None:
+    """Return the height and width of crops in pixels; None for whole images."""
+    return None if crop_size is None else height_and_width("crop_size", crop_size)
 
 
 def _check_own_loss(parameters: dict[str, Any]) -> None:
@@ -131,7 +138,7 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
     if callable(parameters.get("loss")) and parameters["class_weight"] is not None:
         raise ValueError(
             f"class_weight does not reach a loss of your own; expected None, or one of "
-            f"the losses {_listed(LOSSES)}."
+            f"the losses {listed(LOSSES)}."
         )
 
 
@@ -144,49 +151,12 @@ def _check_crops(parameters: dict[str, Any]) -> None:
         )
 
 
-def _number(low: float, high: float, *, low_open: bool = False) -> Check:
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name} is {value!r}; expected a number.")
-        number = float(value)
-        inside = low < number < high if low_open else low <= number < high
-        if not inside:
-            above = "above" if low_open else "from"
-            below = "" if high == math.inf else f" and below {high}"
-            raise ValueError(
-                f"{name} is {value!r}; expected a finite number {above} {low}{below}."
-            )
-
-    return check
-
-
-def _integer(low: int, high: float = math.inf) -> Check:
-    def check(name: str, value: Any) -> None:
-        if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name} is {value!r}; expected an integer.")
-        if not low <= int(value) <= high:
-            limit = f"from {low} to {high}" if high < math.inf else f"of {low} or more"
-            raise ValueError(f"{name} is {value!r}; expected an integer {limit}.")
-
-    return check
-
-
-def _choice(choices: Sequence[Any] | dict[Any, Any]) -> Check:
-    def check(name: str, value: Any) -> None:
-        if not (value is None or isinstance(value, str)) or value not in choices:
-            raise ValueError(
-                f"{name} is {value!r}; expected one of {_listed(choices)}."
-            )
-
-    return check
-
-
 def _choice_or_callable(choices: dict[str, Any], arguments: str) -> Check:
     def check(name: str, value: Any) -> None:
         is_named = isinstance(value, str) and value in choices
         if not is_named and not callable(value):
             raise ValueError(
-                f"{name} is {value!r}; expected one of {_listed(choices)}, or a "
+                f"{name} is {value!r}; expected one of {listed(choices)}, or a "
                 f"callable {arguments}."
             )
 
@@ -204,23 +174,18 @@ def _network(name: str, value: Any) -> None:
         )
 
 
-def _boolean(name: str, value: Any) -> None:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}; expected True or False.")
-
-
 def _class_weight(name: str, value: Any) -> None:
     is_rule = isinstance(value, str) and value in RULES
     if value is not None and not is_rule and not isinstance(value, dict):
         raise ValueError(
-            f"{name} is {value!r}; expected None, {_listed(RULES)}, or a dict from "
+            f"{name} is {value!r}; expected None, {listed(RULES)}, or a dict from "
             f"label to weight."
         )
 
 
 def _verbose(name: str, value: Any) -> None:
     if not isinstance(value, (bool, np.bool_)):
-        _integer(0)(name, value)
+        check_integer(name, value, 0)
 
 
 def _label(name: str, value: Any) -> None:
@@ -234,17 +199,7 @@ def _label(name: str, value: Any) -> None:
 
 
 def _crop_size(name: str, value: Any) -> None:
-    if value is None:
-        return
-    sides = [value] if isinstance(value, Integral) else value
-    is_pair = isinstance(value, (list, tuple)) and len(value) == 2
-    if not is_pair and not isinstance(value, Integral):
-        raise TypeError(
-            f"{name} is {value!r}; expected an integer, a pair (height, width) in "
-            f"pixels, or None."
-        )
-    for side in sides:
-        _integer(1)(name, side)
+    crop_sides(value)
 
 
 def _auto_or_integer(what: str) -> Check:
@@ -252,7 +207,7 @@ def _auto_or_integer(what: str) -> Check:
         if isinstance(value, str) and value == "auto":
             return
         message = f"{name} is {value!r}; expected 'auto' or {what}, an integer of 1 up."
-        if not isinstance(value, Integral) or isinstance(value, (bool, np.bool_)):
+        if not is_integer(value):
             raise (ValueError if isinstance(value, str) else TypeError)(message)
         if value < 1:
             raise ValueError(message)
@@ -278,10 +233,6 @@ def _device(name: str, value: Any) -> None:
     resolve_device(value)
 
 
-def _listed(choices: Sequence[Any] | dict[Any, Any]) -> str:
-    return ", ".join(repr(choice) for choice in choices)
-
-
 # The parameters that describe some network.
 NETWORK_OPTIONS = dict.fromkeys(
     option for network in NETWORKS for option in network_options(network)
@@ -289,33 +240,33 @@ NETWORK_OPTIONS = dict.fromkeys(
 
 CHECKS: dict[str, Check] = {
     "network": _network,
-    "depth": _integer(1, MAX_DEPTH),
-    "width": _integer(1),
-    "skip": _choice(SKIPS),
-    "norm": _choice(NORMS),
-    "dropout": _number(0, 1),
+    "depth": partial(check_integer, low=1, high=MAX_DEPTH),
+    "width": partial(check_integer, low=1),
+    "skip": partial(check_choice, choices=SKIPS),
+    "norm": partial(check_choice, choices=NORMS),
+    "dropout": partial(check_number, low=0, high=1, closed="left"),
     "pretrained": check_pretrained,
     "ignore_label": _label,
     "class_weight": _class_weight,
     "loss": _choice_or_callable(LOSSES, "(scores, codes, weights) -> loss"),
-    "optimizer": _choice(OPTIMIZERS),
-    "learning_rate": _number(0, math.inf, low_open=True),
-    "weight_decay": _number(0, math.inf),
-    "learning_rate_schedule": _choice(("constant", *SCHEDULES)),
-    "max_epochs": _integer(1),
+    "optimizer": partial(check_choice, choices=OPTIMIZERS),
+    "learning_rate": partial(check_number, low=0, closed="neither"),
+    "weight_decay": partial(check_number, low=0),
+    "learning_rate_schedule": partial(check_choice, choices=("constant", *SCHEDULES)),
+    "max_epochs": partial(check_integer, low=1),
     "batch_size": _auto_or_integer("a number of images"),
     "crop_size": _crop_size,
-    "crop_sampling": _choice(("uniform", "balanced")),
+    "crop_sampling": partial(check_choice, choices=("uniform", "balanced")),
     "random_state": _random_state,
-    "warm_start": _boolean,
-    "early_stopping": _boolean,
-    "validation_fraction": _number(0, 1, low_open=True),
-    "n_iter_no_change": _integer(1),
-    "tol": _number(0, math.inf),
+    "warm_start": check_boolean,
+    "early_stopping": check_boolean,
+    "validation_fraction": partial(check_number, low=0, high=1, closed="neither"),
+    "n_iter_no_change": partial(check_integer, low=1),
+    "tol": partial(check_number, low=0),
     "device": _device,
-    "precision": _choice(PRECISIONS),
+    "precision": partial(check_choice, choices=PRECISIONS),
     "tile_size": _auto_or_integer("pixels"),
-    "test_time_augmentation": _boolean,
+    "test_time_augmentation": check_boolean,
     "checkpoint_dir": _folder,
     "callbacks": check_callbacks,
     "verbose": _verbose,

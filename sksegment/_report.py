@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 COLUMNS = ("iou", "dice", "accuracy", "precision", "pixels")
@@ -21,15 +20,6 @@ RESERVED = (
     "n_classes_averaged",
     "n_images_resampled",
 )
-
-
-def check_digits(digits: Any) -> None:
-    """Refuse what is no number of decimal places."""
-    expected = "expected an integer of at least 0"
-    if not isinstance(digits, Integral) or isinstance(digits, bool):
-        raise TypeError(f"digits={digits!r}; {expected}.")
-    if digits < 0:
-        raise ValueError(f"digits={digits!r}; {expected}.")
 
 
 def report_names(

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sksegment._checks import check_integer, check_number
+
 # Convolutions in each of the five stages of VGG16.
 STAGE_LENGTHS = (2, 2, 3, 3, 3)
 # What the first convolution adds on each side: the 7x7 convolution on the image that is
@@ -117,6 +119,9 @@ class FullyConvolutionalVGG16(nn.Module):
 
     def __init__(self, n_channels: int, n_classes: int, dropout: float = 0.5) -> None:
         super().__init__()
+        check_integer("n_channels", n_channels, 1)
+        check_integer("n_classes", n_classes, 1)
+        check_number("dropout", dropout, 0, 1)
         factor = self.stride // 2 ** len(self.pool_layers)
         self.margin: int | None = receptive_radius(factor)
         # Registered in the order in which data passes them, as in FCN.

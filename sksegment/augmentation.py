@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from sksegment._augmenters import (
     Geometric,
     Photometric,
-    check_number,
     check_range,
     draw_factor,
     draw_up_to,
 )
+from sksegment._checks import check_boolean, check_number
 from sksegment._images import FLOAT32_MAX
 from sksegment._plan import AugmentedImages, tensor_like
 
@@ -103,9 +103,7 @@ class RandomFlip(Geometric):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         for name in ("horizontal", "vertical"):
-            value = getattr(self, name)
-            if not isinstance(value, (bool, np.bool_)):
-                raise TypeError(f"{name} is {value!r}; expected True or False.")
+            check_boolean(name, getattr(self, name))
 
 
 class RandomRotation(Geometric):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
 
+from sksegment._checks import check_integer, check_number, height_and_width
 from sksegment._colors import colors_to_labels
 from sksegment._files import LOSSY_SUFFIXES, SUFFIXES
 from sksegment._mask_doctor import Finding, check_masks
@@ -192,10 +192,10 @@ def make_shapes(
     >>> sorted(set(y.ravel().tolist()))
     [0, 1, 2, 3]
     """
-    _check_integer(n_samples, "n_samples", 1)
-    _check_integer(n_classes, "n_classes", 2, MAX_CLASSES)
-    _check_noise(noise)
-    height, width = _height_and_width(size)
+    check_integer("n_samples", n_samples, 1)
+    check_integer("n_classes", n_classes, 2, MAX_CLASSES)
+    check_number("noise", noise, 0)
+    height, width = height_and_width("size", size, MIN_SIZE)
     seed = _integer_seed(random_state)
     X = np.empty((n_samples, height, width, 3), dtype=np.float32)
     y = np.empty((n_samples, height, width), dtype=np.uint8)
@@ -206,37 +206,6 @@ def make_shapes(
         first = 1 + i % (n_classes - 1)
         X[i], y[i] = _draw_sample(rng, (height, width), n_classes, first, noise)
     return X, y
-
-
-def _check_integer(
-    value: Any, name: str, smallest: int, largest: int | None = None
-) -> None:
-    """Refuse what is no integer in the range; any kind of integer is one."""
-    expected = (
-        f"an integer of at least {smallest}"
-        if largest is None
-        else f"an integer from {smallest} to {largest}"
-    )
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} is {value!r}; expected {expected}.")
-    if int(value) < smallest or (largest is not None and int(value) > largest):
-        raise ValueError(f"{name} is {value!r}; expected {expected}.")
-
-
-def _check_noise(noise: Any) -> None:
-    if not isinstance(noise, Real) or isinstance(noise, bool):
-        raise TypeError(f"noise is {noise!r}; expected a number of at least 0.")
-    if not 0.0 <= float(noise) < np.inf:
-        raise ValueError(f"noise is {noise!r}; expected a finite number of at least 0.")
-
-
-def _height_and_width(size: Any) -> tuple[int, int]:
-    sides = (size, size) if isinstance(size, Integral) else size
-    if not isinstance(sides, (tuple, list)) or len(sides) != 2:
-        raise TypeError(f"size is {size!r}; expected an integer or (height, width).")
-    for side in sides:
-        _check_integer(side, "size", MIN_SIZE)
-    return int(sides[0]), int(sides[1])
 
 
 def _integer_seed(random_state: Any) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from sksegment._checks import check_integer
 from sksegment._images import ImageList, as_images, as_masks, check_pair, check_pairs
 from sksegment._labels import (
     IGNORED,
@@ -125,13 +126,6 @@ def _sorted_classes(
 def _head(data: Any, n: int) -> Any:
     """Return the first `n` items in the container that they came in."""
     return data.iloc[:n] if hasattr(data, "iloc") else data[:n]
-
-
-def _check_n_images(n_images: Any) -> None:
-    if isinstance(n_images, bool) or not isinstance(n_images, (int, np.integer)):
-        raise TypeError(f"n_images is {n_images!r}; expected a positive integer.")
-    if n_images < 1:
-        raise ValueError(f"n_images is {n_images!r}; expected a positive integer.")
 
 
 def _first_pairs(
@@ -299,7 +293,7 @@ class SegmentationDisplay:
         """
         _require_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
-        _check_n_images(n_images)
+        check_integer("n_images", n_images, 1)
         if y is not None:
             # Of all images, since the slices below would hide a mismatch.
             check_pairs(as_images(X), as_masks(y))
@@ -373,7 +367,7 @@ class SegmentationDisplay:
         SegmentationDisplay.from_estimator : Predict and draw.
         """
         _require_matplotlib(f"{cls.__name__}.from_predictions")
-        _check_n_images(n_images)
+        check_integer("n_images", n_images, 1)
         names = _as_names(class_names)
         shown, true, predicted = _first_pairs(X, y_true, y_pred, n_images)
         if classes is None:
@@ -425,7 +419,7 @@ class SegmentationDisplay:
         """
         _require_matplotlib(f"{type(self).__name__}.plot")
         if n_images is not None:
-            _check_n_images(n_images)
+            check_integer("n_images", n_images, 1)
         classes, by_class = _sorted_classes(self.classes, _as_names(self.class_names))
         names = _names_by_label(classes, by_class)
         colours = class_colours(len(classes), cmap)

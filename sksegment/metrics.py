@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sksegment._bootstrap import Bootstrap, ImageConfusionTally
+from sksegment._checks import check_integer
 from sksegment._confusion import Confusion, ConfusionTally, ratio
 from sksegment._images import as_masks
 from sksegment._labels import unique_labels
 from sksegment._log_loss import LogLossTally
-from sksegment._report import check_digits, report_names, report_text
+from sksegment._report import report_names, report_text
 from sksegment._scorers import SegmentationScorer, make_segmentation_scorer
 from sksegment._tally import streamed, tally_all
 
@@ -531,7 +532,7 @@ def segmentation_report(
     (0.65, 1.0)
     """
     # Parameters first: counting pixels may take minutes.
-    check_digits(digits)
+    check_integer("digits", digits, 0)
     exclude = _excluded(exclude)
     bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
     tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sksegment._blocks import (
     as_positions,
     block_numbers,
-    block_sides,
     cut_blocks,
     is_near,
 )
+from sksegment._checks import check_boolean, check_integer, height_and_width
 from sksegment._folds import balanced_folds, missing_classes
 from sksegment._images import ImageList, as_images, as_masks
 from sksegment._labels import (
@@ -71,15 +70,8 @@ class _ImageKFold(BaseCrossValidator):
         return self.n_splits
 
     def _check_parameters(self) -> None:
-        if not isinstance(self.n_splits, Integral) or isinstance(self.n_splits, bool):
-            raise TypeError(f"n_splits={self.n_splits!r}; expected an integer.")
-        if self.n_splits < 2:
-            raise ValueError(
-                f"k-fold cross-validation requires at least one train/test split by "
-                f"setting n_splits=2 or more, got n_splits={self.n_splits}."
-            )
-        if not isinstance(self.shuffle, (bool, np.bool_)):
-            raise TypeError(f"shuffle={self.shuffle!r}; expected True or False.")
+        check_integer("n_splits", self.n_splits, 2)
+        check_boolean("shuffle", self.shuffle)
         if not self.shuffle and self.random_state is not None:
             raise ValueError(
                 f"Setting random_state={self.random_state!r} has no effect since "
@@ -383,7 +375,8 @@ class SpatialBlockKFold(_ImageKFold):
         self, positions: NDArray[np.int64], sizes: NDArray[np.int64]
     ) -> NDArray[np.intp]:
         """Return the fold of each tile."""
-        numbers = block_numbers(positions, sizes, block_sides(self.block_size))
+        sides = height_and_width("block_size", self.block_size)
+        numbers = block_numbers(positions, sizes, sides)
         n_blocks = int(numbers.max()) + 1
         self._check_enough(n_blocks, "blocks", " Make block_size smaller.")
         order = np.arange(n_blocks)
@@ -395,15 +388,12 @@ class SpatialBlockKFold(_ImageKFold):
         return np.asarray(fold_of_block[numbers])
 
     def _check_margin(self) -> None:
-        expected = "expected an integer of at least 0, in pixels"
-        if not isinstance(self.margin, Integral) or isinstance(self.margin, bool):
-            hint = " (a network that sees the whole image has no margin_)"
+        if self.margin is None:
             raise TypeError(
-                f"margin={self.margin!r}; {expected}"
-                f"{hint if self.margin is None else ''}."
+                "margin is None; expected an integer of at least 0, in pixels (a "
+                "network that sees the whole image has no margin_)."
             )
-        if self.margin < 0:
-            raise ValueError(f"margin={self.margin!r}; {expected}.")
+        check_integer("margin", self.margin, 0)
 
     def _check_some_left(self, train: NDArray[np.intp], fold: int) -> None:
         if not len(train):

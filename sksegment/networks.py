@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
-from numbers import Integral
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sksegment._checks import check_choice, check_integer, check_number
 from sksegment._probing import answer_to
 from sksegment._tensors import pad_to_multiple
 from sksegment._vgg import FCN8s, FCN16s, FCN32s
@@ -271,10 +271,13 @@ class FCN(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        _check_sizes(n_channels=n_channels, n_classes=n_classes)
-        _check_sizes(depth=depth, width=width)
-        _check_choice("skip", skip, SKIPS)
-        _check_choice("norm", norm, NORMS)
+        check_integer("n_channels", n_channels, 1)
+        check_integer("n_classes", n_classes, 1)
+        check_integer("depth", depth, 1)
+        check_integer("width", width, 1)
+        check_choice("skip", skip, SKIPS)
+        check_choice("norm", norm, NORMS)
+        check_number("dropout", dropout, 0, 1)
         self.stride = 2**depth
         self.margin = None if norm == "group" else receptive_radius(depth)
         # Registered in the order in which data passes them: so reads the state dict.
@@ -421,19 +424,6 @@ def _check_state(network: nn.Module) -> None:
                 f"{type(value).__name__}; expected tensors only. Keep the state in a "
                 f"buffer (register_buffer), not in get_extra_state."
             )
-
-
-def _check_sizes(**sizes: Any) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, Integral) or isinstance(size, bool):
-            raise TypeError(f"{name} is {size!r}; expected an integer.")
-        if size < 1:
-            raise ValueError(f"{name} is {size!r}; expected at least 1.")
-
-
-def _check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
-    if not any(value is choice or value == choice for choice in choices):
-        raise ValueError(f"{name} is {value!r}; expected one of {(*choices,)}.")
 
 
 def initialize(module: nn.Module) -> None:

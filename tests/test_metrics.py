@@ -680,14 +680,18 @@ def test_intervals_take_little_memory():
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"confidence_level": 0}, ValueError, "confidence_level=0; .* between 0 and 1"),
-        ({"confidence_level": 1.0}, ValueError, "confidence_level=1.0"),
-        ({"confidence_level": 95}, ValueError, "such as 0.95"),
-        ({"confidence_level": np.nan}, ValueError, "confidence_level=nan"),
-        ({"confidence_level": "0.9"}, TypeError, "confidence_level='0.9'"),
-        ({"confidence_level": True}, TypeError, "confidence_level=True"),
-        ({"n_resamples": 0}, ValueError, "n_resamples=0; expected at least 1"),
-        ({"n_resamples": 10.0}, TypeError, "n_resamples=10.0"),
+        (
+            {"confidence_level": 0},
+            ValueError,
+            "is 0; .* above 0 and below 1",
+        ),
+        ({"confidence_level": 1.0}, ValueError, "confidence_level is 1.0"),
+        ({"confidence_level": 95}, ValueError, "confidence_level is 95"),
+        ({"confidence_level": np.nan}, ValueError, "confidence_level is nan"),
+        ({"confidence_level": "0.9"}, TypeError, "confidence_level is '0.9'"),
+        ({"confidence_level": True}, TypeError, "confidence_level is True"),
+        ({"n_resamples": 0}, ValueError, "n_resamples is 0; expected .* at least 1"),
+        ({"n_resamples": 10.0}, TypeError, "n_resamples is 10.0"),
     ],
 )
 def test_intervals_that_cannot_be_made_are_refused(kwargs, error, message):
@@ -827,7 +831,7 @@ def test_labels_that_are_names_of_scores_need_target_names(output_dict):
     [(-1, ValueError), (2.5, TypeError), ("3", TypeError), (True, TypeError)],
 )
 def test_digits_are_checked_before_anything_is_counted(digits, error):
-    with pytest.raises(error, match=f"digits={digits!r}; expected an integer"):
+    with pytest.raises(error, match=f"digits is {digits!r}; expected an integer"):
         segmentation_report(["missing.png"], ["missing.png"], digits=digits)
 
 

@@ -244,15 +244,19 @@ def test_road_scenes_keep_their_rare_classes(shared_data: Path) -> None:
 @pytest.mark.parametrize(
     "parameters, error, message",
     [
-        ({"n_splits": 1}, ValueError, "n_splits=2 or more, got n_splits=1"),
-        ({"n_splits": 2.5}, TypeError, "n_splits=2.5; expected an integer"),
-        ({"n_splits": True}, TypeError, "n_splits=True"),
+        (
+            {"n_splits": 1},
+            ValueError,
+            "n_splits is 1; .* of at least 2",
+        ),
+        ({"n_splits": 2.5}, TypeError, "n_splits is 2.5; expected an integer"),
+        ({"n_splits": True}, TypeError, "n_splits is True"),
         (
             {"n_splits": 7},
             ValueError,
             "n_splits=7 greater than the number of samples: 6",
         ),
-        ({"shuffle": 1}, TypeError, "shuffle=1; expected True or False"),
+        ({"shuffle": 1}, TypeError, "shuffle is 1; expected True or False"),
         ({"random_state": 3}, ValueError, "random_state=3 has no effect"),
     ],
 )
@@ -454,7 +458,7 @@ def test_groups_are_routed_to_blocks() -> None:
 @pytest.mark.parametrize(
     "parameters, error, message",
     [
-        ({"n_splits": 1}, ValueError, "got n_splits=1"),
+        ({"n_splits": 1}, ValueError, "n_splits is 1"),
         (
             {"n_splits": 100},
             ValueError,
@@ -462,9 +466,9 @@ def test_groups_are_routed_to_blocks() -> None:
         ),
         ({"block_size": 0}, ValueError, "block_size is 0"),
         ({"block_size": 10**30}, ValueError, "number of blocks: 1. Make block_size"),
-        ({"margin": -1}, ValueError, "margin=-1; expected an integer of at least 0"),
+        ({"margin": -1}, ValueError, "margin is -1; expected an integer of at least 0"),
         ({"margin": None}, TypeError, "a network that sees the whole image"),
-        ({"margin": 2.5}, TypeError, "margin=2.5"),
+        ({"margin": 2.5}, TypeError, "margin is 2.5"),
         (
             {"margin": 500},
             ValueError,

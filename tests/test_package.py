@@ -29,6 +29,7 @@ FLOORS = (
         "_atomic",
         "_blending",
         "_callbacks",
+        "_checks",
         "_class_weights",
         "_devices",
         "_files",

@@ -1,0 +1,127 @@
+"""Checks of single values that a user passes: what each may be, and what it was.
+
+All numbers of Python and of numpy are numbers; booleans are none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def is_integer(value: Any) -> bool:
+    """Tell whether a value is an integer of some kind, and no boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_integer(name: str, value: Any, low: int, high: float = math.inf) -> None:
+    """Refuse what is no integer from `low` to `high`, both allowed.
+
+    Examples
+    --------
+    >>> from sksegment._checks import check_integer
+    >>> check_integer("width", 16, 1)
+    >>> check_integer("width", 0, 1)
+    Traceback (most recent call last):
+    ...
+    ValueError: width is 0; expected an integer of at least 1.
+    """
+    expected = f"expected an integer {_limits(low, high)}."
+    if not is_integer(value):
+        raise TypeError(f"{name} is {value!r}; {expected}")
+    if not low <= int(value) <= high:
+        raise ValueError(f"{name} is {value!r}; {expected}")
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float,
+    high: float = math.inf,
+    *,
+    closed: str = "both",
+) -> None:
+    """Refuse what is no finite number from `low` to `high`.
+
+    `closed` says which of the two are allowed themselves: "both", "left" (only `low`)
+    or "neither".
+
+    Examples
+    --------
+    >>> from sksegment._checks import check_number
+    >>> check_number("tol", 0, 0)
+    >>> check_number("dropout", 1.0, 0, 1, closed="left")
+    Traceback (most recent call last):
+    ...
+    ValueError: dropout is 1.0; expected a finite number of at least 0 and below 1.
+    """
+    expected = f"expected a finite number {_limits(low, high, closed)}."
+    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; {expected}")
+    number = _as_float(value)
+    above = low < number if closed == "neither" else low <= number
+    below = number <= high if closed == "both" else number < high
+    if not (above and below and math.isfinite(number)):
+        raise ValueError(f"{name} is {value!r}; {expected}")
+
+
+def check_boolean(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; expected True or False.")
+
+
+def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
+    """Refuse what is none of `choices`, which are text or None."""
+    if not (value is None or isinstance(value, str)) or value not in choices:
+        raise ValueError(f"{name} is {value!r}; expected one of {listed(choices)}.")
+
+
+def height_and_width(name: str, value: Any, low: int = 1) -> tuple[int, int]:
+    """Return one side of a square, or a pair of sides, as a pair.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is neither an integer of at least `low` nor a pair of such.
+
+    Examples
+    --------
+    >>> from sksegment._checks import height_and_width
+    >>> height_and_width("size", 64), height_and_width("size", (48, 64))
+    ((64, 64), (48, 64))
+    """
+    sides = (value, value) if is_integer(value) else value
+    expected = (
+        f"expected an integer of at least {low}, in pixels, or a pair of such: "
+        f"(height, width)."
+    )
+    is_pair = isinstance(sides, (tuple, list)) and len(sides) == 2
+    if not is_pair or not all(is_integer(side) for side in sides):
+        raise TypeError(f"{name} is {value!r}; {expected}")
+    if min(sides) < low:
+        raise ValueError(f"{name} is {value!r}; {expected}")
+    return int(sides[0]), int(sides[1])
+
+
+def listed(choices: Collection[Any]) -> str:
+    """Return choices as an error names them."""
+    return ", ".join(repr(choice) for choice in choices)
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond all floats
+        return math.inf
+
+
+def _limits(low: float, high: float, closed: str = "both") -> str:
+    lower = "above" if closed == "neither" else "of at least"
+    upper = "at most" if closed == "both" else "below"
+    limits = [(lower, low), (upper, high)]
+    return " and ".join(f"{word} {end}" for word, end in limits if math.isfinite(end))
