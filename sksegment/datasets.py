@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,18 @@ from sklearn.utils import Bunch, check_random_state
 
 from sksegment._checks import check_integer, check_number, height_and_width
 from sksegment._colors import colors_to_labels
-from sksegment._files import LOSSY_SUFFIXES, SUFFIXES
+from sksegment._folders import (
+    check_files,
+    check_lossless,
+    check_partners,
+    files_by_stem,
+    split_ids,
+    voc_folder,
+)
 from sksegment._mask_doctor import Finding, check_masks
 from sksegment._mask_files import save_masks
 from sksegment._palette import VOC_VOID
+from sksegment._shapes import MAX_CLASSES, MIN_SIZE, draw_sample
 
 __all__ = [
     "Finding",
@@ -30,16 +36,6 @@ __all__ = [
 ]
 
 Finding.__module__ = __name__
-
-# How many names a message lists before it counts the rest.
-LISTED = 5
-
-# The smallest side in which the shapes still differ by a few pixels.
-MIN_SIZE = 8
-
-# Standard deviation of the hue of a class, in units of the distance between classes:
-# after noise and light, the colour of a single pixel is still a poor guide.
-HUE_SPREAD = 0.15
 
 VOC_CLASSES = (
     "background",
@@ -64,72 +60,6 @@ VOC_CLASSES = (
     "train",
     "tvmonitor",
 )
-
-Outline = Callable[[float, float, float, float, tuple[int, int]], NDArray[np.bool_]]
-
-
-def _filled_disk(
-    row: float, column: float, radius: float, angle: float, size: tuple[int, int]
-) -> NDArray[np.bool_]:
-    from skimage.draw import disk
-
-    covered = np.zeros(size, dtype=np.bool_)
-    covered[disk((row, column), radius, shape=size)] = True
-    return covered
-
-
-def _ring(
-    row: float, column: float, radius: float, angle: float, size: tuple[int, int]
-) -> NDArray[np.bool_]:
-    hole = _filled_disk(row, column, 0.5 * radius, angle, size)
-    return _filled_disk(row, column, radius, angle, size) & ~hole
-
-
-def _polygon(corners: Iterable[tuple[float, float]]) -> Outline:
-    """Return a function that draws the polygon of these (x, y) corners, turned."""
-    points = np.array(list(corners))
-
-    def fill(
-        row: float, column: float, radius: float, angle: float, size: tuple[int, int]
-    ) -> NDArray[np.bool_]:
-        from skimage.draw import polygon
-
-        cosine, sine = np.cos(angle), np.sin(angle)
-        turned = points @ np.array([[cosine, sine], [-sine, cosine]]) * radius
-        covered = np.zeros(size, dtype=np.bool_)
-        covered[polygon(turned[:, 1] + row, turned[:, 0] + column, shape=size)] = True
-        return covered
-
-    return fill
-
-
-def _around(radii: tuple[float, ...]) -> list[tuple[float, float]]:
-    """Return corners at these distances from the centre, at equal angles."""
-    turns = np.linspace(0.0, 2.0 * np.pi, len(radii), endpoint=False)
-    return [
-        (r * np.cos(turn), r * np.sin(turn))
-        for r, turn in zip(radii, turns, strict=True)
-    ]
-
-
-def _plus(length: float, half_width: float) -> list[tuple[float, float]]:
-    """Return the corners of a cross: those of one arm, turned four times."""
-    arm = [(length, -half_width), (length, half_width), (half_width, half_width)]
-    turns = ((1, 0), (0, 1), (-1, 0), (0, -1))
-    return [(c * x - s * y, s * x + c * y) for c, s in turns for x, y in arm]
-
-
-# The classes 1, 2, ... of make_shapes; radii are chosen for areas of one order.
-OUTLINES: tuple[tuple[str, Outline], ...] = (
-    ("disk", _filled_disk),
-    ("square", _polygon(_around((1.2,) * 4))),
-    ("triangle", _polygon(_around((1.35,) * 3))),
-    ("ring", _ring),
-    ("cross", _polygon(_plus(1.15, 0.38))),
-    ("star", _polygon(_around((1.35, 0.5) * 5))),
-    ("bar", _polygon([(1.4, -0.4), (1.4, 0.4), (-1.4, 0.4), (-1.4, -0.4)])),
-)
-MAX_CLASSES = 1 + len(OUTLINES)
 
 
 def make_shapes(
@@ -204,7 +134,7 @@ def make_shapes(
         rng = np.random.default_rng((seed, i))
         # Classes take turns, so that none is missing from a small set.
         first = 1 + i % (n_classes - 1)
-        X[i], y[i] = _draw_sample(rng, (height, width), n_classes, first, noise)
+        X[i], y[i] = draw_sample(rng, (height, width), n_classes, first, noise)
     return X, y
 
 
@@ -213,85 +143,6 @@ def _integer_seed(random_state: Any) -> int:
         # Not check_random_state(None): that would move the global generator.
         return int(np.random.SeedSequence().generate_state(1)[0])
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-
-
-def _draw_sample(
-    rng: np.random.Generator,
-    size: tuple[int, int],
-    n_classes: int,
-    first: int,
-    noise: float,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return one picture and its mask; an object of class `first` lies on top."""
-    places = _places(rng, size, n_objects=int(rng.integers(1, 5)))
-    labels = [*rng.integers(1, n_classes, len(places) - 1).tolist(), first]
-    mask = np.zeros(size, dtype=np.uint8)
-    image = _background_colour(rng) + 0.06 * _smooth_field(rng, size, 6)
-    image += 0.04 * _smooth_field(rng, size, 20)
-    for place, label in zip(places, labels, strict=True):
-        row, column, radius = place
-        _, outline = OUTLINES[label - 1]
-        covered = outline(row, column, radius, rng.uniform(0, 2 * np.pi), size)
-        mask[covered] = label
-        colour = _object_colour(rng, label, n_classes)
-        image[covered] = (colour + 0.04 * _smooth_field(rng, size, 6))[covered]
-    image *= 1.0 + 0.12 * _smooth_field(rng, size, 2, n_channels=1)
-    image += rng.normal(0.0, noise, image.shape)
-    return image.clip(0.0, 1.0).astype(np.float32), mask
-
-
-def _places(
-    rng: np.random.Generator, size: tuple[int, int], n_objects: int
-) -> list[tuple[float, float, float]]:
-    """Return (row, column, radius) of up to `n_objects` that hardly overlap."""
-    short = min(size)
-    found: list[tuple[float, float, float]] = []
-    for _ in range(20 * n_objects):
-        radius = rng.uniform(short / 8, short / 4)
-        row, column = (rng.uniform(0.8 * radius, s - 0.8 * radius) for s in size)
-        if all(
-            np.hypot(row - r, column - c) > 0.9 * (radius + other)
-            for r, c, other in found
-        ):
-            found.append((row, column, radius))
-        if len(found) == n_objects:
-            break
-    return found
-
-
-def _background_colour(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw a muted colour, as soil, tissue and sky mostly have."""
-    return np.asarray(rng.uniform(0.25, 0.75) + rng.uniform(-0.1, 0.1, 3))
-
-
-def _object_colour(
-    rng: np.random.Generator, label: int, n_classes: int
-) -> NDArray[np.float64]:
-    """Draw a vivid colour, whose hue is near that of its class."""
-    from skimage.color import hsv2rgb
-
-    typical = (label - 1) / (n_classes - 1)
-    hue = rng.normal(typical, HUE_SPREAD / (n_classes - 1)) % 1.0
-    return np.asarray(hsv2rgb([hue, rng.uniform(0.6, 1.0), rng.uniform(0.6, 1.0)]))
-
-
-def _smooth_field(
-    rng: np.random.Generator,
-    size: tuple[int, int],
-    n_knots: int,
-    n_channels: int = 3,
-) -> NDArray[np.float64]:
-    """Return random values that vary smoothly between `n_knots` knots a side."""
-    knots = rng.normal(size=(n_knots, n_knots, n_channels))
-    for axis, n_pixels in enumerate(size):
-        position = np.linspace(0.0, n_knots - 1.0, n_pixels)
-        below = np.minimum(position.astype(np.intp), n_knots - 2)
-        share = position - below
-        # An S-shaped blend leaves no creases at the knots.
-        share = (share * share * (3.0 - 2.0 * share)).reshape(-1, *[1] * (2 - axis))
-        low, high = knots.take(below, axis), knots.take(below + 1, axis)
-        knots = low + share * (high - low)
-    return knots
 
 
 def load_image_pairs(
@@ -355,90 +206,17 @@ def load_image_pairs(
     >>> [Path(path).name for path in X + y]
     ['cell_1.png', 'cell_1.png']
     """
-    images = _files_by_stem(Path(images_dir), "images_dir")
-    masks = _files_by_stem(Path(masks_dir), "masks_dir")
-    _check_partners(images, masks)
+    images = files_by_stem(Path(images_dir), "images_dir")
+    masks = files_by_stem(Path(masks_dir), "masks_dir")
+    check_partners(images, masks)
     stems = sorted(images)
     data, target = [images[stem] for stem in stems], [masks[stem] for stem in stems]
-    _check_lossless(target)
+    check_lossless(target)
     description = (
         f"{len(stems)} pairs of image and mask.\n\nImages: {images_dir}\n"
         f"Masks: {masks_dir}\n"
     )
     return _result(data, target, None, ignore_label, description, return_X_y)
-
-
-def _files_by_stem(folder: Path, argument: str) -> dict[str, Path]:
-    """Return the image files of a folder by their names without suffix."""
-    _check_folder(folder, argument)
-    visible = [p for p in folder.iterdir() if p.is_file() and p.name[0] != "."]
-    files = sorted(p for p in visible if p.suffix.lower() in SUFFIXES)
-    if not files:
-        others = sorted({path.suffix or path.name for path in visible})
-        holds = f" It holds {_listed(others)}." if others else ""
-        raise ValueError(
-            f"{argument} {str(folder)!r} holds no image; expected files that end in "
-            f"{', '.join(SUFFIXES)}.{holds}"
-        )
-    counts = Counter(path.stem for path in files)
-    _check_unique(
-        [path.name for path in files if counts[path.stem] > 1], folder, argument
-    )
-    return {path.stem: path for path in files}
-
-
-def _check_folder(folder: Path, argument: str) -> None:
-    if not folder.exists():
-        raise FileNotFoundError(
-            f"{argument} {str(folder)!r} does not exist; expected a folder."
-        )
-    if not folder.is_dir():
-        raise NotADirectoryError(
-            f"{argument} {str(folder)!r} is no folder; expected a folder."
-        )
-
-
-def _check_unique(shared: list[str], folder: Path, argument: str) -> None:
-    if shared:
-        raise ValueError(
-            f"{argument} {str(folder)!r} has files that share a name: "
-            f"{_listed(shared)}. Expected one file a name."
-        )
-
-
-def _check_partners(images: dict[str, Path], masks: dict[str, Path]) -> None:
-    no_mask = [images[stem].name for stem in sorted(set(images) - set(masks))]
-    no_image = [masks[stem].name for stem in sorted(set(masks) - set(images))]
-    if not no_mask and not no_image:
-        return
-    parts = [
-        f"{kind} without {partner}: {_listed(names)}."
-        for kind, partner, names in (
-            ("Images", "a mask", no_mask),
-            ("Masks", "an image", no_image),
-        )
-        if names
-    ]
-    raise ValueError(
-        f"images_dir and masks_dir do not match. {' '.join(parts)} Expected the same "
-        f"file names up to the suffix; move or rename these files."
-    )
-
-
-def _check_lossless(masks: list[Path]) -> None:
-    lossy = [Path(m).name for m in masks if Path(m).suffix.lower() in LOSSY_SUFFIXES]
-    if lossy:
-        raise ValueError(
-            f"masks_dir holds JPEG files: {_listed(lossy)}. Their compression changes "
-            f"label values; expected PNG, BMP or TIFF. Export the masks again."
-        )
-
-
-def _listed(names: list[str]) -> str:
-    """Write names for a message, a few of them, and count the rest."""
-    shown = ", ".join(repr(name) for name in names[:LISTED])
-    rest = len(names) - LISTED
-    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def _result(
@@ -507,11 +285,11 @@ def load_voc(
     ...     train.data, train.target
     ... )  # doctest: +SKIP
     """
-    folder = _voc_folder(Path(root))
-    ids = _split_ids(folder / "ImageSets" / "Segmentation", split)
+    folder = voc_folder(Path(root))
+    ids = split_ids(folder / "ImageSets" / "Segmentation", split)
     images = [folder / "JPEGImages" / f"{name}.jpg" for name in ids]
     masks = [folder / "SegmentationClass" / f"{name}.png" for name in ids]
-    _check_files([*images, *masks], split)
+    check_files([*images, *masks], split)
     description = (
         f"PASCAL VOC, segmentation, split {split!r}: {len(ids)} pairs of image and "
         f"mask in {folder}.\n\nM. Everingham, L. Van Gool, C. K. I. Williams, J. Winn, "
@@ -520,65 +298,3 @@ def load_voc(
     )
     names = list(VOC_CLASSES)
     return _result(images, masks, names, VOC_VOID, description, return_X_y)
-
-
-def _voc_folder(root: Path) -> Path:
-    _check_folder(root, "root")
-    candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
-    for folder in candidates:
-        if (folder / "JPEGImages").is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"root {str(root)!r} is not laid out as PASCAL VOC: no folder JPEGImages in it "
-        f"nor in VOC2012 or VOCdevkit/VOC2012 under it."
-    )
-
-
-def _split_ids(lists: Path, split: str) -> list[str]:
-    if not lists.is_dir():
-        raise FileNotFoundError(
-            f"{str(lists)!r} is missing; expected lists of ids in it: train.txt, ..."
-        )
-    splits = sorted(path.stem for path in lists.glob("*.txt"))
-    if split not in splits:
-        raise ValueError(
-            f"split is {split!r}; expected one of the lists in {str(lists)!r}: "
-            f"{', '.join(map(repr, splits)) or 'there is none'}."
-        )
-    lines = _text(lists / f"{split}.txt").splitlines()
-    ids = [line.strip() for line in lines if line.strip()]
-    if not ids:
-        raise ValueError(f"The list of split {split!r} in {str(lists)!r} is empty.")
-    _check_inside(ids, split)
-    return ids
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # Windows puts a mark in front
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{str(path)!r} is no text in UTF-8 ({error}); expected one ID a line. "
-            f"Save it as UTF-8."
-        ) from error
-
-
-def _check_inside(ids: list[str], split: str) -> None:
-    """Refuse ids that lead out of the folders: a list may come from anywhere."""
-    outside = [name for name in ids if Path(name).anchor or ".." in Path(name).parts]
-    if outside:
-        raise ValueError(
-            f"The list of split {split!r} names files outside of the layout: "
-            f"{_listed(outside)}. Expected IDs of files in JPEGImages and "
-            f"SegmentationClass."
-        )
-
-
-def _check_files(paths: list[Path], split: str) -> None:
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"{len(missing)} files that the list of split {split!r} names are missing: "
-            f"{_listed(missing)}. Expected each ID as JPEGImages/ID.jpg and "
-            f"SegmentationClass/ID.png."
-        )

@@ -34,6 +34,7 @@ FLOORS = (
         "_devices",
         "_files",
         "_folds",
+        "_shapes",
         "_labels",
         "_memory",
         "_palette",
@@ -50,6 +51,7 @@ FLOORS = (
     {
         *(
             "_checkpoints",
+            "_folders",
             "_images",
             "_model_file",
             "_pictures",
