@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 from skorch.callbacks import (
@@ -145,6 +146,29 @@ def settings_of(callback: Callback) -> dict[str, Any]:
     else:  # the constructor does not say what it keeps
         settings = {key: kept[key] for key in kept if not key.endswith("_")}
     return settings | (_as_given(callback) if isinstance(callback, ParamMapper) else {})
+
+
+def without_memory(callbacks: Any) -> Any:
+    """Return callbacks without what they remember of a training.
+
+    By the convention of scikit-learn and skorch, that is in attributes whose names end
+    in an underscore; some hold tensors, or the optimizer.
+    """
+    if not isinstance(callbacks, (list, tuple)):
+        return callbacks
+    return type(callbacks)(
+        (item[0], _fresh(item[1])) if _bare(item) is not item else _fresh(item)
+        for item in callbacks
+    )
+
+
+def _fresh(callback: Any) -> Any:
+    if not isinstance(callback, Callback):
+        return callback
+    fresh = copy(callback)
+    for name in [name for name in vars(fresh) if name.endswith("_")]:
+        delattr(fresh, name)
+    return fresh
 
 
 def _as_given(mapper: ParamMapper) -> dict[str, Any]:

@@ -138,26 +138,47 @@ class _TF32:
     def forbid(self) -> None:
         with self._lock:
             if not self._n_inside:
-                self._was_allowed = _allows_tf32()
+                self._was_allowed = allows_tf32()
                 if self._was_allowed:
-                    torch.backends.cudnn.allow_tf32 = False
+                    _forbid_tf32()
             self._n_inside += 1
 
     def allow_again(self) -> None:
         with self._lock:
             self._n_inside -= 1
             if not self._n_inside and self._was_allowed:
-                torch.backends.cudnn.allow_tf32 = True
+                _allow_tf32()
 
 
 TF32 = _TF32()
 
 
-def _allows_tf32() -> bool:
-    try:
-        return bool(torch.backends.cudnn.allow_tf32)
-    except RuntimeError:  # the user chose a precision for each operation
-        return False
+def allows_tf32() -> bool:
+    """Tell whether cuDNN may round what it convolves to TF32."""
+    if hasattr(torch.backends.cudnn, "conv"):
+        return torch.backends.cudnn.conv.fp32_precision == "tf32"
+    return bool(torch.backends.cudnn.allow_tf32)
+
+
+# torch has a switch for each operation since 2.9. The older one, for all of cuDNN, does
+# not reach an operation that the user set by itself.
+
+
+def _forbid_tf32() -> None:
+    if hasattr(torch.backends.cudnn, "conv"):
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
+    else:
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def _allow_tf32() -> None:
+    if not hasattr(torch.backends.cudnn, "conv"):
+        torch.backends.cudnn.allow_tf32 = True
+        return
+    # First as it was made, so that it follows the switches above it.
+    torch.backends.cudnn.conv.fp32_precision = "none"
+    if not allows_tf32():
+        torch.backends.cudnn.conv.fp32_precision = "tf32"
 
 
 def _best_device() -> torch.device:

@@ -190,9 +190,7 @@ def _photo_array(image: PILImage, path: str | os.PathLike[str]) -> NDArray[Any]:
             image = image.convert("RGBA" if has_alpha else "RGB")
         elif image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
             image = image.convert("RGB")
-        pixels = np.array(image)
-        # Asked for after decoding: Pillow turns a TIFF itself, and drops the tag.
-        pixels = _oriented(pixels, image.getexif().get(EXIF_ORIENTATION, 1))
+        pixels = _upright(image)
     if image.mode in ("RGBA", "LA", "PA") and file_format != "TIFF":
         return _without_alpha(pixels, path)
     return pixels
@@ -223,8 +221,15 @@ def _label_array(image: PILImage, path: str | os.PathLike[str]) -> NDArray[Any]:
     # Pillow stretches grey values of 2 and 4 bits to 0..255: undo that.
     step = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
     with _decoding(path):
-        pixels = np.array(image)
+        pixels = _upright(image)
     return pixels if step == 1 else pixels // step
+
+
+def _upright(image: PILImage) -> NDArray[Any]:
+    """Decode an image, and turn it after its EXIF orientation."""
+    pixels = np.array(image)
+    # Asked for after decoding: Pillow turns a TIFF itself, and drops the tag.
+    return _oriented(pixels, image.getexif().get(EXIF_ORIENTATION, 1))
 
 
 def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

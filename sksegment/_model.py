@@ -84,7 +84,7 @@ def new_model(
 
     They are drawn on the CPU, so that they are the same on every device.
     """
-    with local_rng(torch.device("cpu")):
+    with torch.device("cpu"), local_rng(torch.device("cpu")):
         seed_torch(seed, torch.device("cpu"))
         network = make_network(**architecture)
         if isinstance(network, Resized):
@@ -156,7 +156,7 @@ def restored_network(
     ValueError
         If they are the weights of another network.
     """
-    with _undrawn(architecture):
+    with torch.device("cpu"), _undrawn(architecture):
         network = make_network(**architecture)
     if isinstance(network, Resized):
         network.margin = margin  # it was measured once

@@ -186,7 +186,11 @@ class SegmentationNet(NeuralNet):
     def infer(self, x: Tensor, **parameters: Any) -> Tensor:
         """Return the scores of a batch in float32, computed in `precision`."""
         enabled = self.precision is not torch.float32
-        with torch.autocast(x.device.type, self.precision, enabled=enabled):
+        # No cache of weights: within an autocast of the caller it would outlive this
+        # step, and the next one would see the weights from before.
+        with torch.autocast(
+            x.device.type, self.precision, enabled=enabled, cache_enabled=False
+        ):
             scores = self.module_(x)
         return scores.float()
 
@@ -268,5 +272,17 @@ def local_rng(device: torch.device) -> Iterator[None]:
     They are one for the whole process: fits in several threads wait for each other.
     """
     devices = [device] if device.type == "cuda" else []
-    with RNG_LOCK, torch.random.fork_rng(devices=devices):
+    with RNG_LOCK, torch.random.fork_rng(devices=devices), _local_mps_rng(device):
         yield
+
+
+@contextmanager
+def _local_mps_rng(device: torch.device) -> Iterator[None]:
+    if device.type != "mps":
+        yield
+        return
+    before = torch.mps.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.mps.set_rng_state(before)

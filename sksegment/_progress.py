@@ -6,8 +6,6 @@ import os
 from copy import deepcopy
 from typing import Any
 
-import numpy as np
-
 # Callbacks of the user may have any name but this one.
 EARLY_STOPPING = "sksegment_early_stopping"
 STOPPING_STATE = (
@@ -39,7 +37,7 @@ def progress_of(net: Any) -> dict[str, Any]:
         "optimizer": net.optimizer_.state_dict(),
         "history": [_plain_row(row) for row in net.history],
         "early_stopping": {
-            name: _plain(getattr(stopping, name))
+            name: plain(getattr(stopping, name))
             for stopping in _early_stopping(net)
             for name in STOPPING_STATE
         },
@@ -95,7 +93,7 @@ def _early_stopping(net: Any) -> list[Any]:
 
 def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
     """Return an epoch of the history without its batches and what is no plain value."""
-    values = {key: _plain(value) for key, value in row.items()}
+    values = {key: plain(value) for key, value in row.items()}
     return {
         key: value
         for key, value in values.items()
@@ -103,5 +101,6 @@ def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+def plain(value: Any) -> Any:
+    """Return numbers of numpy or torch as those of Python, other values as they are."""
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -65,8 +65,8 @@ def standardized(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
     lowest, highest = map(torch.from_numpy, scale.limits())
     values = values.clamp_(sent(lowest, arithmetic), sent(highest, arithmetic))
     # Copied, unlike the batch: in a memory-mapped model file they are read-only.
-    values -= sent(torch.tensor(scale.mean), arithmetic)
-    values /= sent(torch.tensor(scale.std), arithmetic)
+    values -= sent(torch.tensor(scale.mean, device="cpu"), arithmetic)
+    values /= sent(torch.tensor(scale.std, device="cpu"), arithmetic)
     return values.float().to(device).permute(0, 3, 1, 2)
 
 

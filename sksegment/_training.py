@@ -20,7 +20,12 @@ from sksegment._checkpoints import Checkpoint, progress_in
 from sksegment._footprint import room_for_images, too_large
 from sksegment._memory import OutOfMemory, attempt
 from sksegment._net import DivergenceError, SegmentationNet, TrainingStop, local_rng
-from sksegment._progress import EARLY_STOPPING, restore_progress, restore_stopping
+from sksegment._progress import (
+    EARLY_STOPPING,
+    plain,
+    restore_progress,
+    restore_stopping,
+)
 from sksegment._schedules import SCHEDULES
 from sksegment._validation import Validation
 
@@ -139,9 +144,11 @@ def train(
     training = partial(
         _trained, network, batches, validation, plan, optimizer_state, checkpoint
     )
-    result = attempt(training, batches.device)
+    try:
+        result = attempt(training, batches.device)
+    finally:
+        batches.let_go()  # a notebook keeps a traceback, and all that it refers to
     if isinstance(result, OutOfMemory):
-        batches.let_go()  # a notebook keeps the traceback, and all that it refers to
         raise MemoryError(too_large(network, batches, plan.precision, result.reason))
     return result
 
@@ -290,7 +297,7 @@ def _restore_best(net: SegmentationNet) -> int:
 def _row(row: dict[str, Any], first_epoch: int) -> dict[str, Any]:
     """Return the history of one epoch without what is kept of each batch."""
     kept = {
-        key: float(value) if isinstance(value, np.floating) else value
+        key: plain(value)
         for key, value in row.items()
         if key != "batches" and not key.endswith(("_batch_count", "_best"))
     }

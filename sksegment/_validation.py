@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +15,10 @@ from torch import nn
 from sksegment._confusion import ConfusionTally, ratio
 from sksegment._inference import Predictor
 from sksegment._labels import LabelEncoder
+from sksegment._memory import OutOfMemory, attempt
 from sksegment._samples import Samples
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,44 @@ class Validation:
         codes: NDArray[np.int32],
         weight: NDArray[np.float64] | None,
     ) -> float:
+        judge = partial(loss_of, probabilities, codes, weight)
         device = self.predictor.device
-        smallest = np.finfo(np.float32).tiny
-        # The logarithm of probabilities are scores with just these probabilities.
-        scores = torch.from_numpy(np.log(probabilities.clip(min=smallest)))
-        target = torch.from_numpy(codes).to(device, torch.int64)
-        weights = None
-        if weight is not None:
-            spread = np.broadcast_to(weight, codes.shape).astype(np.float32)
-            weights = torch.from_numpy(spread)[None].to(device)
-        with torch.no_grad():
-            loss = self.criterion(scores[None].to(device), target[None], weights)
-        return float(loss)
+        loss = attempt(partial(judge, self.criterion, device), device)
+        if isinstance(loss, OutOfMemory):  # a large image, which is predicted in tiles
+            loss = judge(deepcopy(self.criterion).to(CPU), CPU)
+        return loss
+
+
+def loss_of(
+    probabilities: NDArray[np.float32],
+    codes: NDArray[np.int32],
+    weight: NDArray[np.float64] | None,
+    criterion: nn.Module,
+    device: torch.device,
+) -> float:
+    """Return the loss of one image, computed on a device.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_classes, height, width)
+        Of each class.
+    codes : ndarray of shape (height, width)
+        Class codes, negative where ignored.
+    weight : ndarray or None
+        Of the image, or of each pixel.
+    criterion : nn.Module
+        The loss, on the device.
+    device : torch.device
+        Where it is computed.
+    """
+    smallest = np.finfo(np.float32).tiny
+    # The logarithm of probabilities are scores with just these probabilities.
+    scores = torch.from_numpy(np.log(probabilities.clip(min=smallest)))
+    target = torch.from_numpy(codes).to(device, torch.int64)
+    weights = None
+    if weight is not None:
+        spread = np.broadcast_to(weight, codes.shape).astype(np.float32)
+        weights = torch.from_numpy(spread)[None].to(device)
+    with torch.no_grad():
+        loss = criterion(scores[None].to(device), target[None], weights)
+    return float(loss)

@@ -41,7 +41,7 @@ def bilinear_kernel(factor: int) -> Tensor:
     tensor([0.1875, 0.5625, 0.5625, 0.1875])
     """
     centre = factor - 0.5
-    line = 1 - (torch.arange(2 * factor) - centre).abs() / factor
+    line = 1 - (torch.arange(2 * factor, dtype=torch.float32) - centre).abs() / factor
     return torch.outer(line, line)[None, None]
 
 

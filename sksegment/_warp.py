@@ -58,7 +58,7 @@ def warp(
             if weights is not None:
                 weights[index] = weights[index].flip(axes)
     if chosen:
-        there = sent(torch.tensor(chosen), images.device)
+        there = sent(torch.tensor(chosen, device="cpu"), images.device)
         cut = None if weights is None else weights[there]
         images[there], codes[there], moved = _resampled(
             images[there], codes[there], cut, matrices[chosen], fill
@@ -83,12 +83,11 @@ def _resampled(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return images, codes and weights, looked up at other positions."""
     grid = _grid(matrices, images.shape[-2], images.shape[-1], images.device)
-    padding = "reflection" if fill is None else "border"
     images = F.grid_sample(
-        images, grid, mode="bilinear", padding_mode=padding, align_corners=False
+        images, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    codes = _nearest(codes, grid, padding)
-    weights = None if weights is None else _nearest(weights, grid, padding)
+    codes = _nearest(codes, grid)
+    weights = None if weights is None else _nearest(weights, grid)
     if fill is None:
         return images, codes, weights
     outside = (grid.abs() > 1).any(dim=-1)
@@ -109,13 +108,13 @@ def _grid(matrices: Tensor, height: int, width: int, device: torch.device) -> Te
     return along + rows[:, None, None] * linear[:, None, None, :, 1]
 
 
-def _nearest(values: Tensor, grid: Tensor, padding: str) -> Tensor:
+def _nearest(values: Tensor, grid: Tensor) -> Tensor:
     """Resample whole numbers or weights without mixing neighbours."""
     sampled = F.grid_sample(
         values[:, None].to(grid.dtype),
         grid,
         mode="nearest",
-        padding_mode=padding,
+        padding_mode="reflection",
         align_corners=False,
     )
     return sampled[:, 0].to(values.dtype)

@@ -372,10 +372,13 @@ def pixel_mean(
     counted = (codes >= 0).float()
     if class_weight is not None:
         counted = counted * class_weight[codes.clamp(min=0)]
-    if weights is None:
-        return divided((losses * counted).sum(), counted.sum())
-    counted = counted * (weights > 0)
-    return divided((losses * counted * weights).sum(), counted.sum())
+    importance = counted
+    if weights is not None:
+        counted = counted * (weights > 0)
+        # Multiplied before the losses come in: where nothing is counted, the gradient
+        # of a loss is 0 times a huge number, and must not become 0 times infinity.
+        importance = counted * weights
+    return divided((losses * importance).sum(), counted.sum())
 
 
 def importances(codes: Tensor, weights: Tensor | None) -> Tensor:

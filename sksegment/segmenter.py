@@ -28,7 +28,7 @@ from sksegment._assembly import (
     predictor_of,
     validation_of,
 )
-from sksegment._callbacks import check_watched
+from sksegment._callbacks import check_watched, without_memory
 from sksegment._checkpoints import progress_in
 from sksegment._fitted import warn_of_newer
 from sksegment._images import ImageList, as_images
@@ -610,6 +610,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         """Return parameters, fitted numpy attributes and the weights as arrays."""
         state = dict(super().__getstate__())
         state.pop("_optimizer_state", None)
+        state["callbacks"] = without_memory(self.callbacks)
         if "network_" in state:
             state["network_"] = arrays_to_save(self.network_, self._architecture)
         return {**state, VERSION_KEY: __version__}

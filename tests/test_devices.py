@@ -11,7 +11,7 @@ import torch
 
 from sksegment import _footprint
 from sksegment._batches import Batches
-from sksegment._devices import full_float32, searched_kernels, sent
+from sksegment._devices import allows_tf32, full_float32, searched_kernels, sent
 from sksegment._samples import as_samples, survey
 from sksegment.networks import FCN
 
@@ -96,12 +96,12 @@ def test_no_kernels_are_searched_where_the_user_wants_the_same_ones(
 
 
 def test_full_float32_ends_with_its_block() -> None:
-    before = CUDNN.allow_tf32
+    before = allows_tf32()
     with full_float32(CUDA):
-        assert not CUDNN.allow_tf32
-    assert CUDNN.allow_tf32 == before
+        assert not allows_tf32()
+    assert allows_tf32() == before
     with full_float32(CPU):
-        assert CUDNN.allow_tf32 == before
+        assert allows_tf32() == before
 
 
 def test_tf32_stays_off_until_the_last_thread_has_left() -> None:
@@ -112,9 +112,9 @@ def test_tf32_stays_off_until_the_last_thread_has_left() -> None:
         first.__enter__()
         second.__enter__()
         first.__exit__(None, None, None)
-        assert not CUDNN.allow_tf32
+        assert not allows_tf32()
         second.__exit__(None, None, None)
-        assert CUDNN.allow_tf32
+        assert allows_tf32()
     finally:
         CUDNN.allow_tf32 = before
 
@@ -161,3 +161,30 @@ def test_training_comes_before_images_that_stay(
     assert room == max(0, min(free / 4, free - 1.5 * need))
     batches.device = CPU
     assert _footprint.room_for_images(network, batches, torch.float32) == 0
+
+
+@pytest.mark.skipif(not hasattr(CUDNN, "conv"), reason="one switch for all operations")
+@pytest.mark.parametrize(
+    "set_by_user",
+    [
+        "",
+        "torch.backends.fp32_precision = 'tf32'",
+        "torch.backends.cudnn.fp32_precision = 'tf32'",
+        "cudnn.conv.fp32_precision = 'tf32'; cudnn.rnn.fp32_precision = 'ieee'",
+        "cudnn.allow_tf32 = False",
+        "torch.backends.fp32_precision = 'ieee'",
+    ],
+)
+def test_convolutions_are_exact_whatever_the_user_set(set_by_user: str) -> None:
+    # In a process of its own: some settings cannot be taken back.
+    script = f"""
+import torch
+from torch.backends import cudnn
+from sksegment._devices import full_float32
+{set_by_user}
+before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+with full_float32(torch.device("cuda")):
+    assert cudnn.conv.fp32_precision in ("ieee", "none"), cudnn.conv.fp32_precision
+assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == before
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

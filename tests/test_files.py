@@ -138,6 +138,7 @@ def test_photos_are_turned_upright(
         exif[274] = orientation
         Image.fromarray(GREY).save(path, exif=exif)
     assert_array_equal(read_image(path), UPRIGHT[orientation](GREY))
+    assert_array_equal(read_mask(path), UPRIGHT[orientation](GREY))
 
 
 def test_orientation_in_a_jpeg(tmp_path: Path) -> None:

@@ -351,3 +351,20 @@ def test_loss_without_a_gradient_is_refused_in_training_only():
     assert loss(scores.detach(), codes, weights) == scores.mean()
     with pytest.raises(ValueError, match=r"loss returned .* without a gradient"):
         loss(scores, codes, weights)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize(
+    "codes, class_weight", [(-1, None), (0, np.array([0.0, 1.0], np.float32))]
+)
+def test_where_nothing_counts_the_gradient_is_zero(name, codes, class_weight):
+    # Of weights above 4, a gradient of 1 / tiny times them overflowed.
+    scores = torch.randn(2, 2, 4, 4, requires_grad=True)
+    weights = torch.full((2, 4, 4), 9.0)
+    loss = make_loss(name, class_weight)
+    value = loss(scores, torch.full((2, 4, 4), codes), weights)
+    value.backward()
+    if codes < 0 or name in ("cross_entropy", "focal"):
+        assert value.item() == 0
+        assert scores.grad.abs().max() == 0
+    assert torch.isfinite(scores.grad).all()

@@ -18,13 +18,16 @@ from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
     EpochScoring,
+    EpochTimer,
     Freezer,
+    LRScheduler,
     ProgressBar,
     Unfreezer,
 )
 from torch import nn
 
 from sksegment import FCNSegmenter, iou_scorer
+from sksegment._batches import Batches
 from sksegment._net import predicted_classes
 from sksegment.augmentation import RandomFlip
 from sksegment.datasets import make_shapes
@@ -838,6 +841,86 @@ def test_callbacks_of_skorch_run(data: Any) -> None:
     count = Count()
     small(max_epochs=3, callbacks=[count]).fit(*data)
     assert count.epochs == 3
+
+
+def test_pickles_hold_no_memory_of_callbacks(data: Any) -> None:
+    callbacks = [
+        ("schedule", LRScheduler("StepLR", step_size=1)),
+        EarlyStopping(monitor="train_loss"),
+        EpochTimer,
+    ]
+    segmenter = small(callbacks=callbacks, learning_rate_schedule="constant")
+    segmenter.fit(*data)
+    assert callbacks[0][1].lr_scheduler_ is not None  # the user may look at it
+    pickled = pickle.dumps(segmenter)
+    assert b"torch" not in pickled.replace(b"skorch", b"")
+    again = pickle.loads(pickled)
+    assert again.callbacks[0][1].step_size == 1
+    np.testing.assert_array_equal(weights(again.fit(*data)), weights(segmenter))
+
+
+def test_what_callbacks_record_becomes_plain(data: Any) -> None:
+    class Record(Callback):  # type: ignore[misc]
+        def on_epoch_end(self, net: Any, **_: Any) -> None:
+            net.history.record("tensor", torch.tensor(0.5))
+            net.history.record("pair", torch.tensor([1, 2]))
+            net.history.record("numpy", np.float32(0.25))
+
+    row = small(callbacks=[Record()]).fit(*data).history_[0]
+    assert (row["tensor"], row["pair"], row["numpy"]) == (0.5, [1, 2], 0.25)
+    assert all(isinstance(row[key], float) for key in ("tensor", "numpy"))
+
+
+def test_a_loss_of_the_user_is_left_alone(data: Any) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(1.0))
+
+        def forward(self, scores: Any, codes: Any, weights: Any) -> Any:
+            return self.scale * nn.functional.cross_entropy(scores, codes)
+
+    own = Scaled()
+    small(loss=own).fit(*data)
+    assert own.scale.item() == 1
+    assert own.scale.grad is None
+
+
+def test_an_autocast_of_the_caller_changes_nothing(data: Any) -> None:
+    # Its cache of weights in bfloat16 outlived a step: the next ones trained in vain.
+    segmenter = small(precision="bfloat16", max_epochs=3).fit(*data)
+    with torch.autocast("cpu", enabled=False):
+        within = small(precision="bfloat16", max_epochs=3).fit(*data)
+    np.testing.assert_array_equal(weights(within), weights(segmenter))
+
+
+def test_a_default_device_of_torch_changes_nothing(data: Any) -> None:
+    expected = small().fit(*data)
+    torch.set_default_device("meta")
+    try:
+        segmenter = small().fit(*data)
+        again = pickle.loads(pickle.dumps(segmenter))
+        labels = again.predict(data[0])
+    finally:
+        torch.set_default_device(None)
+    np.testing.assert_array_equal(weights(segmenter), weights(expected))
+    np.testing.assert_array_equal(labels, expected.predict(data[0]))
+
+
+def test_interrupted_fits_let_the_images_go(data: Any) -> None:
+    class Interrupt(Callback):  # type: ignore[misc]
+        def on_batch_end(self, net: Any, **_: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        small(callbacks=[Interrupt()]).fit(*data)
+    seen, kept = [], caught.value.__traceback__
+    while kept is not None:
+        seen.append(kept.tb_frame.f_locals.get("batches"))
+        kept = kept.tb_next
+    batches = [one for one in seen if isinstance(one, Batches)]
+    assert batches
+    assert not any("_store" in vars(one) for one in batches)
 
 
 def test_a_callback_may_end_training(data: Any) -> None:
