@@ -29,6 +29,9 @@ URLS = {
     False: "https://download.pytorch.org/models/vgg16-397923af.pth",
     True: "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
 }
+# Its first layer, and the channels of that.
+FIRST_LAYER = "features.0.weight"
+VGG16_WIDTH = 64
 # What torchvision's weights expect, for images between 0 and 1.
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -183,7 +186,9 @@ def segmenter_weights(
     The layers of the classes stay new for other classes, and where the segmenter has
     none of that name: FCN-16s has one more than FCN-32s.
     """
-    tensors = segmenter.network_.state_dict()
+    network_ = segmenter.network_
+    # torch.compile wraps a network, which then has other names for the same weights.
+    tensors = getattr(network_, "_orig_mod", network_).state_dict()
     same_classes = np.array_equal(segmenter.classes_, classes)
     names = [
         name
@@ -218,11 +223,23 @@ def vgg16_weights(source: str | os.PathLike[str], network: nn.Module) -> Weights
             f"without. Expected norm=None or norm='batch'."
         )
     if source == IMAGENET:
+        _check_width(network.get_parameter(next(iter(names))))
         origin, tensors = URLS[has_norm], _downloaded(URLS[has_norm])
     else:
         origin, tensors = str(source), _read(Path(source))
+        _check_bare(origin, tensors)
         _check_norm(origin, tensors, has_norm)
-    return Weights(origin, tensors, names, "VGG16 has width=64 and 3x3 convolutions")
+    cure = "expected VGG16 as torchvision saves it, and for it width=64"
+    return Weights(origin, tensors, names, cure)
+
+
+def _check_width(kernel: nn.Parameter) -> None:
+    """Refuse a network of another width before half a gigabyte is downloaded."""
+    if len(kernel) != VGG16_WIDTH:
+        raise ValueError(
+            f"pretrained='imagenet' does not fit width={len(kernel)}; expected "
+            f"width={VGG16_WIDTH}, that of VGG16."
+        )
 
 
 def torchvision_names(network: nn.Module, has_norm: bool) -> dict[str, str]:
@@ -267,15 +284,18 @@ def _feature_indices(has_norm: bool) -> Iterator[int]:
 
 def _downloaded(url: str) -> Mapping[str, Any]:
     """Return a state dict from the cache of torch.hub, or from its server."""
+    name = url.rpartition("/")[2]
     try:
         tensors: Mapping[str, Any] = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True
         )
-    except (OSError, RuntimeError) as error:  # the latter: another hash
+    except Exception as error:  # another hash, or whatever a broken file raises
+        told = str(error) or type(error).__name__
+        cached = Path(torch.hub.get_dir(), "checkpoints", name)
         raise OSError(
-            f"pretrained='imagenet' needs {url}, which could not be had: {error}. "
-            f"Fetch the file elsewhere and pass its path: "
-            f"pretrained='{url.rpartition('/')[2]}'."
+            f"pretrained='imagenet' needs {url}, which could not be downloaded to, or "
+            f"read from, {str(cached)!r}: {told}. Delete that file if it is there, or "
+            f"fetch it elsewhere and pass its path: pretrained='{name}'."
         ) from error
     return tensors
 
@@ -300,10 +320,26 @@ def _read(path: Path) -> Mapping[str, Any]:
     return tensors
 
 
+def _check_bare(origin: str, tensors: Mapping[str, Any]) -> None:
+    """Refuse a state dict that is wrapped: in a checkpoint, or by longer names."""
+    for key, value in tensors.items():
+        if isinstance(value, Mapping) and any(map(torch.is_tensor, value.values())):
+            raise ValueError(
+                f"pretrained={origin!r} has its tensors under {key!r}; expected them "
+                f"alone: torch.save(torch.load(path)[{key!r}], new_path)."
+            )
+        prefix, found, _ = str(key).rpartition(FIRST_LAYER)
+        if found and prefix:
+            raise ValueError(
+                f"pretrained={origin!r} has names that begin with {prefix!r}, as in "
+                f"{key!r}; expected those of torchvision, without it."
+            )
+
+
 def _check_norm(origin: str, tensors: Mapping[str, Any], has_norm: bool) -> None:
     """Refuse VGG16 with batch normalisation for a network without, and vice versa."""
     found = any(str(key).endswith("running_mean") for key in tensors)
-    if found != has_norm:
+    if FIRST_LAYER in tensors and found != has_norm:
         raise ValueError(
             f"{origin} is VGG16 {'with' if found else 'without'} batch normalisation, "
             f"but the network is one {'with' if has_norm else 'without'}; expected "

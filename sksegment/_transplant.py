@@ -44,6 +44,7 @@ def transplant(weights: Weights, network: nn.Module) -> None:
     first = next(iter(state))
     for name, key in weights.names.items():
         source, target = _tensor(weights, key), state[name]
+        _check_kind(weights, key, source, target)
         if name == first and source.ndim == target.ndim == 4:
             source = spread_channels(source, target.shape[1])
         _check_shape(weights, key, source, target)
@@ -59,10 +60,20 @@ def _tensor(weights: Weights, key: str) -> Tensor:
     tensor = weights.tensors.get(key)
     if isinstance(tensor, Tensor):
         return tensor
-    found = ", ".join(str(name) for name in list(weights.tensors)[:4])
+    found = ", ".join(str(name) for name in list(weights.tensors)[:4]) or "nothing"
     raise ValueError(
         f"{weights.origin} has no tensor {key}, but {found}, ...; {weights.cure}."
     )
+
+
+def _check_kind(weights: Weights, key: str, source: Tensor, target: Tensor) -> None:
+    is_dense = source.layout == torch.strided and not source.is_meta
+    if not is_dense or source.is_floating_point() != target.is_floating_point():
+        raise ValueError(
+            f"{key} of {weights.origin} is a tensor of {source.dtype} "
+            f"({source.layout}, on {source.device}); expected a dense one of "
+            f"{target.dtype}."
+        )
 
 
 def _check_shape(weights: Weights, key: str, source: Tensor, target: Tensor) -> None:

@@ -18,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from sksegment import FCNSegmenter
+from sksegment import FCNSegmenter, _pretrained
 from sksegment._pretrained import imagenet_scale, start_from
 from sksegment._scale import Scale
 from sksegment._transplant import spread_channels
@@ -264,6 +264,46 @@ def test_files_that_are_no_state_dict_are_refused(tmp_path, write):
         load(path, FCN(3, 4, width=3))
 
 
+def parallel(state):
+    return {f"module.{name}": tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    "wrapped, message",
+    [
+        (lambda state: {"epoch": 3, "state_dict": state}, r"under 'state_dict'; expec"),
+        (
+            lambda state: {"model": state, "optimizer": {}},
+            r"torch.load\(path\)\['model",
+        ),
+        (parallel, r"begin with 'module\.', as in 'module\.features\.0\.weight'"),
+        (lambda state: {}, "has no tensor .* but nothing"),
+        (lambda state: {"bn1.running_mean": torch.ones(3)}, "but bn1.running_mean"),
+        (
+            lambda state: {**state, "features.0.bias": torch.ones(3).int()},
+            "of torch.int32",
+        ),
+        (
+            lambda state: {**state, "features.0.bias": torch.eye(3).to_sparse()},
+            "sparse",
+        ),
+    ],
+)
+def test_wrapped_state_dicts_are_told(tmp_path, wrapped, message):
+    path = tmp_path / "vgg16.pth"
+    torch.save(wrapped(vgg16().state_dict()), path)
+    with pytest.raises(ValueError, match=message):
+        load(path, FCN(3, 4, width=3))
+
+
+def test_a_compiled_segmenter_gives_its_weights():
+    source = fitted()
+    expected = starting_from(source).fit(*problem()).predict_proba(problem()[0])
+    source.network_ = torch.compile(source.network_, backend="eager")
+    again = starting_from(source).fit(*problem()).predict_proba(problem()[0])
+    assert_array_equal(again, expected)
+
+
 @pytest.mark.parametrize("name", ["resnet50", "", "folder"])
 def test_paths_that_are_no_file_are_refused(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
@@ -380,6 +420,7 @@ def test_imagenet_is_fetched_from_torchvision_in_fit(
         return vgg16("_bn" in url).state_dict()
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
+    monkeypatch.setattr(_pretrained, "VGG16_WIDTH", 3)
     options = {"width": 3, "norm": norm} if network == "fcn" else {}
     segmenter = FCNSegmenter(
         network=network, pretrained="imagenet", **options, **NEVER_FAR
@@ -398,6 +439,8 @@ def test_imagenet_is_fetched_from_torchvision_in_fit(
         urllib.error.URLError("no route to host"),
         RuntimeError('invalid hash value (expected "397923af", got "0")'),
         PermissionError("no room"),
+        EOFError(),
+        pickle.UnpicklingError("invalid load key, '<'."),
     ],
 )
 def test_without_network_the_way_by_a_path_is_told(monkeypatch, error):
@@ -408,12 +451,21 @@ def test_without_network_the_way_by_a_path_is_told(monkeypatch, error):
     segmenter = FCNSegmenter(width=3, norm=None, depth=1, **NEVER_FAR).fit(X, y)
     before = segmenter.predict_proba(X)
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
+    monkeypatch.setattr(_pretrained, "VGG16_WIDTH", 3)
     segmenter.set_params(pretrained="imagenet")
     with pytest.raises(
-        OSError, match=r"pass its path: pretrained='vgg16-397923af\.pth'"
+        OSError,
+        match=r"checkpoints.vgg16-397923af\.pth': .*Delete that file .*, or fetch it "
+        r"elsewhere and pass its path: pretrained='vgg16-397923af\.pth'",
     ):
         segmenter.fit(X, y)
     assert_array_equal(segmenter.predict_proba(X), before)
+
+
+def test_another_width_is_told_before_anything_is_downloaded():
+    segmenter = FCNSegmenter(pretrained="imagenet", **NEVER_FAR)
+    with pytest.raises(ValueError, match="does not fit width=16; expected width=64"):
+        segmenter.fit(*problem())
 
 
 # Fitted segmenters

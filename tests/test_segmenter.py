@@ -827,6 +827,24 @@ def test_going_on_refuses_other_classes(data: Any, method: str) -> None:
         getattr(segmenter, method)(X, y + 1)
 
 
+def test_a_validation_loss_that_does_not_fit_is_computed_on_the_cpu(data: Any) -> None:
+    class Full(nn.Module):
+        refused = 0
+
+        def forward(self, scores: Any, codes: Any, weights: Any) -> Any:
+            if not torch.is_grad_enabled() and not Full.refused:
+                Full.refused += 1
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return nn.functional.cross_entropy(scores, codes.long())
+
+    X, y = data
+    segmenter = small(loss=Full()).fit(X, y, X_val=X, y_val=y)
+    assert Full.refused == 1
+    expected = small(loss=Full()).fit(X, y, X_val=X, y_val=y)
+    found, wanted = segmenter.history_, expected.history_
+    assert [row["valid_loss"] for row in found] == [row["valid_loss"] for row in wanted]
+
+
 # Callbacks, messages, interruptions
 
 
