@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 
+from sksegment._arrays import FLOAT32_MAX
 from sksegment._checks import check_number
 from sksegment._images import (
-    FLOAT32_MAX,
     ImageList,
     as_images,
     as_masks,

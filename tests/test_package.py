@@ -26,6 +26,7 @@ FILES = {path.stem: path for path in sorted(PACKAGE.rglob("*.py"))}
 # A module imports from the floors below its own, never sideways, never upwards.
 FLOORS = (
     {
+        "_arrays",
         "_atomic",
         "_blending",
         "_callbacks",
@@ -53,6 +54,7 @@ FLOORS = (
             "_checkpoints",
             "_folders",
             "_images",
+            "_mask_notes",
             "_model_file",
             "_pictures",
             "_probing",
@@ -65,7 +67,6 @@ FLOORS = (
         "_colors",
         "_file_cache",
         "_mask_files",
-        "_mask_notes",
         "_plan",
         "_samples",
         "_tally",
