@@ -52,6 +52,7 @@ FLOORS = (
     {
         *(
             "_checkpoints",
+            "_classes",
             "_folders",
             "_images",
             "_mask_notes",
