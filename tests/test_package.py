@@ -37,6 +37,7 @@ FLOORS = (
         "_folds",
         "_shapes",
         "_labels",
+        "_layers",
         "_memory",
         "_palette",
         "_panels",
@@ -68,11 +69,11 @@ FLOORS = (
         "_colors",
         "_file_cache",
         "_mask_files",
+        "_own_network",
         "_plan",
         "_samples",
         "_tally",
         "losses",
-        "networks",
     },
     {
         "_augmenters",
@@ -82,6 +83,7 @@ FLOORS = (
         "_mask_doctor",
         "_pieces",
         "model_selection",
+        "networks",
     },
     {
         "_batches",
