@@ -56,6 +56,7 @@ FLOORS = (
             "_classes",
             "_folders",
             "_images",
+            "_layer_sizes",
             "_mask_notes",
             "_model_file",
             "_pictures",
