@@ -87,6 +87,7 @@ FLOORS = (
         "networks",
     },
     {
+        "_averages",
         "_batches",
         "_bootstrap",
         "_log_loss",
