@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 
+from sksegment._arrays import FLOAT32_MAX
 from sksegment._checks import check_number
+from sksegment._classes import check_kind_of_ignored
 from sksegment._images import (
-    FLOAT32_MAX,
     ImageList,
     as_images,
     as_masks,
@@ -33,7 +34,6 @@ from sksegment._plan import (
     augment_batch,
     common_fill,
 )
-from sksegment._samples import check_kind_of_ignored
 from sksegment._scale import Scale, channel_sums
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from torch import nn
 from torch.torch_version import TorchVersion
 
 from sksegment import __version__
+from sksegment._classes import check_classes
 from sksegment._parameters import check_parameters, network_options
-from sksegment._samples import check_classes
 
 # What a model file keeps of a fitted segmenter beside the weights. Stride and margin
 # follow from the network.

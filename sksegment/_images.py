@@ -1,4 +1,4 @@
-"""Images and masks: what counts as such, checked, and read one at a time."""
+"""Images and masks in a row: what counts as such, and read one at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._arrays import (
+    check_image,
+    check_mask,
+    check_not_empty,
+    from_torch,
+    plain_array,
+    several_values_hint,
+)
 from sksegment._files import is_path, read_image, read_mask
 
 # Rows and columns of a part of an image.
@@ -18,11 +26,6 @@ Window = tuple[slice, slice]
 CHANNELS_FIRST_HINT = (
     " The image has its channels first: move them to the end with np.moveaxis."
 )
-
-# The floats of torch that numpy has as well.
-NUMPY_FLOATS = ("torch.float16", "torch.float32", "torch.float64")
-
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class ImageList(Sequence[NDArray[Any]]):
     def crop(self, index: int, window: Window) -> Any:
         """Return a part of item `index`, an array of which only that part is read."""
         item = self.items[index]
-        part = _plain_array(item, self.name(index))[window]
+        part = plain_array(item, self.name(index))[window]
         check = check_mask if self.is_mask else check_image
         return check(part, self.name(index))
 
@@ -165,23 +168,6 @@ def check_pair(
         )
 
 
-def check_image(image: Any, name: str) -> NDArray[Any]:
-    """Return one image as (height, width, n_channels), or say what is wrong with it."""
-    image = _plain_array(image, name)
-    if image.ndim == 2:
-        image = image[..., np.newaxis]
-    if image.ndim != 3:
-        raise ValueError(
-            f"{name} has shape {image.shape}; expected (height, width) or (height, "
-            f"width, n_channels)."
-        )
-    _check_not_empty(image.shape, name)
-    if image.dtype.kind not in "buif":
-        raise TypeError(f"{name} has dtype {image.dtype}; expected real numbers.")
-    _check_finite(image, name)
-    return image
-
-
 def check_channels(image: NDArray[Any], n_channels: int, name: str) -> None:
     """Refuse an image with another number of channels than the others."""
     if image.shape[-1] != n_channels:
@@ -189,20 +175,6 @@ def check_channels(image: NDArray[Any], n_channels: int, name: str) -> None:
             f"{name} has {image.shape[-1]} channels, but image 0 has {n_channels}; "
             f"expected the same number in all images."
         )
-
-
-def check_mask(mask: Any, name: str) -> NDArray[Any]:
-    """Return one mask as (height, width), or say what is wrong with it."""
-    mask = _plain_array(mask, name)
-    if mask.ndim == 3 and mask.shape[-1] == 1:
-        mask = mask[..., 0]
-    if mask.ndim != 2:
-        raise ValueError(
-            f"{name} has shape {mask.shape}; expected (height, width) with one label "
-            f"value a pixel.{_several_values_hint(mask.shape)}"
-        )
-    _check_not_empty(mask.shape, name)
-    return _check_label_values(mask, name)
 
 
 def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
@@ -285,22 +257,6 @@ def _has_axes(item: Any) -> bool:
     return isinstance(item, (list, tuple)) or np.ndim(item) > 0
 
 
-def from_torch(data: Any, name: str) -> Any:
-    """Return a torch tensor as an array; anything else as it is."""
-    if not (hasattr(data, "detach") and hasattr(data, "cpu")):
-        return data
-    try:
-        # float32 holds all values of bfloat16 and of the floats of 8 bits.
-        is_foreign = data.is_floating_point() and str(data.dtype) not in NUMPY_FLOATS
-        return (data.float() if is_foreign else data).numpy(force=True)
-    except (RuntimeError, TypeError) as error:
-        raise TypeError(
-            f"{name} is a tensor that numpy cannot hold ({data.layout}, {data.dtype}, "
-            f"device {data.device}); expected a dense one with values, as to_dense() "
-            f"or dequantize() make."
-        ) from error
-
-
 def _checked_array(data: Any, argument: str) -> NDArray[Any]:
     """Return one array of numbers (or, for y, of labels)."""
     # Imported here, and not by whoever only computes scores: it takes a second.
@@ -364,17 +320,7 @@ def _check_image_axes(array: NDArray[Any], n_channels: int | None) -> None:
         )
     if len(array) == 0:
         raise ValueError(f"Found array with 0 sample(s) (shape={array.shape}) in X.")
-    _check_not_empty(array.shape, "X")
-
-
-def _check_not_empty(shape: tuple[int, ...], name: str) -> None:
-    if len(shape) > 2 and shape[-1] == 0 and all(shape[:-1]):
-        raise ValueError(
-            f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is "
-            f"required: {name}."
-        )
-    if 0 in shape:
-        raise ValueError(f"{name} is empty: it has shape {shape}.")
+    check_not_empty(array.shape, "X")
 
 
 def _without_channel_axis(array: NDArray[Any]) -> NDArray[Any]:
@@ -391,88 +337,8 @@ def _without_channel_axis(array: NDArray[Any]) -> NDArray[Any]:
     if array.ndim != 3:
         raise ValueError(
             f"y has shape {array.shape}; expected (n, height, width) with one label "
-            f"value a pixel.{_several_values_hint(array.shape)}"
+            f"value a pixel.{several_values_hint(array.shape)}"
         )
     if 0 in array.shape:
         raise ValueError(f"Found array with 0 sample(s) (shape={array.shape}) in y.")
     return array
-
-
-def _several_values_hint(shape: tuple[int, ...]) -> str:
-    if len(shape) < 3:
-        return " Reshape your data: wrap a single mask as y[np.newaxis]."
-    return (
-        " One-hot masks become labels by y.argmax(axis=-1), colour-coded ones by "
-        "sksegment.datasets.colors_to_labels."
-    )
-
-
-def _plain_array(item: Any, name: str) -> NDArray[Any]:
-    if isinstance(item, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; expected a plain array.")
-    try:
-        array = np.asarray(from_torch(item, name))
-    except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array: {error}") from error
-    if array.dtype.kind not in "OT":
-        return array
-    if array.ndim == 0:
-        raise TypeError(f"{name} is a {type(item).__name__}; expected an array.")
-    return _from_objects(array, name)
-
-
-def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Give an array of objects, or of strings of any length, a dtype of fixed size."""
-    cells = array.ravel().tolist()
-    is_text = [isinstance(cell, str) for cell in cells]
-    if all(is_text):
-        return np.array(cells).reshape(array.shape)
-    is_number = [np.ndim(cell) == 0 and np.isrealobj(cell) for cell in cells]
-    if any(is_text) or not all(is_number):
-        raise TypeError(
-            f"{name} holds mixed objects; argument must be a string or a real number "
-            f"in every pixel."
-        )
-    try:
-        return np.array(cells).reshape(array.shape)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} holds objects that are no numbers: {error}") from error
-
-
-def _check_finite(image: NDArray[Any], name: str) -> None:
-    if image.dtype.kind != "f":
-        return
-    # One reduction finds NaN and infinity, and what float32 cannot hold.
-    largest = max(-float(np.min(image)), float(np.max(image)))
-    if not largest <= FLOAT32_MAX:
-        # As float32: in a comparison with float16, a Python float would overflow.
-        bad = ~(np.abs(image) <= np.float32(FLOAT32_MAX))
-        channels = np.flatnonzero(bad.any(axis=(0, 1))).tolist()
-        raise ValueError(
-            f"Input X contains NaN, infinity or a value too large for float32: {name}, "
-            f"channels {channels}, {int(bad.sum())} values. Replace them, and mark "
-            f"such pixels with ignore_label= in y."
-        )
-
-
-def _check_label_values(mask: NDArray[Any], name: str) -> NDArray[Any]:
-    kind = mask.dtype.kind
-    if kind in "buiUS":
-        return mask
-    if kind != "f":
-        raise TypeError(
-            f"{name} has dtype {mask.dtype}; expected integers, booleans or strings."
-        )
-    finite = np.isfinite(mask)
-    if not finite.all():
-        raise ValueError(
-            f"Input y contains NaN or infinity: {name}, at {int((~finite).sum())} of "
-            f"{mask.size} pixels; expected whole numbers. True masks mark pixels of no "
-            f"class by one of these, which ignore_label= names."
-        )
-    if np.any(mask != np.floor(mask)):
-        raise ValueError(
-            f"Unknown label type: continuous. {name} holds fractions; expected whole "
-            f"numbers. Was it resized with interpolation? Resize masks with order=0."
-        )
-    return mask

@@ -9,9 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
-from threading import get_ident
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import sklearn
@@ -22,33 +20,21 @@ from torch import Tensor, nn
 from sksegment._blending import blended, overlapping
 from sksegment._devices import free_bytes, full_float32
 from sksegment._images import CHANNELS_FIRST_HINT, ImageList
-from sksegment._memory import HOOKS_LOCK, OutOfMemory, attempt, copied, moved, room
+from sksegment._layer_sizes import LayerSizes, layer_sizes
+from sksegment._memory import OutOfMemory, attempt, copied, moved, room
 from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
 from sksegment._tiles import Interval, Tiling, spans
 
-# What a forward pass holds at its peak, in units of its largest layer output. FCN keeps
-# 4.6 alive (a skip connection, the image below, three of one stage). The rest is what
-# the allocator could not give back: up to 7.3 were measured over depths and widths.
-PEAK_LAYERS = 8
-# On a CPU, torch convolves a lone image of at most this many values with other kernels
-# than a batch, and the two differ in the sixth digit.
-LONE_VALUES = 20_480
-
 # Images whose values are larger or smaller than in training by this are in other units:
 # between 8 bits and 0..1 lies a factor of 255, between 16 and 8 bits one of 257.
 FOREIGN = 50
-# What the probe found of each network, with the layers that it found it of. To probe in
-# each call would take as long as to label a small image.
-PROBED: WeakKeyDictionary[nn.Module, tuple[Layers, tuple[float, float]]]
-PROBED = WeakKeyDictionary()
 # The positions of a square: quarter turns, and whether it is mirrored.
 VIEWS = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
 
 logger = logging.getLogger("sksegment")
 
-Layers = tuple[tuple[Any, ...], ...]
 Reduce = Callable[[Tensor], NDArray[Any]]
 
 
@@ -265,8 +251,8 @@ class Predictor:
     def _probabilities(self, batch: Tensor) -> Tensor:
         """Return the probabilities of a batch, which do not depend on its length."""
         n_pixels = batch.shape[-2] * batch.shape[-1]
-        smallest, _ = self._values_per_pixel
-        if len(batch) == 1 and n_pixels * smallest <= LONE_VALUES:
+        sizes = self._layer_sizes
+        if len(batch) == 1 and sizes.differs_alone(n_pixels):
             # A double for company; an image as small as that is cheap.
             return self._forward(torch.cat([batch, batch]))[:1]
         return self._forward(batch)
@@ -318,54 +304,15 @@ class Predictor:
         return 1 if isinstance(limit, OutOfMemory) else max(1, limit)
 
     def _pixels_that_fit(self) -> int:
-        bytes_per_pixel = 4 * PEAK_LAYERS * self._values_per_pixel[1]
-        return int(working_memory(self.device) / bytes_per_pixel)
+        return self._layer_sizes.pixels_in(working_memory(self.device))
 
     @cached_property
-    def _values_per_pixel(self) -> tuple[float, float]:
-        """What the probe found, now or before."""
-        layers = layers_of(self.network)
-        known, found = PROBED.get(self.network, ((), (0.0, 0.0)))
-        if known != layers:
-            found = self._probe()
-            PROBED[self.network] = layers, found
-        return found
+    def _layer_sizes(self) -> LayerSizes:
+        return layer_sizes(self.network, 2 * self._stride, self._run_blank)
 
-    def _probe(self) -> tuple[float, float]:
-        """Return values per pixel of what is smallest and largest within the network.
-
-        The smallest is an image that is convolved. Of the largest, the scores of the
-        whole network count as well: they may be upsampled.
-        """
-        sizes: list[int] = []
-        convolved: list[int] = []
-        side = 2 * self._stride
-        # What a network adds on each side by itself is not for each pixel.
-        padded = side + 2 * getattr(self.network, "padding", 0)
-        thread = get_ident()
-
-        def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if get_ident() != thread:  # another prediction by the same network
-                return
-            tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
-            sizes.extend(tensor.numel() for tensor in tensors)
-            if isinstance(module, nn.Conv2d):
-                convolved.append(inputs[0].numel())
-
-        probe = np.zeros((side, side, len(self.scale.mean)), np.float32)
-        with HOOKS_LOCK, ExitStack() as hooks:
-            for module in self.network.modules():
-                hooks.callback(module.register_forward_hook(record).remove)
-            self._scores(images_to_tensor([probe], self.scale, self.device))
-        return min(convolved or sizes) / side**2, max(sizes) / padded**2
-
-
-def layers_of(network: nn.Module) -> Layers:
-    """Return what tells a network from itself after a layer was replaced in it."""
-    return tuple(
-        (id(module), *(tensor.shape for tensor in module.parameters(recurse=False)))
-        for module in network.modules()
-    )
+    def _run_blank(self, side: int) -> Tensor:
+        blank = np.zeros((side, side, len(self.scale.mean)), np.float32)
+        return self._scores(images_to_tensor([blank], self.scale, self.device))
 
 
 def placed(network: nn.Module, device: torch.device) -> tuple[nn.Module, torch.device]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._images import from_torch, listed, no_images
+from sksegment._arrays import from_torch
+from sksegment._images import listed, no_images
 from sksegment._labels import (
     MAX_FOUND_CLASSES,
     USUAL_VOIDS,

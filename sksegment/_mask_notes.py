@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._arrays import check_image, from_torch
 from sksegment._files import is_path, read_image, read_mask
-from sksegment._images import check_image, from_torch
 from sksegment._labels import format_labels
 
 JPEG_MAGIC = b"\xff\xd8\xff"

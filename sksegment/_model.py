@@ -15,9 +15,10 @@ from torch.overrides import TorchFunctionMode
 
 from sksegment._memory import copied, moved
 from sksegment._net import local_rng, seed_torch
+from sksegment._own_network import Resized
 from sksegment._probing import probed_margin
 from sksegment._scale import Scale
-from sksegment.networks import Resized, make_network
+from sksegment.networks import make_network
 
 
 class NothingDrawn(TorchFunctionMode):

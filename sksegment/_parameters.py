@@ -30,11 +30,12 @@ from sksegment._checks import (
 )
 from sksegment._class_weights import RULES
 from sksegment._devices import PRECISIONS, resolve_device
+from sksegment._layers import NORMS, SKIPS
 from sksegment._pretrained import check_pretrained
 from sksegment._schedules import SCHEDULES
 from sksegment._training import OPTIMIZERS
 from sksegment.losses import LOSSES
-from sksegment.networks import NETWORKS, NORMS, SKIPS
+from sksegment.networks import NETWORKS
 
 # Deeper networks would see single pixels of most images: 2**8 = 256.
 MAX_DEPTH = 8

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._classes import encoder_of_masks, nothing_labelled, pixels_of_classes
 from sksegment._images import (
     ImageList,
     as_images,
@@ -20,19 +21,7 @@ from sksegment._images import (
     check_pair,
     check_pairs,
 )
-from sksegment._labels import (
-    MAX_FOUND_CLASSES,
-    USUAL_VOIDS,
-    LabelCounts,
-    LabelEncoder,
-    check_one_label,
-    count_labels,
-    format_labels,
-    is_ignored,
-    label_array,
-    label_kind,
-    merged,
-)
+from sksegment._labels import LabelCounts, LabelEncoder, count_labels, is_ignored
 from sksegment._scale import ChannelSums, Scale, channel_sums
 from sksegment._streams import SPLIT, stream
 from sksegment._weights import as_weights, check_weight_size
@@ -180,10 +169,10 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
         sums.append(channel_sums(image, _counted(mask, weight, ignore_label)))
         counts.append(count_labels(mask, weight))
     labels = [count.labels for count in counts]
-    encoder = _encoder(labels, samples, classes, ignore_label)
+    encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
     pixels, n_labelled = pixels_of_classes(counts, encoder)
     if not pixels.any():
-        raise ValueError(_nothing_labelled(ignore_label))
+        raise ValueError(nothing_labelled(ignore_label))
     return Survey(sizes, n_channels, sums, encoder, pixels, n_labelled)
 
 
@@ -278,92 +267,6 @@ def check_same_channels(n_channels: int, expected: int, name: str) -> None:
         )
 
 
-def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
-    """Return the classes that the user names, sorted."""
-    if classes is None:
-        return None
-    named = label_array(classes)
-    if named.ndim != 1 or named.dtype.kind not in "buifUS" or not len(named):
-        raise ValueError(
-            f"classes is {classes!r}; expected a list of the label values of the task."
-        )
-    if named.dtype.kind == "f" and not _are_whole(named):
-        raise ValueError(
-            f"classes is {classes!r}; expected whole numbers, as masks hold no others."
-        )
-    if len(np.unique(named)) < len(named):
-        raise ValueError(f"classes is {classes!r}; expected each label value once.")
-    if is_ignored(named, ignore_label).any():
-        raise ValueError(
-            f"ignore_label={ignore_label!r} is also one of classes={classes!r}; "
-            f"expected a label that is no class."
-        )
-    return np.unique(named)
-
-
-def _are_whole(labels: NDArray[Any]) -> bool:
-    return bool(np.all(np.isfinite(labels) & (labels == np.floor(labels))))
-
-
-def _encoder(
-    labels: list[NDArray[Any]],
-    samples: Samples,
-    classes: NDArray[Any] | None,
-    ignore_label: Any,
-) -> LabelEncoder:
-    check_kind_of_ignored(ignore_label, labels)
-    if classes is not None:
-        encoder = LabelEncoder(_in_dtype_of_masks(classes, labels), ignore_label)
-        for index, found in enumerate(labels):
-            encoder.encode(found, samples.masks.name(index))
-        return encoder
-    kinds = sorted({label_kind(found.dtype) for found in labels}, reverse=True)
-    if len(kinds) > 1:
-        raise TypeError(
-            f"y mixes masks of {' and of '.join(kinds)}; expected one kind."
-        )
-    found = merged(labels)
-    found = found[~is_ignored(found, ignore_label)]
-    if not len(found):
-        raise ValueError(_nothing_labelled(ignore_label))
-    if len(found) > MAX_FOUND_CLASSES:
-        raise ValueError(
-            f"y holds {len(found)} different labels ({format_labels(found)}): they "
-            f"look like instance ids, or a mask that was interpolated or saved as "
-            f"JPEG. Name the labels with classes= if they are meant."
-        )
-    _warn_of_void(found, ignore_label)
-    _warn_of_one_class(found)
-    return LabelEncoder(found, ignore_label)
-
-
-def check_kind_of_ignored(ignore_label: Any, labels: list[NDArray[Any]]) -> None:
-    """Refuse text as the ignored label of numbers: it could never occur."""
-    check_one_label(ignore_label)
-    if ignore_label is None:
-        return
-    kind = label_kind(np.asarray(ignore_label).dtype)
-    if kind not in {label_kind(found.dtype) for found in labels}:
-        raise TypeError(
-            f"ignore_label is {ignore_label!r}, but the labels of y are "
-            f"{format_labels(labels[0])}; expected a value of their kind."
-        )
-
-
-def _in_dtype_of_masks(
-    classes: NDArray[Any], labels: list[NDArray[Any]]
-) -> NDArray[Any]:
-    """Give integer classes the dtype of the masks, if that holds them all.
-
-    A list of classes is int64; masks of bytes should come back as bytes.
-    """
-    dtype = np.result_type(*(found.dtype for found in labels))
-    if classes.dtype.kind not in "iu" or dtype.kind not in "iu":
-        return classes
-    cast = classes.astype(dtype)
-    return cast if np.array_equal(cast, classes) else classes
-
-
 def _counted(
     mask: NDArray[Any], weight: NDArray[np.float64] | None, ignore_label: Any
 ) -> NDArray[np.bool_] | None:
@@ -372,41 +275,6 @@ def _counted(
     if weight is not None and weight.ndim:
         counted &= weight > 0
     return None if counted.all() else counted
-
-
-def _nothing_labelled(ignore_label: Any) -> str:
-    return (
-        f"No pixel of y takes part: all are ignore_label={ignore_label!r} or have "
-        f"weight 0; expected at least one labelled pixel."
-    )
-
-
-def _warn_of_void(classes: NDArray[Any], ignore_label: Any) -> None:
-    """Warn of a label that usually means "no class" and is about to become one."""
-    # Two labels are an honest binary mask, 0/255 most of all.
-    if ignore_label is not None or len(classes) < 3 or classes.dtype.kind in "US":
-        return
-    for void in USUAL_VOIDS:
-        if np.any(classes == void):
-            warnings.warn(
-                f"The label {void} of y becomes one of {len(classes)} classes. If it "
-                f"marks pixels without a class, pass ignore_label={void}; if it is a "
-                f"class, name all labels with classes= to silence this warning.",
-                UserWarning,
-                stacklevel=2,
-            )
-
-
-def _warn_of_one_class(classes: NDArray[Any]) -> None:
-    """Warn of masks from which nothing can be learned: every score will be 1."""
-    if len(classes) == 1:
-        warnings.warn(
-            f"All labelled pixels of y have the label {format_labels(classes)}: one "
-            f"class leaves nothing to tell apart. Check the export of the masks, or "
-            f"name all labels with classes= if the others are missing here.",
-            UserWarning,
-            stacklevel=2,
-        )
 
 
 def _warn_of_outlier(samples: Samples, found: Survey) -> None:
@@ -429,16 +297,3 @@ def _warn_of_outlier(samples: Samples, found: Survey) -> None:
                     stacklevel=2,
                 )
                 return
-
-
-def pixels_of_classes(
-    counts: list[LabelCounts], encoder: LabelEncoder
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    pixels = np.zeros((len(counts), len(encoder.classes)))
-    n_labelled = np.zeros(len(counts))
-    for index, count in enumerate(counts):
-        codes = encoder.encode(count.labels)
-        kept = codes >= 0
-        pixels[index, codes[kept]] = count.weights[kept]
-        n_labelled[index] = count.pixels[kept].sum()
-    return pixels, n_labelled

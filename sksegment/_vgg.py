@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sksegment._checks import check_integer, check_number
+from sksegment._layers import initialize
 
 # Convolutions in each of the five stages of VGG16.
 STAGE_LENGTHS = (2, 2, 3, 3, 3)
@@ -138,7 +139,7 @@ class FullyConvolutionalVGG16(nn.Module):
         self.register_buffer("twice", bilinear_kernel(2), persistent=False)
         self.register_buffer("last", bilinear_kernel(factor), persistent=False)
         self.offset = LAST_OFFSETS[factor]
-        self.apply(_initialize)
+        self.apply(initialize)
         self._initialize_scores()
 
     def _initialize_scores(self) -> None:
@@ -342,11 +343,3 @@ def _wide_layer(
 ) -> nn.Sequential:
     layer = nn.Conv2d(in_channels, out_channels, size)
     return nn.Sequential(layer, nn.ReLU(inplace=True), nn.Dropout(dropout))
-
-
-def _initialize(module: nn.Module) -> None:
-    """Draw the weights of one layer after He et al. (2015), biases zero."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

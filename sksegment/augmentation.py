@@ -19,6 +19,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sksegment._arrays import FLOAT32_MAX
 from sksegment._augmenters import (
     Geometric,
     Photometric,
@@ -27,7 +28,6 @@ from sksegment._augmenters import (
     draw_up_to,
 )
 from sksegment._checks import check_boolean, check_number
-from sksegment._images import FLOAT32_MAX
 from sksegment._plan import AugmentedImages, tensor_like
 
 if TYPE_CHECKING:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sksegment._averages import averaged, divide, excluded_labels, included_classes
 from sksegment._bootstrap import Bootstrap, ImageConfusionTally
 from sksegment._checks import check_integer
 from sksegment._confusion import Confusion, ConfusionTally, ratio
@@ -34,8 +33,6 @@ __all__ = [
     "pixel_log_loss",
     "segmentation_report",
 ]
-
-AVERAGES = ("macro", "micro", "weighted", None)
 
 
 def __dir__() -> list[str]:
@@ -100,7 +97,7 @@ def _confusion(
 
 def _iou(tally: ConfusionTally, **averaging: Any) -> float | NDArray[np.float64]:
     confusion = tally.confusion
-    return _average(confusion, confusion.hits, confusion.union, **averaging)
+    return averaged(confusion, confusion.hits, confusion.union, **averaging)
 
 
 @streamed(ConfusionTally, _iou)
@@ -184,7 +181,7 @@ def iou_score(
 def _dice(tally: ConfusionTally, **averaging: Any) -> float | NDArray[np.float64]:
     confusion = tally.confusion
     total = confusion.true + confusion.predicted
-    return _average(confusion, 2 * confusion.hits, total, **averaging)
+    return averaged(confusion, 2 * confusion.hits, total, **averaging)
 
 
 @streamed(ConfusionTally, _dice)
@@ -244,7 +241,7 @@ def dice_score(
 
 def _pixel_accuracy(tally: ConfusionTally) -> float:
     counts = tally.confusion.counts
-    return _divide(counts.trace(), counts.sum(), "no pixel counts")
+    return divide(counts.trace(), counts.sum(), "no pixel counts")
 
 
 @streamed(ConfusionTally, _pixel_accuracy)
@@ -296,7 +293,7 @@ def _mean_accuracy(
     tally: ConfusionTally, *, absent: float, exclude: Sequence[Any]
 ) -> Any:
     confusion = tally.confusion
-    return _average(
+    return averaged(
         confusion,
         confusion.hits,
         confusion.true,
@@ -360,7 +357,7 @@ def mean_accuracy_score(
 
 
 def _log_loss(tally: LogLossTally) -> float:
-    return _divide(tally.loss, tally.weight, "no pixel counts")
+    return divide(tally.loss, tally.weight, "no pixel counts")
 
 
 @streamed(LogLossTally, _log_loss)
@@ -418,7 +415,7 @@ def pixel_log_loss(
     if labels is None:
         labels = unique_labels(masks, ignore_label)
         if not len(labels):
-            return _divide(0.0, 0.0, "no pixel counts")
+            return divide(0.0, 0.0, "no pixel counts")
     tally = LogLossTally(labels, ignore_label)
     return _log_loss(tally_all(tally, masks, y_proba, sample_weight))
 
@@ -533,11 +530,11 @@ def segmentation_report(
     """
     # Parameters first: counting pixels may take minutes.
     check_integer("digits", digits, 0)
-    exclude = _excluded(exclude)
+    exclude = excluded_labels(exclude)
     bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
     tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)
     if labels is not None:
-        _included(tally.confusion, exclude)  # refuses what is none of them
+        included_classes(tally.confusion, exclude)  # refuses what is none of them
     tally_all(tally, y_true, y_pred, sample_weight)
     names = report_names(tally.confusion.labels.tolist(), target_names)
     report = _class_scores(tally.confusion, names) | _summary(tally, exclude)
@@ -563,7 +560,7 @@ def _add_intervals(
 ) -> None:
     """Put the interval of each score beside it."""
     margins = tally.margins()
-    included = _included(tally.confusion, exclude)
+    included = included_classes(tally.confusion, exclude)
     intervals = bootstrap.intervals(margins, included)
     for name, ends in zip(names, intervals.pop("iou").T.tolist(), strict=True):
         report[name]["iou_interval"] = tuple(ends)
@@ -591,7 +588,7 @@ def _class_scores(confusion: Confusion, names: list[str]) -> dict[str, Any]:
 def _summary(tally: ConfusionTally, exclude: Sequence[Any]) -> dict[str, Any]:
     macro = {"average": "macro", "absent": np.nan, "exclude": exclude}
     confusion = tally.confusion
-    counted = _included(confusion, exclude) & (confusion.union > 0)
+    counted = included_classes(confusion, exclude) & (confusion.union > 0)
     return {
         "pixel_accuracy": _pixel_accuracy(tally),
         "mean_accuracy": _mean_accuracy(tally, absent=np.nan, exclude=exclude),
@@ -600,72 +597,6 @@ def _summary(tally: ConfusionTally, exclude: Sequence[Any]) -> dict[str, Any]:
         "mean_dice": _dice(tally, **macro),
         "n_classes_averaged": int(counted.sum()),
     }
-
-
-def _average(
-    confusion: Confusion,
-    numerator: NDArray[Any],
-    denominator: NDArray[Any],
-    *,
-    average: str | None,
-    absent: float,
-    exclude: Sequence[Any],
-) -> float | NDArray[np.float64]:
-    """Average a ratio over the classes that have one and are not excluded."""
-    if average not in AVERAGES:
-        raise ValueError(f"average={average!r}; expected one of {AVERAGES}.")
-    if not isinstance(absent, Real):
-        raise TypeError(f"absent={absent!r}; expected a number, or NaN.")
-    included = _included(confusion, exclude) & (denominator > 0)
-    if average is None:
-        return ratio(numerator, denominator, absent)
-    if average == "micro":
-        parts, weights = numerator[included], denominator[included]
-    else:
-        true = confusion.true if average == "weighted" else np.ones(len(included))
-        weights = true[included]
-        parts = ratio(numerator, denominator)[included] * weights
-    return _divide(parts.sum(), weights.sum(), "no class is left to average", absent)
-
-
-def _included(confusion: Confusion, exclude: Sequence[Any]) -> NDArray[np.bool_]:
-    """Tell which classes an average is over."""
-    included = np.ones(len(confusion.labels), np.bool_)
-    for label in _excluded(exclude):
-        known = confusion.labels == label
-        if not np.any(known):
-            raise ValueError(
-                f"exclude holds {label!r}, which is none of the labels "
-                f"{confusion.labels.tolist()}. Name all classes with labels=."
-            )
-        included &= ~known
-    return included
-
-
-def _excluded(exclude: Any) -> tuple[Any, ...]:
-    """Return the labels to exclude, or say why they are none."""
-    if isinstance(exclude, str) or not np.iterable(exclude):
-        raise TypeError(
-            f"exclude={exclude!r}; expected a sequence of labels, such as exclude=(0,)."
-        )
-    return tuple(exclude)
-
-
-def _divide(
-    numerator: float, denominator: float, trouble: str, absent: float = np.nan
-) -> float:
-    """Divide two sums; where there is nothing to divide by, return `absent`."""
-    if denominator > 0:
-        return float(numerator / denominator)
-    if np.isnan(absent):
-        from sklearn.exceptions import UndefinedMetricWarning
-
-        warnings.warn(
-            f"The score is undefined and set to NaN: {trouble}.",
-            UndefinedMetricWarning,
-            stacklevel=4,
-        )
-    return float(absent)
 
 
 def _named(name: str, func: Any, response_method: str, sign: int) -> SegmentationScorer:

@@ -18,6 +18,7 @@ from sksegment._blocks import (
     is_near,
 )
 from sksegment._checks import check_boolean, check_integer, height_and_width
+from sksegment._classes import pixels_of_classes
 from sksegment._folds import balanced_folds, missing_classes
 from sksegment._images import ImageList, as_images, as_masks
 from sksegment._labels import (
@@ -28,7 +29,6 @@ from sksegment._labels import (
     label_kind,
     merged,
 )
-from sksegment._samples import pixels_of_classes
 
 __all__ = ["SpatialBlockKFold", "StratifiedImageKFold", "cut_blocks"]
 

@@ -30,6 +30,7 @@ from sksegment._assembly import (
 )
 from sksegment._callbacks import check_watched, without_memory
 from sksegment._checkpoints import progress_in
+from sksegment._classes import check_classes
 from sksegment._fitted import warn_of_newer
 from sksegment._images import ImageList, as_images
 from sksegment._labels import format_labels, is_ignored
@@ -44,7 +45,6 @@ from sksegment._pretrained import unfrozen
 from sksegment._samples import (
     Survey,
     as_samples,
-    check_classes,
     held_out_samples,
     surveyed,
 )

@@ -11,9 +11,10 @@ import sklearn
 import torch
 from torch import nn
 
-from sksegment import FCNSegmenter, _inference
+from sksegment import FCNSegmenter
 from sksegment._images import as_images
 from sksegment._inference import Predictor, most_probable, spans
+from sksegment._layer_sizes import PEAK_LAYERS
 from sksegment._scale import Scale
 from sksegment.networks import FCN
 
@@ -162,10 +163,10 @@ def test_a_network_is_probed_once_and_forgotten_with_it():
 
 def test_a_network_whose_layers_were_replaced_is_probed_again():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 1))
-    before = predictor(network)._values_per_pixel
+    before = predictor(network)._layer_sizes
     network[0] = nn.Conv2d(3, 64, 3, padding=1)
     network[1] = nn.Conv2d(64, 2, 1)
-    assert (before, predictor(network)._values_per_pixel) == ((3, 4), (3, 64))
+    assert (before, predictor(network)._layer_sizes) == ((3, 4), (3, 64))
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -259,7 +260,7 @@ def test_working_memory_sets_how_much_is_run_at_once():
         with sklearn.config_context(working_memory=mebibytes):
             limits.append(predictor()._pixel_limit)
     # Half of it, at four bytes for each value of the four channels of the first stage.
-    per_pixel = 4 * 4 * _inference.PEAK_LAYERS
+    per_pixel = 4 * 4 * PEAK_LAYERS
     assert limits == [2**19 * mebibytes // per_pixel for mebibytes in (8, 64, 512)]
 
 
@@ -274,7 +275,7 @@ def test_scores_that_are_wider_than_any_layer_count_as_well():
         def forward(self, images):
             return nn.functional.interpolate(self.layer(images), images.shape[-2:])
 
-    assert predictor(Upsampled())._values_per_pixel == (3, 7)
+    assert predictor(Upsampled())._layer_sizes == (3, 7)
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (90, 700)])

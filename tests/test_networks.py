@@ -9,16 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sksegment._layers import ConvBlock, GroupNorm, UpConv
+from sksegment._own_network import Resized
 from sksegment._probing import probed_margin
-from sksegment.networks import (
-    FCN,
-    ConvBlock,
-    GroupNorm,
-    Resized,
-    UpConv,
-    make_network,
-    receptive_radius,
-)
+from sksegment.networks import FCN, make_network, receptive_radius
 
 SKIPS = (None, "concat", "add")
 NORMS = (None, "batch", "group")

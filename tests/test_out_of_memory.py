@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from functools import partial
 from itertools import accumulate, pairwise
 from math import prod
 from pathlib import Path
@@ -23,6 +24,7 @@ from sksegment import FCNSegmenter, _batches, _inference, _memory, _tiles
 from sksegment._assembly import fitted_model, predictor_of
 from sksegment._footprint import training_bytes
 from sksegment._inference import placed
+from sksegment._layer_sizes import probed
 from sksegment._memory import (
     NoRoomError,
     OutOfMemory,
@@ -404,7 +406,8 @@ def test_a_probe_does_not_count_what_other_threads_predict(
 ) -> None:
     run = predictor_of(fitted, fitted_model(fitted))
     run.network.eval()
-    expected = run._probe()
+    probe = partial(probed, run.network, 2 * run._stride, run._run_blank)
+    expected = probe()
 
     @torch.inference_mode()
     def predict() -> Tensor:
@@ -417,7 +420,7 @@ def test_a_probe_does_not_count_what_other_threads_predict(
         return FORWARD(network, images)
 
     monkeypatch.setattr(FCN, "forward", meanwhile)
-    assert run._probe() == expected
+    assert probe() == expected
 
 
 # The CPU as the last step

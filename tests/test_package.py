@@ -26,6 +26,7 @@ FILES = {path.stem: path for path in sorted(PACKAGE.rglob("*.py"))}
 # A module imports from the floors below its own, never sideways, never upwards.
 FLOORS = (
     {
+        "_arrays",
         "_atomic",
         "_blending",
         "_callbacks",
@@ -36,6 +37,7 @@ FLOORS = (
         "_folds",
         "_shapes",
         "_labels",
+        "_layers",
         "_memory",
         "_palette",
         "_panels",
@@ -51,8 +53,11 @@ FLOORS = (
     {
         *(
             "_checkpoints",
+            "_classes",
             "_folders",
             "_images",
+            "_layer_sizes",
+            "_mask_notes",
             "_model_file",
             "_pictures",
             "_probing",
@@ -65,12 +70,11 @@ FLOORS = (
         "_colors",
         "_file_cache",
         "_mask_files",
-        "_mask_notes",
+        "_own_network",
         "_plan",
         "_samples",
         "_tally",
         "losses",
-        "networks",
     },
     {
         "_augmenters",
@@ -80,8 +84,10 @@ FLOORS = (
         "_mask_doctor",
         "_pieces",
         "model_selection",
+        "networks",
     },
     {
+        "_averages",
         "_batches",
         "_bootstrap",
         "_log_loss",

@@ -265,7 +265,7 @@ def test_padding_does_not_count_as_memory_for_each_pixel():
     network = thin_network(FCN8s).float()
     run = predictor(network, "auto")
     # The two channels of the first stage, at the size of the padded image.
-    assert run._values_per_pixel[1] == pytest.approx(2, rel=0.02)
+    assert run._layer_sizes.largest == pytest.approx(2, rel=0.02)
 
 
 # Training
