@@ -6,7 +6,8 @@ All numbers of Python and of numpy are numbers; booleans are none.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -106,6 +107,26 @@ def height_and_width(name: str, value: Any, low: int = 1) -> tuple[int, int]:
     if min(sides) < low:
         raise ValueError(f"{name} is {value!r}; {expected}")
     return int(sides[0]), int(sides[1])
+
+
+def takes(function: Callable[..., Any], *arguments: Any) -> bool:
+    """Tell whether a function can be called with these arguments.
+
+    Examples
+    --------
+    >>> from sksegment._checks import takes
+    >>> takes(lambda n_channels, n_classes: None, 3, 21)
+    True
+    >>> takes(lambda n_channels: None, 3, 21)
+    False
+    """
+    try:
+        signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # some functions of C have no signature
+        return True
+    return True
 
 
 def listed(choices: Collection[Any]) -> str:

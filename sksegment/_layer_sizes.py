@@ -88,7 +88,8 @@ def probed(network: nn.Module, side: int, run: Callable[[int], object]) -> Layer
         tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
         sizes.extend(tensor.numel() for tensor in tensors)
         if isinstance(module, nn.Conv2d):
-            convolved.append(inputs[0].numel())
+            # Called by keyword, a layer has no inputs here.
+            convolved.extend(image.numel() for image in inputs[:1])
 
     with HOOKS_LOCK, ExitStack() as hooks:
         for module in network.modules():

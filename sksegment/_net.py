@@ -198,6 +198,11 @@ class SegmentationNet(NeuralNet):
         self, y_pred: Tensor, y_true: Target, X: Any = None, training: bool = False
     ) -> Tensor:
         """Return the loss of a batch."""
+        if training and not y_pred.requires_grad:
+            raise ValueError(
+                "network makes a network none of whose weights is trainable; expected "
+                "some with requires_grad=True."
+            )
         codes, weights = y_true
         loss: Tensor = self.criterion_(y_pred, codes, weights)
         return loss

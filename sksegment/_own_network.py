@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sksegment._checks import takes
+from sksegment._layers import BatchNorm
 from sksegment._probing import answer_to
 from sksegment._tensors import pad_to_multiple
 
@@ -59,17 +61,39 @@ def own_network(
     TypeError, ValueError
         If `network` returns no network, or one with other outputs.
     """
+    if not takes(network, n_channels, n_classes):
+        raise TypeError(
+            f"network is {network!r}; expected a function that is called as "
+            f"(n_channels, n_classes) and makes a torch.nn.Module."
+        )
     made = network(n_channels, n_classes)
     if not isinstance(made, nn.Module):
         raise TypeError(
             f"network({n_channels}, {n_classes}) returned {made!r}; expected a "
             f"torch.nn.Module."
         )
-    # float32, as the images are: torch makes layers in its global default dtype.
-    resized = Resized(made.float())
+    for module in made.modules():
+        _take_single_values(module)
+    # As the images are: torch makes layers in its default dtype, on its default device.
+    resized = Resized(made.float().cpu())
     _check_scores(made, n_channels, n_classes, resized.stride)
     _check_state(made)
+    if not any(True for _ in made.parameters()):
+        raise ValueError(
+            f"network({n_channels}, {n_classes}) makes a {type(made).__name__} without "
+            f"weights; expected a network that can be trained."
+        )
     return resized
+
+
+def _take_single_values(module: nn.Module) -> None:
+    """Let batch normalisation take one value a channel, as that of `FCN` does.
+
+    Alone in its batch, an image has one behind pooling over all of it. torch refuses it
+    in training.
+    """
+    if type(module) is nn.BatchNorm2d and module.track_running_stats:
+        module.__class__ = BatchNorm
 
 
 def _check_scores(
@@ -83,7 +107,9 @@ def _check_scores(
     if not isinstance(scores, Tensor):
         raise TypeError(
             f"The network of network({n_channels}, {n_classes}) returned a "
-            f"{type(scores).__name__}; expected a tensor of scores."
+            f"{type(scores).__name__}; expected a tensor of scores. Of a network that "
+            f"returns several things, let a module around it return the scores (of "
+            f"torchvision's, those under 'out')."
         )
     if scores.ndim != 4 or scores.shape[:2] != (1, n_classes):
         raise ValueError(

@@ -19,6 +19,8 @@ STRIP_SIDE = 32
 # ReLU and pooling let the gradient pass in places only: several images show most of
 # the field, and one stride is added for the rest.
 N_PROBES = 4
+# Scores that differ by less, in units of the largest, differ by rounding.
+SAME = 1e-4
 
 
 def answer_to(images: Tensor, network: nn.Module) -> Any:
@@ -61,7 +63,8 @@ def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | Non
     Returns
     -------
     int or None
-        The radius; None if it is the whole image.
+        The radius; None if it is the whole image, or if the answer depends on where in
+        the image a pixel lies.
 
     Raises
     ------
@@ -79,13 +82,36 @@ def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | Non
     network.eval()
     try:
         reach = attempt(
-            lambda: _reach(network, n_channels, stride), torch.device("cpu")
+            lambda: _margin(network, n_channels, stride), torch.device("cpu")
         )
     finally:
         network.train(was_training)
-    if reach is None or isinstance(reach, OutOfMemory):
+    return None if reach is None or isinstance(reach, OutOfMemory) else reach
+
+
+def _margin(network: nn.Module, n_channels: int, stride: int) -> int | None:
+    """Return the margin that makes tiles exact, if one does."""
+    reach = _reach(network, n_channels, stride)
+    if reach is None:
         return None
-    return reach + stride
+    margin = reach + stride
+    return margin if _is_exact(network, n_channels, margin, stride) else None
+
+
+def _is_exact(network: nn.Module, n_channels: int, margin: int, stride: int) -> bool:
+    """Tell whether a part of an image is answered as it is within the whole.
+
+    It is not where the answer depends on the place in the image or on its size:
+    coordinates as channels, convolutions without padding, corners that are aligned.
+    """
+    cut = -(-margin // stride) * stride
+    side = 2 * cut + 3 * stride
+    images = torch.randn(1, n_channels, side, side, dtype=torch.float32)
+    inner, core = slice(stride, -stride), slice(cut, -cut)
+    with torch.no_grad():
+        whole = answer_to(images, network)[..., inner, inner][..., core, core]
+        part = answer_to(images[..., inner, inner], network)[..., core, core]
+    return bool((whole - part).abs().max() <= SAME * whole.abs().max())
 
 
 def _reach(network: nn.Module, n_channels: int, stride: int) -> int | None:
@@ -150,9 +176,11 @@ def _touched(
     """Return which pixels of a random image change the scores of its middle block."""
     images = torch.randn(shape, dtype=torch.float32, requires_grad=True)
     rows, columns = (_middle(side, stride) for side in shape[2:])
-    scores = answer_to(images, network)[0, :, rows, columns]
-    # Random signs: scores of different classes must not cancel each other out.
-    (gradient,) = torch.autograd.grad((scores * torch.randn_like(scores)).sum(), images)
+    with torch.enable_grad():  # which the caller may have turned off
+        scores = answer_to(images, network)[0, :, rows, columns]
+        # Random signs: scores of different classes must not cancel each other out.
+        total = (scores * torch.randn_like(scores)).sum()
+    (gradient,) = torch.autograd.grad(total, images)
     return gradient[0].abs().amax(dim=0) > 0
 
 

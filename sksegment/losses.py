@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from sksegment._checks import takes
 
 __all__ = [
     "CombinedLoss",
@@ -319,23 +320,13 @@ def _told(answer: Any) -> str:
 
 def _check_signature(function: Callable[..., Tensor]) -> None:
     """Refuse what is not called as (scores, codes, weights), or is a class."""
-    if isinstance(function, type) or not _takes_three(function):
+    called = function.forward if isinstance(function, nn.Module) else function
+    if isinstance(function, type) or not takes(called, "scores", "codes", "weights"):
         raise TypeError(
             f"loss is {function!r}; expected a function that is called as (scores, "
             f"codes, weights), or a name: 'cross_entropy' is what "
             f"torch.nn.CrossEntropyLoss is, over the labelled pixels."
         )
-
-
-def _takes_three(function: Callable[..., Tensor]) -> bool:
-    called = function.forward if isinstance(function, nn.Module) else function
-    try:
-        signature(called).bind("scores", "codes", "weights")
-    except TypeError:
-        return False
-    except ValueError:  # some functions of C have no signature
-        return True
-    return True
 
 
 def make_loss(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,9 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sksegment import FCNSegmenter
 from sksegment._layers import ConvBlock, GroupNorm, UpConv
 from sksegment._own_network import Resized
 from sksegment._probing import probed_margin
+from sksegment.datasets import make_shapes
 from sksegment.networks import FCN, make_network, receptive_radius
 
 SKIPS = (None, "concat", "add")
@@ -327,6 +331,45 @@ def test_finite_field_is_measured_whatever_its_gaps(reach, is_dilated):
     assert probed_margin(network, 1, 8) == reach + 8
 
 
+class Unpadded(nn.Sequential):
+    """Convolutions without padding, as in the first U-Net: Resized stretches them."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
+
+
+class Aligned(nn.Conv2d):
+    def forward(self, images):
+        scores = F.avg_pool2d(super().forward(images), 4)
+        size = images.shape[-2:]
+        return F.interpolate(scores, size, mode="bilinear", align_corners=True)
+
+
+class Coordinates(nn.Conv2d):
+    def forward(self, images):
+        height, width = images.shape[-2:]
+        columns = torch.linspace(-1, 1, width).expand(len(images), 1, height, width)
+        return super().forward(torch.cat([images, columns], dim=1))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Unpadded,
+        partial(Aligned, 1, 2, 3, padding=1),
+        partial(Coordinates, 2, 2, 3, padding=1),
+    ],
+)
+def test_answers_that_depend_on_the_place_have_no_margin(make):
+    # The gradient reaches a few pixels only, and tiles would still differ.
+    assert probed_margin(Resized(seeded(make)), 1, 32) is None
+
+
+def test_a_field_is_measured_where_the_caller_wants_no_gradients():
+    with torch.no_grad():
+        assert probed_margin(nn.Conv2d(1, 2, 5, padding=2), 1, 1) == 3
+
+
 def test_probe_without_memory_means_a_field_over_the_whole_image():
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
     network = Recorded(nn.Conv2d(1, 2, 1), 32**2, error)
@@ -350,6 +393,51 @@ def test_auxiliary_scores_in_training_are_refused():
     network = make_network(lambda c, k: Auxiliary(c, k, 1), 3, 5)
     with pytest.raises(TypeError, match=r"^network .* tuple in training; expected"):
         network(noise(1, 3, 32, 32))
+
+
+class Pooled(nn.Module):
+    """Batch normalisation behind pooling over the whole image, as in ASPP."""
+
+    def __init__(self, n_channels, n_classes):
+        super().__init__()
+        self.embed = nn.Conv2d(n_channels, 8, 3, padding=1)
+        pooled = nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
+        self.pooled = nn.Sequential(*pooled)
+        self.classify = nn.Conv2d(8, n_classes, 1)
+
+    def forward(self, images):
+        embedded = self.embed(input=images).relu()
+        return self.classify(embedded + self.pooled(embedded))
+
+
+def test_pooled_layers_are_normalised_alone_in_a_batch():
+    X, y = make_shapes(3, size=32, n_classes=3, random_state=0)
+    segmenter = FCNSegmenter(network=Pooled, max_epochs=2, random_state=0).fit(X, y)
+    assert segmenter.predict(X).shape == y.shape
+    norm = segmenter.network_.network.pooled[2]
+    assert torch.equal(norm.running_var, torch.ones(8))  # nothing was learned of it
+    assert not torch.equal(norm.bias, torch.zeros(8))
+    copied = deepcopy(segmenter.network_).train()
+    assert torch.isfinite(copied(torch.zeros(1, 3, 32, 32))).all()
+
+
+@pytest.mark.parametrize(
+    "network, error, message",
+    [
+        (lambda c, k: nn.Identity(), ValueError, "an? Identity without weights"),
+        (
+            lambda c, k: nn.Conv2d(c, k, 1).requires_grad_(False),
+            ValueError,
+            "^network makes a network none of whose weights is trainable",
+        ),
+        (lambda c: nn.Conv2d(c, 3, 1), TypeError, r"^network is .* \(n_channels, n_cl"),
+        (nn.Identity, ValueError, "without weights"),
+    ],
+)
+def test_networks_that_cannot_be_trained_are_refused(network, error, message):
+    X, y = make_shapes(2, size=32, n_classes=3, random_state=0)
+    with pytest.raises(error, match=message):
+        FCNSegmenter(network=network, max_epochs=1).fit(X, y)
 
 
 class Stateful(nn.Conv2d):
