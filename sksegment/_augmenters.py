@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 
 from sksegment._arrays import FLOAT32_MAX
 from sksegment._checks import check_number
@@ -35,6 +35,7 @@ from sksegment._plan import (
     common_fill,
 )
 from sksegment._scale import Scale, channel_sums
+from sksegment._streams import checked_random_state, own_random_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -157,7 +158,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         check_kind_of_ignored(painted, [encoder.classes])
         seed = self._own_seed()
         if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
+            seed = int(own_random_state(None).randint(MAX_SEED, dtype=np.int64))
         step = PlannedStep(self, seed)
         ends = None if self.is_geometric else _range_of(images)
         pairs = [
@@ -201,9 +202,9 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         if self.random_state is None:
             return None
         if isinstance(self.random_state, Integral):
-            check_random_state(self.random_state)  # refuses what is out of range
+            checked_random_state(self.random_state)  # refuses what is out of range
             return int(self.random_state)
-        rng = check_random_state(self.random_state)
+        rng = checked_random_state(self.random_state)
         return int(rng.randint(MAX_SEED, dtype=np.int64))
 
     def _check_border_label(self, ignore_label: Any) -> None:

@@ -25,10 +25,7 @@ def averaged(
     exclude: Sequence[Any],
 ) -> float | NDArray[np.float64]:
     """Average a ratio over the classes that have one and are not excluded."""
-    if average not in AVERAGES:
-        raise ValueError(f"average={average!r}; expected one of {AVERAGES}.")
-    if not isinstance(absent, Real):
-        raise TypeError(f"absent={absent!r}; expected a number, or NaN.")
+    check_averaging(average, absent, exclude)
     included = included_classes(confusion, exclude) & (denominator > 0)
     if average is None:
         return ratio(numerator, denominator, absent)
@@ -39,6 +36,15 @@ def averaged(
         weights = true[included]
         parts = ratio(numerator, denominator)[included] * weights
     return divide(parts.sum(), weights.sum(), "no class is left to average", absent)
+
+
+def check_averaging(average: Any, absent: Any, exclude: Any) -> None:
+    """Refuse parameters of an average, before any pixel is counted."""
+    if average not in AVERAGES:
+        raise ValueError(f"average is {average!r}; expected one of {AVERAGES}.")
+    if not isinstance(absent, Real) or isinstance(absent, bool):
+        raise TypeError(f"absent is {absent!r}; expected a number, or NaN.")
+    excluded_labels(exclude)
 
 
 def included_classes(confusion: Confusion, exclude: Sequence[Any]) -> NDArray[np.bool_]:

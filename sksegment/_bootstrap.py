@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sksegment._checks import check_integer, check_number
 from sksegment._confusion import ConfusionTally, positions, ratio
+from sksegment._streams import checked_random_state, own_random_state
 
 # Numbers drawn at a time: 32 MiB of them.
 BLOCK_DRAWS = 2**22
@@ -84,7 +85,7 @@ class Bootstrap:
         """Refuse what is out of range, before anything is counted."""
         check_number("confidence_level", self.confidence_level, 0, 1, closed="neither")
         check_integer("n_resamples", self.n_resamples, 1)
-        _check_random_state(self.random_state)
+        checked_random_state(self.random_state)
 
     def intervals(
         self, margins: NDArray[np.float64], included: NDArray[np.bool_]
@@ -129,7 +130,7 @@ class Bootstrap:
 
     def _draws(self, n_images: int) -> Iterator[NDArray[np.float64]]:
         """Yield how often each resample, a row, draws each image, some at a time."""
-        rng = _generator(self.random_state)
+        rng = own_random_state(self.random_state)
         equal = np.full(n_images, 1.0 / n_images)
         step = max(1, BLOCK_DRAWS // n_images)
         for start in range(0, int(self.n_resamples), step):
@@ -144,27 +145,6 @@ class Bootstrap:
         defined = np.where(undefined, 0.0, values)
         ends = np.nanquantile(defined, [tail, 1.0 - tail], axis=0)
         return np.where(undefined, np.nan, ends)
-
-
-def _check_random_state(random_state: Any) -> None:
-    from sklearn.utils import check_random_state
-
-    try:
-        check_random_state(random_state)
-    except ValueError as error:
-        raise ValueError(
-            f"random_state={random_state!r}; expected an integer from 0 to 2**32 - 1, "
-            f"a numpy RandomState, or None."
-        ) from error
-
-
-def _generator(random_state: Any) -> np.random.RandomState:
-    if random_state is None:
-        # Not check_random_state(None): that would move the global generator.
-        return np.random.RandomState(np.random.SeedSequence().generate_state(1)[0])
-    from sklearn.utils import check_random_state
-
-    return check_random_state(random_state)
 
 
 def _scores(

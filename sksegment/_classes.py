@@ -22,6 +22,9 @@ from sksegment._labels import (
     merged,
 )
 
+# Most tasks have fewer classes.
+MANY_CLASSES = 32
+
 
 def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     """Return the classes that the user names, sorted."""
@@ -109,6 +112,7 @@ def encoder_of_masks(
             f"JPEG. Name the labels with classes= if they are meant."
         )
     _warn_of_void(found, ignore_label)
+    _warn_of_many(found)
     _warn_of_one_class(found)
     return LabelEncoder(found, ignore_label)
 
@@ -149,6 +153,19 @@ def _warn_of_void(classes: NDArray[Any], ignore_label: Any) -> None:
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _warn_of_many(classes: NDArray[Any]) -> None:
+    """Warn of so many labels that they may not be meant as classes."""
+    if len(classes) > MANY_CLASSES:
+        warnings.warn(
+            f"Each of the {len(classes)} labels of y becomes a class. Masks that were "
+            f"interpolated or saved as JPEG hold as many, and instance ids do; "
+            f"sksegment.datasets.check_masks(X, y) tells. If all are classes, name "
+            f"them with classes= to silence this warning.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _warn_of_one_class(classes: NDArray[Any]) -> None:

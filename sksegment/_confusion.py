@@ -89,7 +89,7 @@ class ConfusionTally:
 
     def items(self, predictions: Any) -> ImageList:
         """Return the predicted masks, checked."""
-        return as_masks(predictions)
+        return as_masks(predictions, "y_pred")
 
     def add(
         self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int

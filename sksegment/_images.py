@@ -40,11 +40,14 @@ class ImageList(Sequence[NDArray[Any]]):
         Whether the user gave one array. It decides what `predict` returns.
     is_mask : bool
         Whether the items are masks.
+    argument : str, default="X"
+        What the user calls them.
     """
 
     items: Sequence[Any]
     is_array: bool
     is_mask: bool
+    argument: str = "X"
 
     def __len__(self) -> int:
         return len(self.items)
@@ -70,9 +73,11 @@ class ImageList(Sequence[NDArray[Any]]):
 
     def name(self, index: int) -> str:
         """Name item `index` for a message."""
-        kind = "mask" if self.is_mask else "image"
+        name = f"{'mask' if self.is_mask else 'image'} {index}"
+        if self.argument not in ("X", "y"):  # there are others beside these
+            name += f" of {self.argument}"
         item = self.items[index]
-        return f"{kind} {index} ({str(item)!r})" if is_path(item) else f"{kind} {index}"
+        return f"{name} ({str(item)!r})" if is_path(item) else name
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ImageList:
         """Return the items at `indices`, in that order, as a list: none is copied."""
@@ -105,28 +110,32 @@ def as_images(X: Any, n_channels: int | None = None) -> ImageList:
     return ImageList(container, is_array=True, is_mask=False)  # type: ignore[arg-type]
 
 
-def as_masks(y: Any) -> ImageList:
+def as_masks(y: Any, argument: str = "y") -> ImageList:
     """Return the masks that `y` stands for.
 
     Parameters
     ----------
     y : array-like of shape (n, height, width) or sequence of mask or of path
         See "Images and masks" in the documentation.
+    argument : str, default="y"
+        What the user calls them.
 
     Raises
     ------
     ValueError, TypeError
         If `y` is nothing that could be masks. Single masks are checked when read.
     """
-    if y is None:
+    if y is None and argument != "y":
+        raise ValueError(f"{argument} is None; expected masks.")
+    if y is None:  # in the words of scikit-learn
         raise ValueError(
             "This estimator requires y to be passed, but the target y is None."
         )
-    container = _container(y, "y")
+    container = _container(y, argument)
     if not isinstance(container, np.ndarray):
-        return ImageList(container, is_array=False, is_mask=True)
-    container = _without_channel_axis(container)
-    return ImageList(container, is_array=True, is_mask=True)  # type: ignore[arg-type]
+        return ImageList(container, False, is_mask=True, argument=argument)
+    container = _without_channel_axis(container, argument)
+    return ImageList(container, True, is_mask=True, argument=argument)  # type: ignore[arg-type]
 
 
 def check_pairs(images: ImageList, masks: ImageList) -> None:
@@ -231,13 +240,14 @@ def _list_of_items(items: list[Any], argument: str) -> list[Any]:
     if all(paths):
         return items
     _check_no_bytes(items, argument)
-    kind = "mask" if argument == "y" else "image"
+    kind = "image" if argument == "X" else "mask"
     items = [from_torch(item, f"{kind} {index}") for index, item in enumerate(items)]
     if any(map(_has_axes, items)):
         return items
-    if argument == "y":
+    if argument != "X":
         raise ValueError(
-            "y has one value an image; expected (n, height, width), one label a pixel."
+            f"{argument} has one value an image; expected (n, height, width), one "
+            f"label a pixel."
         )
     # A flat list of numbers, or 1-D objects: let check_array name what it is.
     return [_checked_array(np.asarray(items), argument)]
@@ -267,7 +277,7 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
         array: NDArray[Any] = check_array(
             data,
             # Masks may be strings, which "numeric" would refuse.
-            dtype=None if argument == "y" else "numeric",
+            dtype="numeric" if argument == "X" else None,
             ensure_2d=False,
             allow_nd=True,
             ensure_all_finite=False,
@@ -290,7 +300,7 @@ def _check_kind(dtype: np.dtype[Any], argument: str) -> None:
             f"Complex data not supported: {argument} has dtype {dtype}; expected real "
             f"numbers. Pass the real part, or the modulus (np.abs)."
         )
-    if argument != "y" and dtype.kind in "STUV":
+    if argument == "X" and dtype.kind in "STUV":
         raise ValueError(
             f"{argument} has dtype {dtype}; expected real numbers, not strings or "
             f"records. Pass paths as a list of them."
@@ -323,7 +333,7 @@ def _check_image_axes(array: NDArray[Any], n_channels: int | None) -> None:
     check_not_empty(array.shape, "X")
 
 
-def _without_channel_axis(array: NDArray[Any]) -> NDArray[Any]:
+def _without_channel_axis(array: NDArray[Any], argument: str) -> NDArray[Any]:
     if array.ndim == 4 and array.shape[-1] == 1:
         from sklearn.exceptions import DataConversionWarning
 
@@ -336,9 +346,21 @@ def _without_channel_axis(array: NDArray[Any]) -> NDArray[Any]:
         array = array[..., 0]
     if array.ndim != 3:
         raise ValueError(
-            f"y has shape {array.shape}; expected (n, height, width) with one label "
-            f"value a pixel.{several_values_hint(array.shape)}"
+            f"{argument} has shape {array.shape}; expected (n, height, width) with one "
+            f"label value a pixel.{_labels_hint(array.shape, argument)}"
         )
     if 0 in array.shape:
-        raise ValueError(f"Found array with 0 sample(s) (shape={array.shape}) in y.")
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={array.shape}) in {argument}."
+        )
     return array
+
+
+def _labels_hint(shape: tuple[int, ...], argument: str) -> str:
+    """Say what makes masks of this."""
+    if argument == "y_pred" and len(shape) == 4:
+        return (
+            " Probabilities (n, n_classes, height, width) become labels by "
+            "segmenter.classes_[y_pred.argmax(axis=1)]."
+        )
+    return several_values_hint(shape)

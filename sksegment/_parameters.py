@@ -11,7 +11,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 from torch import nn
 
 from sksegment._callbacks import (
@@ -33,6 +32,7 @@ from sksegment._devices import PRECISIONS, resolve_device
 from sksegment._layers import NORMS, SKIPS
 from sksegment._pretrained import check_pretrained
 from sksegment._schedules import SCHEDULES
+from sksegment._streams import checked_random_state
 from sksegment._training import OPTIMIZERS
 from sksegment.losses import LOSSES
 from sksegment.networks import NETWORKS
@@ -222,12 +222,7 @@ def _folder(name: str, value: Any) -> None:
 
 
 def _random_state(name: str, value: Any) -> None:
-    try:
-        check_random_state(value)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} is {value!r}; expected an integer, a numpy RandomState, or None."
-        ) from error
+    checked_random_state(value)
 
 
 def _device(name: str, value: Any) -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 # Rows are summed up in blocks of about this many values, so that a huge image needs
 # little memory beside it.
 BLOCK_VALUES = 2**20
+# The square of a smaller number loses digits, or becomes 0.
+SMALLEST_STD = 1e-150
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ class ChannelSums:
     def scale(self) -> Scale:
         """Return the scale of the channels; a constant one is divided by 1."""
         std = np.sqrt(self.squares / self.n_pixels)
+        # The squares of smaller numbers underflow.
+        tiny = std < SMALLEST_STD
+        std[tiny] = (self.high - self.low)[tiny] / 2
         # Compared by range: the squares of a constant channel may round above zero.
         std[self.low == self.high] = 1.0
         return Scale(self.mean, std, self.low, self.high)

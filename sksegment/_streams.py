@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 SPLIT, ORDER, CROP, AUGMENT, DROPOUT = range(1, 6)
@@ -27,3 +29,35 @@ def stream(purpose: int, seed: int, *key: int) -> np.random.Generator:
     # numpy pads a short key with zeros: without the 1, (seed, 2) and (seed, 2, 0) would
     # be one stream.
     return np.random.default_rng([seed, purpose, *(part + 1 for part in key)])
+
+
+def own_random_state(random_state: Any) -> np.random.RandomState:
+    """Return where random numbers come from; never numpy's global generator.
+
+    Parameters
+    ----------
+    random_state : int, RandomState instance or None
+        With None, numbers that nobody has drawn before.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if random_state is None:
+        return np.random.RandomState(np.random.SeedSequence().generate_state(1)[0])
+    return checked_random_state(random_state)
+
+
+def checked_random_state(random_state: Any) -> np.random.RandomState:
+    """Return what scikit-learn's `check_random_state` does; its error names nothing."""
+    # Imported here, and not by whoever only computes scores: it takes a second.
+    from sklearn.utils import check_random_state
+
+    try:
+        return check_random_state(random_state)
+    except ValueError as error:
+        raise ValueError(
+            f"random_state is {random_state!r}; expected an integer from 0 to "
+            f"2**32 - 1, a numpy RandomState, or None."
+        ) from error

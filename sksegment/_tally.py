@@ -67,7 +67,7 @@ def tally_all(
     tally: TallyType, y_true: Any, predictions: Any, sample_weight: Any
 ) -> TallyType:
     """Add all images to `tally`, and return it."""
-    masks = y_true if isinstance(y_true, ImageList) else as_masks(y_true)
+    masks = y_true if isinstance(y_true, ImageList) else as_masks(y_true, "y_true")
     weights = as_weights(sample_weight, len(masks))
     return tally_part(tally, masks, predictions, weights, first=0)
 

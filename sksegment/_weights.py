@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._arrays import from_torch
+
 
 def as_weights(
     sample_weight: Any, n_images: int
@@ -66,6 +68,7 @@ def _weight_items(sample_weight: Any) -> list[Any]:
             f"sample_weight is {sample_weight!r}; expected one weight an image, (n,), "
             f"or one a pixel, (n, height, width)."
         )
+    sample_weight = from_torch(sample_weight, "sample_weight")
     if not hasattr(sample_weight, "__iter__"):
         sample_weight = np.asarray(sample_weight)  # it may know how to become one
     if isinstance(sample_weight, np.ndarray) and sample_weight.ndim not in (1, 3):
@@ -77,12 +80,11 @@ def _weight_items(sample_weight: Any) -> list[Any]:
 
 
 def _weight_array(item: Any, index: int) -> NDArray[np.float64]:
+    name = f"sample_weight of image {index}"
     try:
-        return np.asarray(item, np.float64)
+        return np.asarray(from_torch(item, name), np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"sample_weight of image {index} is no array of numbers: {error}"
-        ) from error
+        raise ValueError(f"{name} is no array of numbers: {error}") from error
 
 
 def _check_weight(weight: NDArray[np.float64], index: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch
 
 from sksegment._checks import check_integer, check_number, height_and_width
 from sksegment._colors import colors_to_labels
@@ -24,6 +24,7 @@ from sksegment._mask_doctor import Finding, check_masks
 from sksegment._mask_files import save_masks
 from sksegment._palette import VOC_VOID
 from sksegment._shapes import MAX_CLASSES, MIN_SIZE, draw_sample
+from sksegment._streams import own_random_state
 
 __all__ = [
     "Finding",
@@ -126,7 +127,7 @@ def make_shapes(
     check_integer("n_classes", n_classes, 2, MAX_CLASSES)
     check_number("noise", noise, 0)
     height, width = height_and_width("size", size, MIN_SIZE)
-    seed = _integer_seed(random_state)
+    seed = int(own_random_state(random_state).randint(np.iinfo(np.int32).max))
     X = np.empty((n_samples, height, width, 3), dtype=np.float32)
     y = np.empty((n_samples, height, width), dtype=np.uint8)
     for i in range(n_samples):
@@ -136,13 +137,6 @@ def make_shapes(
         first = 1 + i % (n_classes - 1)
         X[i], y[i] = draw_sample(rng, (height, width), n_classes, first, noise)
     return X, y
-
-
-def _integer_seed(random_state: Any) -> int:
-    if random_state is None:
-        # Not check_random_state(None): that would move the global generator.
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 def load_image_pairs(

@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sksegment._averages import averaged, divide, excluded_labels, included_classes
+from sksegment._averages import (
+    averaged,
+    check_averaging,
+    divide,
+    excluded_labels,
+    included_classes,
+)
 from sksegment._bootstrap import Bootstrap, ImageConfusionTally
 from sksegment._checks import check_integer
 from sksegment._confusion import Confusion, ConfusionTally, ratio
@@ -173,6 +179,7 @@ def iou_score(
     >>> iou_score(y_true, y_pred, exclude=(0,))
     0.8
     """
+    check_averaging(average, absent, exclude)
     tally = ConfusionTally(labels, ignore_label)
     tally_all(tally, y_true, y_pred, sample_weight)
     return _iou(tally, average=average, absent=absent, exclude=exclude)
@@ -234,6 +241,7 @@ def dice_score(
     >>> dice_score([[[0, 1, 1, 1]]], [[[0, 0, 1, 1]]], average=None)
     array([0.66666667, 0.8       ])
     """
+    check_averaging(average, absent, exclude)
     tally = ConfusionTally(labels, ignore_label)
     tally_all(tally, y_true, y_pred, sample_weight)
     return _dice(tally, average=average, absent=absent, exclude=exclude)
@@ -411,7 +419,7 @@ def pixel_log_loss(
     >>> round(pixel_log_loss(y_true, y_proba), 4)
     1.0397
     """
-    masks = as_masks(y_true)
+    masks = as_masks(y_true, "y_true")
     if labels is None:
         labels = unique_labels(masks, ignore_label)
         if not len(labels):

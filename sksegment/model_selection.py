@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length
 
 from sksegment._blocks import (
     as_positions,
@@ -29,6 +29,7 @@ from sksegment._labels import (
     label_kind,
     merged,
 )
+from sksegment._streams import own_random_state
 
 __all__ = ["SpatialBlockKFold", "StratifiedImageKFold", "cut_blocks"]
 
@@ -88,10 +89,7 @@ class _ImageKFold(BaseCrossValidator):
     def _generator(self) -> np.random.Generator:
         if not self.shuffle:
             return np.random.default_rng(0)
-        if self.random_state is None:
-            # Not check_random_state(None): that would move the global generator.
-            return np.random.default_rng()
-        drawn = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        drawn = own_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         return np.random.default_rng(int(drawn))
 
 

@@ -121,7 +121,7 @@ def test_single_pixels_do_not_tell_the_class() -> None:
         ({"noise": -0.1}, ValueError, "noise is -0.1"),
         ({"noise": np.nan}, ValueError, "noise is nan"),
         ({"noise": "much"}, TypeError, "noise is 'much'"),
-        ({"random_state": "x"}, ValueError, "'x' cannot be used to seed"),
+        ({"random_state": "x"}, ValueError, "random_state is 'x'; expected an integer"),
     ],
 )
 def test_bad_parameters_are_named(

@@ -702,8 +702,12 @@ def test_intervals_that_cannot_be_made_are_refused(kwargs, error, message):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"random_state": "x"}, ValueError, "random_state='x'; expected an integer"),
-        ({"random_state": -1}, ValueError, "random_state=-1; expected an integer fr"),
+        ({"random_state": "x"}, ValueError, "random_state is 'x'; expected an integer"),
+        (
+            {"random_state": -1},
+            ValueError,
+            "random_state is -1; expected an integer",
+        ),
         ({"exclude": 3}, TypeError, "exclude=3; expected a sequence of labels"),
         ({"exclude": (5,), "labels": [0, 1]}, ValueError, "exclude holds 5"),
     ],
@@ -770,12 +774,12 @@ def test_wrong_masks_are_refused(y_true, y_pred, kwargs, message):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"average": "mean"}, ValueError, "average='mean'; expected one of"),
+        ({"average": "mean"}, ValueError, "average is 'mean'; expected one of"),
         ({"exclude": (5,)}, ValueError, "exclude holds 5"),
         ({"exclude": ("a",)}, ValueError, "exclude holds 'a'"),
         ({"exclude": 0}, TypeError, r"exclude=\(0,\)"),
         ({"exclude": "background"}, TypeError, "sequence of labels"),
-        ({"absent": None}, TypeError, "absent=None"),
+        ({"absent": None}, TypeError, "absent is None"),
     ],
 )
 @pytest.mark.parametrize("score", [iou_score, dice_score])
@@ -824,6 +828,23 @@ def test_labels_that_are_names_of_scores_need_target_names(output_dict):
     with pytest.raises(ValueError, match=r"labels holds \['mean_iou'\].*target_names="):
         report()
     assert "mean iou of what" in report(target_names=["mean iou of what", "sky"])
+
+
+@pytest.mark.parametrize("score", [iou_score, dice_score, pixel_accuracy_score])
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "message"),
+    [
+        (TWO, None, "y_pred is None"),
+        (None, TWO, "y_true is None"),
+        (TWO, np.add(TWO, 0.5), "mask 0 of y_pred holds fractions"),
+        (np.add(TWO, 0.5), TWO, "mask 0 of y_true holds fractions"),
+        (TWO, np.zeros((1, 2, 3, 4)), r"classes_\[y_pred.argmax\(axis=1\)\]"),
+        (TWO, 3, "y_pred"),
+    ],
+)
+def test_the_argument_that_is_wrong_is_named(score, y_true, y_pred, message):
+    with pytest.raises(ValueError, match=message):
+        score(y_true, y_pred)
 
 
 @pytest.mark.parametrize(

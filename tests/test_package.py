@@ -35,7 +35,6 @@ FLOORS = (
         "_devices",
         "_files",
         "_folds",
-        "_shapes",
         "_labels",
         "_layers",
         "_memory",
@@ -46,9 +45,9 @@ FLOORS = (
         "_report",
         "_scale",
         "_schedules",
+        "_shapes",
         "_streams",
         "_transplant",
-        "_weights",
     },
     {
         *(
@@ -63,7 +62,7 @@ FLOORS = (
             "_probing",
             "_tensors",
         ),
-        *("_tiles", "_vgg", "_warp"),
+        *("_tiles", "_vgg", "_warp", "_weights"),
     },
     {
         "_blocks",

@@ -845,6 +845,35 @@ def test_a_validation_loss_that_does_not_fit_is_computed_on_the_cpu(data: Any) -
     assert [row["valid_loss"] for row in found] == [row["valid_loss"] for row in wanted]
 
 
+def test_many_labels_are_told(data: Any) -> None:
+    X, y = data
+    # As many as interpolation makes of a mask of 0 and 255.
+    blurred = (np.arange(y.size) % 40 + 10).astype(np.uint8).reshape(y.shape)
+    with pytest.warns(UserWarning, match="Each of the 40 labels .*check_masks"):
+        small(max_epochs=1).fit(X, blurred)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        small(max_epochs=1, classes=range(60)).fit(X, blurred)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-170, 1e-3, 1e30])
+def test_images_in_any_unit_train(data: Any, unit: float) -> None:
+    X, y = data
+    segmenter = small(max_epochs=20).fit(X.astype(float) * unit, y)
+    expected = small(max_epochs=20).fit(X, y)
+    assert abs(segmenter.score(X * unit, y) - expected.score(X, y)) < 0.1
+
+
+def test_weights_may_be_tensors(data: Any) -> None:
+    X, y = data
+    plain = np.linspace(0.5, 2, y.size).reshape(y.shape)
+    tensor = torch.from_numpy(plain).requires_grad_()
+    expected = weights(small().fit(X, y, plain))
+    np.testing.assert_array_equal(weights(small().fit(X, y, tensor)), expected)
+    np.testing.assert_array_equal(weights(small().fit(X, y, list(tensor))), expected)
+
+
 # Callbacks, messages, interruptions
 
 
