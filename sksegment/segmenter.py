@@ -220,7 +220,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     images that begin at 0, whose white is taken for 1 or for the largest number of 8,
     10, 12, 14 or 16 bits; other images are standardised by their own mean and standard
     deviation. A fitted segmenter brings its `channel_mean_` and `channel_std_`, and its
-    last layers only if `classes_` are the same. For other numbers of channels each
+    last layers only if `classes_` are the same (of a network of your own, all weights).
+    For other numbers of channels each
     channel gets the mean kernel of the first layer, scaled so that channels that are
     all alike give the same answer. What stays new is printed with ``verbose=1``; what
     does not fit raises. Cloning keeps the fitted segmenter; in a ``param_grid``, wrap

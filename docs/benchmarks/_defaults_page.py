@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from _shared import markdown_table, where_and_when, with_spread
 Row = dict[str, Any]
 # The mean IoU by image set and seed.
 Scores = dict[str, dict[int, float]]
+
+SCRIPT = "python docs/benchmarks/defaults.py"
 
 HEAD = """# Which settings win out of the box
 
@@ -32,7 +35,7 @@ do: it depends on what else the machine does, and on the processor. A run of
 early. So the best were trained four times as long, too, and those longer runs decide.
 
 **Small images.** Each set has about 0.3 million pixels to train on, in images of about
-70x70, and 0.3 to 0.4 million to score:
+70x70, and 0.1 (voc) to 0.4 million to score:
 
 - membrane: 56 tiles of 72x72 from the middle of slices 00-13; the middle 256x256 of
   slices 14-19 to score;
@@ -48,8 +51,7 @@ One thread a run; training in bfloat16 where the processor has it. The runs are 
 `membrane` and `voc_sample`:
 
 ```console
-python docs/benchmarks/defaults.py
-python docs/benchmarks/defaults.py --table
+{commands}
 ```
 
 {environment}"""
@@ -67,8 +69,13 @@ def page(constants: Mapping[str, float], rows: Sequence[Row], record: str) -> st
 
     `constants` are the image sets, each with the best score of a constant answer.
     """
-    parts = [HEAD.format(record=record, environment=where_and_when(rows))]
-    for budget in sorted({row["task"]["budget"] for row in rows} - {None}):
+    budgets = sorted({row["task"]["budget"] for row in rows} - {None})
+    commands = "\n".join(
+        [*(_command(rows, one) for one in budgets), f"{SCRIPT} --table"]
+    )
+    told = {"record": record, "commands": commands}
+    parts = [HEAD.format(**told, environment=where_and_when(rows))]
+    for budget in budgets:
         ours = [row for row in rows if row["task"]["budget"] == budget]
         parts += [f"## Settings, `--budget {budget:g}`", _cost(ours)]
         parts += [settings_table(ours, [*constants])]
@@ -76,6 +83,14 @@ def page(constants: Mapping[str, float], rows: Sequence[Row], record: str) -> st
     if few:
         parts += [FEW_HEAD.format(steps=_steps(few)), few_images_table(few, constants)]
     return "\n\n".join(parts) + "\n"
+
+
+def _command(rows: Sequence[Row], budget: float) -> str:
+    """Return the command that made the runs of a budget."""
+    if budget == 1:  # the default, with all settings
+        return SCRIPT
+    names = {row["task"]["setting"] for row in rows if row["task"]["budget"] == budget}
+    return f"{SCRIPT} --budget {budget:g} --settings {shlex.join(sorted(names))}"
 
 
 def _cost(rows: Sequence[Row]) -> str:
@@ -187,5 +202,5 @@ def _steps(rows: Sequence[Row]) -> str:
     told = ", ".join(f"{steps[n_images]} with {n_images}" for n_images in sorted(steps))
     return (
         '`max_epochs` counts passes over the\nimages, and `batch_size="auto"` takes at '
-        f"most a quarter of them at once;\nsteps are {told}."
+        f"most a quarter of them, rounded up, at once;\nsteps are {told}."
     )
