@@ -1,4 +1,4 @@
-"""One image or mask as an array: checked, and told what is wrong with it."""
+"""One image or mask as an array, checked; errors say what is wrong with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# The floats of torch that numpy has as well.
+# The float types of torch that numpy has, too.
 NUMPY_FLOATS = ("torch.float16", "torch.float32", "torch.float64")
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -38,7 +38,7 @@ def check_mask(mask: Any, name: str) -> NDArray[Any]:
     if mask.ndim != 2:
         raise ValueError(
             f"{name} has shape {mask.shape}; expected (height, width) with one label "
-            f"value a pixel.{several_values_hint(mask.shape)}"
+            f"value per pixel.{several_values_hint(mask.shape)}"
         )
     check_not_empty(mask.shape, name)
     return _check_label_values(mask, name)
@@ -49,14 +49,14 @@ def from_torch(data: Any, name: str) -> Any:
     if not (hasattr(data, "detach") and hasattr(data, "cpu")):
         return data
     try:
-        # float32 holds all values of bfloat16 and of the floats of 8 bits.
+        # float32 holds all values of bfloat16 and of 8-bit floats.
         is_foreign = data.is_floating_point() and str(data.dtype) not in NUMPY_FLOATS
         return (data.float() if is_foreign else data).numpy(force=True)
     except (RuntimeError, TypeError) as error:
         raise TypeError(
             f"{name} is a tensor that numpy cannot hold ({data.layout}, {data.dtype}, "
-            f"device {data.device}); expected a dense one with values, as to_dense() "
-            f"or dequantize() make."
+            f"device {data.device}); expected a dense one with values. Call "
+            f"to_dense() or dequantize()."
         ) from error
 
 
@@ -90,11 +90,13 @@ def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
     try:
         return np.array(cells).reshape(array.shape)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} holds objects that are no numbers: {error}") from error
+        raise TypeError(
+            f"{name} holds objects that are not numbers: {error}"
+        ) from error
 
 
 def check_not_empty(shape: tuple[int, ...], name: str) -> None:
-    """Refuse a shape without pixels or channels."""
+    """Reject a shape without pixels or channels."""
     if len(shape) > 2 and shape[-1] == 0 and all(shape[:-1]):
         raise ValueError(
             f"Found array with 0 feature(s) (shape={shape}) while a minimum of 1 is "
@@ -107,7 +109,7 @@ def check_not_empty(shape: tuple[int, ...], name: str) -> None:
 def _check_finite(image: NDArray[Any], name: str) -> None:
     if image.dtype.kind != "f":
         return
-    # One reduction finds NaN and infinity, and what float32 cannot hold.
+    # One reduction finds NaN, infinity and values that float32 cannot hold.
     largest = max(-float(np.min(image)), float(np.max(image)))
     if not largest <= FLOAT32_MAX:
         # As float32: in a comparison with float16, a Python float would overflow.
@@ -132,8 +134,8 @@ def _check_label_values(mask: NDArray[Any], name: str) -> NDArray[Any]:
     if not finite.all():
         raise ValueError(
             f"Input y contains NaN or infinity: {name}, at {int((~finite).sum())} of "
-            f"{mask.size} pixels; expected whole numbers. True masks mark pixels of no "
-            f"class by one of these, which ignore_label= names."
+            f"{mask.size} pixels; expected whole numbers. Mark pixels without a class "
+            f"with one such number, and pass it as ignore_label=."
         )
     if np.any(mask != np.floor(mask)):
         raise ValueError(
@@ -144,10 +146,10 @@ def _check_label_values(mask: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def several_values_hint(shape: tuple[int, ...]) -> str:
-    """Say what to do with a mask that has not one value a pixel."""
+    """Say what to do with a mask that does not have one value per pixel."""
     if len(shape) < 3:
         return " Reshape your data: wrap a single mask as y[np.newaxis]."
     return (
-        " One-hot masks become labels by y.argmax(axis=-1), colour-coded ones by "
+        " Convert one-hot masks with y.argmax(axis=-1), colour-coded ones with "
         "sksegment.datasets.colors_to_labels."
     )

@@ -1,4 +1,4 @@
-"""The parts of a training and of a prediction, put together as a segmenter asks.
+"""The parts of training and prediction, assembled from a segmenter's parameters.
 
 The functions read the parameters and the fitted state of an `FCNSegmenter`, and change
 neither.
@@ -34,7 +34,7 @@ from sksegment._training import TrainingPlan
 from sksegment._validation import Validation
 from sksegment.losses import make_loss
 
-# Read at prediction: set on a fitted segmenter, they take effect.
+# Read at prediction: they take effect when set on a fitted segmenter.
 PREDICTION_PARAMETERS = (
     "device",
     "precision",
@@ -45,7 +45,7 @@ PREDICTION_PARAMETERS = (
 
 
 def model_to_train(segmenter: Any, found: Survey, seed: int, continues: bool) -> Model:
-    """Return a new model, or a copy of the fitted one to go on from."""
+    """Return a new model, or a copy of the fitted one to continue from."""
     device = resolve_device(segmenter.device)
     architecture = _wanted_architecture(segmenter, found)
     if continues:
@@ -72,9 +72,9 @@ def fitted_model(segmenter: Any) -> Model:
 def divided(
     segmenter: Any, samples: Samples, found: Survey, held_out: Samples | None, seed: int
 ) -> tuple[Samples, Survey, Samples | None]:
-    """Return samples to train on, what is known of them, and samples to judge on.
+    """Return training samples, what is known of them, and validation samples.
 
-    Early stopping holds out its own, unless the user brings some.
+    Early stopping holds out its own unless the user passes some.
     """
     if held_out is not None or not segmenter.early_stopping:
         return samples, found, held_out
@@ -90,7 +90,7 @@ def opened_checkpoint_of(
     seed: int,
     continues: bool,
 ) -> AbstractContextManager[Checkpoint | None]:
-    """Return the checkpoint of a training, found again by all that makes it."""
+    """Return the checkpoint of a training run, identified by all that defines it."""
     if segmenter.checkpoint_dir is None:
         return nullcontext()
     start = arrays_of(segmenter.network_) if continues else {}
@@ -148,7 +148,7 @@ def validation_of(
     model: Model,
     plan: TrainingPlan,
 ) -> Validation | None:
-    """Return how a model is judged in training, if samples are held out."""
+    """Return how a model is validated during training, if samples are held out."""
     if held_out is None:
         return None
     predictor = predictor_of(segmenter, model)
@@ -156,7 +156,7 @@ def validation_of(
 
 
 def predictor_of(segmenter: Any, model: Model) -> Predictor:
-    """Return how a model is run, after the parameters as they are now."""
+    """Return how a model is run, according to the current parameters."""
     now = {name: value_of(segmenter, name) for name in PREDICTION_PARAMETERS}
     check_parameters(now)
     network, device = placed(model.network, resolve_device(segmenter.device))
@@ -182,7 +182,7 @@ def _started(segmenter: Any, model: Model, found: Survey) -> Model:
         found.encoder.classes,
     )
     if segmenter.verbose:
-        print(f"pretrained leaves as new: {', '.join(new) or 'nothing'}")
+        print(f"Weights not taken from pretrained: {', '.join(new) or 'none'}")
     return replace(model, scale=scale)
 
 
@@ -197,11 +197,11 @@ def _wanted_architecture(segmenter: Any, found: Survey) -> dict[str, Any]:
 
 
 def _check_same_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
-    """Refuse to go on from a network that is not what the parameters describe."""
+    """Reject a fitted network that is not what the parameters describe."""
     for name, value in wanted.items():
         if value != fitted[name]:
             raise ValueError(
-                f"{name} is {value!r}, but the network to go on from has "
+                f"{name} is {value!r}, but the fitted network has "
                 f"{name}={fitted[name]!r}; expected the same, or a new fit with "
                 f"warm_start=False."
             )

@@ -1,4 +1,4 @@
-"""Writing a file in one step: whoever looks finds the old one or the new one, whole."""
+"""Atomic file writing: a reader finds either the old file or the new one, complete."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from pathlib import Path
 
 
 def replace_file(path: Path, temporary: Path, *parts: bytes | memoryview) -> None:
-    """Write a file under another name, and give it the name once it is on the disk.
+    """Write a file under a temporary name, and rename it once it is on disk.
 
     Parameters
     ----------
     path : Path
         The file.
     temporary : Path
-        The other name, in the same folder: only there a rename is one step. Nothing is
-        left of it, unless the process dies.
+        The temporary name, in the same folder: only there is a rename atomic. Nothing
+        is left of it, unless the process dies.
     *parts : bytes or memoryview
         What is written, one after the other.
 
     Raises
     ------
     OSError
-        If it cannot be written: the file is as it was.
+        If it cannot be written; the old file is left unchanged.
     """
     try:
         with open(temporary, "wb") as file:
@@ -40,7 +40,7 @@ def replace_file(path: Path, temporary: Path, *parts: bytes | memoryview) -> Non
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a loss of power; not every system can."""
+    """Make the rename survive a power failure, where the system can."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

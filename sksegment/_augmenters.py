@@ -1,4 +1,4 @@
-"""What all augmenters share: their life in a Pipeline, and a look at one draw."""
+"""What all augmenters share: their role in a Pipeline, and a look at one draw."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like
-            The images; not looked at.
+            The images; not used.
         y : array-like, default=None
-            The masks; not looked at.
+            The masks; not used.
 
         Returns
         -------
@@ -83,7 +83,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         X : array-like or AugmentedImages
             The images.
         y : array-like, default=None
-            The masks; not looked at.
+            The masks; not used.
 
         Returns
         -------
@@ -118,9 +118,9 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
     def augment(
         self, X: Any, y: Any, ignore_label: Any = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Draw one augmentation of each image and its mask, to look at.
+        """Draw one augmentation of each image and its mask, for inspection.
 
-        Strengths are in units of the range of `X`, as in training of that of the
+        Strengths are in units of the range of `X`; in training, of the range of the
         training images.
 
         Parameters
@@ -139,20 +139,20 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
             The images in their own dtype: one array for an array, else a 1-D object
             array of images.
         y_augmented : ndarray
-            The masks, likewise; in a wider dtype where theirs does not hold the
-            `ignore_label` of what `fill` painted.
+            The masks, likewise; in a wider dtype if theirs cannot hold the
+            `ignore_label` of pixels that `fill` painted.
 
         Raises
         ------
         ValueError, TypeError
-            If `fill` is a number and `ignore_label` is None or of another kind than the
-            labels, or if images and masks do not go together.
+            If `fill` is a number and `ignore_label` is None or not of the same kind as
+            the labels, or if images and masks do not match.
         """
         self._check_parameters()
         self._check_border_label(ignore_label)
         images, masks = as_images(X), as_masks(y)
         check_pairs(images, masks)
-        # The ignored label is moved like any other; only what is painted gets it anew.
+        # The ignored label is moved like any other; only painted pixels are given it.
         encoder = LabelEncoder(unique_labels(masks, None))
         painted = None if common_fill([self]) is None else ignore_label
         check_kind_of_ignored(painted, [encoder.classes])
@@ -202,7 +202,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         if self.random_state is None:
             return None
         if isinstance(self.random_state, Integral):
-            checked_random_state(self.random_state)  # refuses what is out of range
+            checked_random_state(self.random_state)  # rejects seeds out of range
             return int(self.random_state)
         rng = checked_random_state(self.random_state)
         return int(rng.randint(MAX_SEED, dtype=np.int64))
@@ -211,7 +211,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         fill = common_fill([self])
         if fill is not None and ignore_label is None:
             raise ValueError(
-                f"With fill={fill!r}, pixels come in that have no label; expected "
+                f"fill is {fill!r}, which paints pixels without a label; expected "
                 f"ignore_label=, the label to mark them with."
             )
 
@@ -269,7 +269,7 @@ class Photometric(BaseAugmenter):
 
 
 def check_range(name: str, value: Any) -> None:
-    """Refuse a parameter that is no pair of positive numbers in ascending order."""
+    """Reject anything but a pair of positive numbers in ascending order."""
     if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
         raise TypeError(f"{name} is {value!r}; expected a pair (low, high).")
     for number in value:
@@ -279,15 +279,15 @@ def check_range(name: str, value: Any) -> None:
 
 
 def draw_up_to(rng: Generator, limit: float, n: int | None = None) -> Any:
-    """Draw one number, or `n`, evenly from -limit to limit.
+    """Draw one number, or `n`, uniformly from -limit to limit.
 
-    As Python's numbers: minus an unsigned one of numpy is a large one.
+    As Python's floats: the negative of an unsigned numpy number is a large number.
     """
     return rng.uniform(-float(limit), float(limit), size=n)
 
 
 def draw_factor(rng: Generator, scale: Any) -> float:
-    """Draw a factor evenly on the logarithmic axis between the two of `scale`."""
+    """Draw a factor from the range `scale`, uniformly on a logarithmic axis."""
     return math.exp(rng.uniform(*np.log(np.asarray(scale, np.float64))))
 
 
@@ -309,7 +309,7 @@ def _augment_pair(
     ends: Ends | None,
     index: int,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Augment one image and its mask, as training would; label what is painted."""
+    """Augment one image and its mask, as training would; label painted pixels."""
     import torch
 
     image, mask = images[index], masks[index]
@@ -317,21 +317,21 @@ def _augment_pair(
     codes = encoder.encode(mask, masks.name(index))
     ones = np.ones(image.shape[-1])
     scale = Scale(0 * ones, ones, *(ends or (0 * ones, ones)))
-    # In double precision, so that what does not change comes back bit for bit.
+    # In double precision, so that unchanged values come back bit for bit.
     pixels = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)
     batch = Batch(pixels[None], torch.from_numpy(codes)[None], None)
     batch = augment_batch([step], batch, [(index,)], 0, scale)
     moved = batch.codes[0].numpy()
     labels = encoder.decode(np.maximum(moved, 0)).astype(mask.dtype)
     if painted is not None:
-        # Masks of bytes do not hold a -1, for example.
+        # A uint8 mask cannot hold -1, for example.
         labels = labels.astype(np.result_type(labels, np.min_scalar_type(painted)))
         labels[moved < 0] = painted
     return _in_dtype(batch.images[0].permute(1, 2, 0).numpy(), image.dtype), labels
 
 
 def _is_flat(given: Any, image: NDArray[Any]) -> bool:
-    """Tell whether an image was given, or is in its file, without a channel axis."""
+    """Tell whether an image, or its file, came without a channel axis."""
     return image.shape[-1] == 1 and np.ndim(given) != 3
 
 
@@ -350,5 +350,5 @@ def _as_container(items: list[NDArray[Any]], is_array: bool) -> NDArray[Any]:
         return np.stack(items)
     container = np.empty(len(items), dtype=object)
     for index, item in enumerate(items):
-        container[index] = item  # at once, numpy would take images of one size apart
+        container[index] = item  # numpy would split up images of one size
     return container

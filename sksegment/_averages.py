@@ -39,7 +39,7 @@ def averaged(
 
 
 def check_averaging(average: Any, absent: Any, exclude: Any) -> None:
-    """Refuse parameters of an average, before any pixel is counted."""
+    """Reject wrong parameters of an average before any pixel is counted."""
     if average not in AVERAGES:
         raise ValueError(f"average is {average!r}; expected one of {AVERAGES}.")
     if not isinstance(absent, Real) or isinstance(absent, bool):
@@ -54,7 +54,7 @@ def included_classes(confusion: Confusion, exclude: Sequence[Any]) -> NDArray[np
         known = confusion.labels == label
         if not np.any(known):
             raise ValueError(
-                f"exclude holds {label!r}, which is none of the labels "
+                f"exclude holds {label!r}, which is not one of the labels "
                 f"{confusion.labels.tolist()}. Name all classes with labels=."
             )
         included &= ~known
@@ -62,7 +62,7 @@ def included_classes(confusion: Confusion, exclude: Sequence[Any]) -> NDArray[np
 
 
 def excluded_labels(exclude: Any) -> tuple[Any, ...]:
-    """Return the labels to exclude, or say why they are none."""
+    """Return the labels to exclude, or say what is wrong with them."""
     if isinstance(exclude, str) or not np.iterable(exclude):
         raise TypeError(
             f"exclude={exclude!r}; expected a sequence of labels, such as exclude=(0,)."

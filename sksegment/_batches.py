@@ -1,4 +1,4 @@
-"""Mini-batches: in which order, which part of an image, and with what done to it."""
+"""Mini-batches: their order, the part of each image, and what is done to it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from sksegment._scale import Scale
 from sksegment._streams import CROP, ORDER, stream
 from sksegment._tensors import standardized
 
-# Batches are cut from a shuffled pool of this many, sorted by size: images of about
-# one size meet, so that little padding is needed, and still in ever new company.
+# Batches are cut from a shuffled pool of this many, sorted by size: images of similar
+# size meet, so that little padding is needed, yet batches differ in every epoch.
 POOL_BATCHES = 16
 
-# What "auto" stands for: so many images, but with few of them smaller batches, so that
-# an epoch has about so many steps.
+# What "auto" stands for: this many images, but smaller batches in a small data set, so
+# that an epoch has about this many steps.
 AUTO_BATCH_SIZE = 8
 AUTO_STEPS = 4
 
@@ -62,7 +62,7 @@ class Patch(NamedTuple):
 
 @dataclass
 class Batches:
-    """The mini-batches of training, an epoch each time it is iterated over.
+    """The mini-batches of training; each iteration over them is one epoch.
 
     Every draw is a function of the seed, the epoch and the image, so that nothing
     depends on how many batches were drawn before.
@@ -83,8 +83,8 @@ class Batches:
         Height and width in pixels of the parts that are trained on; None for whole
         images.
     crop_sampling : str
-        "uniform", or "balanced": a crop has a class of its image in the middle, and
-        each class equally often.
+        "uniform", or "balanced": crops are centred on pixels of a class of their
+        image, on each class equally often.
     seed : int
         The seed of all draws.
     device : torch.device
@@ -92,7 +92,7 @@ class Batches:
     epoch : int
         Number of epochs trained before.
     room : float
-        Bytes that images may take on the device to stay there.
+        Bytes that images kept on the device may take.
     """
 
     samples: Samples
@@ -116,12 +116,12 @@ class Batches:
         rng = stream(ORDER, self.seed, self.epoch)
         patches = self._patches()
         batch_size = images_in_batch(self.batch_size, len(patches))
-        for company in cut_batches(patches, batch_size, rng):
-            batch = self._batch(company)
+        for members in cut_batches(patches, batch_size, rng):
+            batch = self._batch(members)
             yield batch.images, (batch.codes, batch.weights)
 
     def largest(self) -> tuple[int, int, int]:
-        """Return the most images that a batch holds, and their height and width."""
+        """Return the largest number of images, height and width of a batch."""
         patches = self._patches()
         n_images = -(-len(patches) // len(self))
         sizes = np.array([patch.size() for patch in patches])
@@ -148,8 +148,8 @@ class Batches:
         return patches
 
     def _batch(self, patches: Sequence[Patch]) -> Batch:
-        # Augmented before they are padded: what becomes of an image must not depend on
-        # the company that it keeps.
+        # Augmented before padding: the result for an image must not depend on the other
+        # images of its batch.
         groups = [
             self._augmented(list(group)) for _, group in groupby(patches, Patch.size)
         ]
@@ -160,7 +160,7 @@ class Batches:
     def _augmented(self, patches: Sequence[Patch]) -> Batch:
         """Return patches of one size, augmented."""
         keys = [(self.epoch, patch.image, patch.copy) for patch in patches]
-        # In one expression: the pieces are gone before augmentation makes copies.
+        # In one expression, so that the pieces are freed before augmentation copies.
         batch = stacked([*map(self._piece, patches)], self.scale, self.device)
         return augment_batch(self.steps, batch, keys, self.seed, self.scale)
 
@@ -192,7 +192,7 @@ class Batches:
 
 
 def images_in_batch(batch_size: int | str, n_images: int) -> int:
-    """Return the most images of a batch, of so many in an epoch.
+    """Return the largest number of images in a batch, given those of an epoch.
 
     Examples
     --------
@@ -226,9 +226,9 @@ def stacked(pieces: Sequence[Piece], scale: Scale, device: torch.device) -> Batc
 
 
 def mirrored_out(batch: Batch, height: int, width: int) -> Batch:
-    """Mirror images out to a size; what the mirror adds is ignored.
+    """Pad images to a size by mirroring; the added pixels are ignored.
 
-    It never enters the loss, and batch statistics see the image's own content there
+    They never enter the loss, and batch statistics see the image's own content there
     rather than a constant.
     """
     size = batch.images.shape[-2:]
@@ -261,14 +261,14 @@ def joined(batches: Sequence[Batch]) -> Batch:
 def cut_batches(
     patches: Sequence[Patch], batch_size: int, rng: np.random.Generator
 ) -> list[list[Patch]]:
-    """Shuffle patches and cut them into batches of nearly equal number.
+    """Shuffle patches and cut them into batches of nearly equal length.
 
     Parameters
     ----------
     patches : sequence of Patch
         What is to be trained on.
     batch_size : int
-        Largest number in a batch.
+        Largest number of patches in a batch.
     rng : Generator
         Where the order comes from.
 

@@ -1,7 +1,7 @@
-"""Overlapping tiles, for networks whose answer at a pixel depends on the whole image.
+"""Overlapping tiles, for networks whose output at a pixel depends on the whole image.
 
-No margin makes tiles of such a network exact. Overlapping tiles are blended instead,
-each counting most in its middle: seams vanish, and the answer is an approximation.
+No margin makes the tiles of such a network exact. Instead, overlapping tiles are
+blended, each counting most in its middle: seams vanish, but the result is approximate.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-# Neighbours share this part of a tile.
+# The share of a tile that overlaps with its neighbour.
 OVERLAP = 0.5
 
 Interval = tuple[int, int]
@@ -90,7 +90,7 @@ def _band(
     rows: Interval,
     columns: list[Interval],
 ) -> Tensor:
-    """Sum up one row of tiles: weighted probabilities, and the weights behind them."""
+    """Sum up one row of tiles: weighted probabilities, and the weights themselves."""
     height, width = rows[1] - rows[0], columns[-1][1]
     band: Tensor | None = None
     for left, right in columns:

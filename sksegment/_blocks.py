@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sksegment._checks import height_and_width
 from sksegment._images import as_images, as_masks, check_pair, check_pairs
 
-# Blocks of this side hold any image whole; numpy could not divide by much larger ones.
+# A block of this side holds any image; numpy could not divide by a much larger number.
 MAX_SIDE = 2**62
 
 
@@ -47,8 +47,8 @@ def cut_blocks(
     Raises
     ------
     ValueError, TypeError
-        If `X` and `y` are no images and masks that belong together, or `block_size`
-        is no positive integer or pair of them.
+        If `X` and `y` are not images and masks that belong together, or `block_size`
+        is not a positive integer or a pair of them.
 
     See Also
     --------
@@ -89,12 +89,12 @@ def _corners(
 
 
 def as_positions(groups: Any, n_samples: int) -> NDArray[np.int64]:
-    """Return where samples lie, as (image, row, column), one line a sample.
+    """Return where samples lie: (image, row, column), one row per sample.
 
     Raises
     ------
     ValueError, TypeError
-        If `groups` holds no such positions.
+        If `groups` does not hold such positions.
     """
     expected = (
         "an array of shape (n_samples, 3), the image, row and column of the upper left "
@@ -184,7 +184,7 @@ def is_near(
     Returns
     -------
     ndarray of shape (n,), dtype bool
-        The chosen samples are near themselves.
+        True for the chosen samples, too.
     """
     image, first = positions[:, 0], positions[:, 1:]
     end = first + sizes

@@ -36,7 +36,7 @@ class ImageConfusionTally(ConfusionTally):
         self._parts: list[Part] = []
 
     def _add_cells(self, cells: tuple[NDArray[Any], ...], part: NDArray[Any]) -> None:
-        # By label, not by position: the labels of later images move the positions.
+        # By label, not by position: the labels of later images shift positions.
         rows, columns = (self.confusion.labels[cell.ravel()] for cell in cells)
         self._parts.append((rows, columns, part))
         super()._add_cells(cells, part)
@@ -44,9 +44,9 @@ class ImageConfusionTally(ConfusionTally):
     def margins(self) -> NDArray[np.float64]:
         """Return hits, true and predicted pixels, (3, n_images, n_classes).
 
-        All scores of the report follow from these three, so that no (n_images,
-        n_classes, n_classes) need lie in memory. Images without a pixel that counts
-        are left out: they tell nothing.
+        All scores of the report follow from these three, so no array of shape
+        (n_images, n_classes, n_classes) has to be in memory. Images without a pixel
+        that counts are left out: they contribute nothing.
         """
         matrices = (self._matrix(part) for part in self._parts if part[2].any())
         found = [(m.diagonal(), m.sum(axis=1), m.sum(axis=0)) for m in matrices]
@@ -65,7 +65,7 @@ class ImageConfusionTally(ConfusionTally):
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are to be made.
+    """How intervals are computed.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class Bootstrap:
     random_state: Any
 
     def __post_init__(self) -> None:
-        """Refuse what is out of range, before anything is counted."""
+        """Reject parameters out of range before anything is counted."""
         check_number("confidence_level", self.confidence_level, 0, 1, closed="neither")
         check_integer("n_resamples", self.n_resamples, 1)
         checked_random_state(self.random_state)
@@ -97,18 +97,18 @@ class Bootstrap:
         margins : ndarray of shape (3, n_images, n_classes)
             Hits, true and predicted pixels of each image.
         included : ndarray of shape (n_classes,)
-            Which classes the means are over.
+            The classes that the means are over.
 
         Returns
         -------
         dict of ndarray
             "iou" of shape (2, n_classes), and the means of the report, of shape (2,);
-            NaN where a score was undefined in each resample.
+            NaN where a score was undefined in every resample.
 
         Raises
         ------
         ValueError
-            If there are not two images.
+            If there are fewer than two images.
 
         References
         ----------
@@ -118,8 +118,8 @@ class Bootstrap:
         n_images = margins.shape[1]
         if n_images < 2:
             raise ValueError(
-                f"confidence_level={self.confidence_level!r} resamples images, but "
-                f"{n_images} of them has a pixel that counts; expected at least 2."
+                f"confidence_level={self.confidence_level!r} resamples images; got "
+                f"{n_images} with a pixel that counts, expected at least 2."
             )
         drawn = self._draws(n_images)
         hits, true, predicted = np.concatenate(
@@ -129,7 +129,7 @@ class Bootstrap:
         return {name: self._interval(values) for name, values in scores.items()}
 
     def _draws(self, n_images: int) -> Iterator[NDArray[np.float64]]:
-        """Yield how often each resample, a row, draws each image, some at a time."""
+        """Yield how often each resample (a row) draws each image, in blocks of rows."""
         rng = own_random_state(self.random_state)
         equal = np.full(n_images, 1.0 / n_images)
         step = max(1, BLOCK_DRAWS // n_images)
@@ -141,7 +141,7 @@ class Bootstrap:
         """Return the percentiles of (n_resamples[, n_classes]) scores."""
         tail = (1.0 - float(self.confidence_level)) / 2.0
         undefined = np.isnan(values).all(axis=0)
-        # numpy warns of columns of NaN only.
+        # numpy warns about columns that are all NaN.
         defined = np.where(undefined, 0.0, values)
         ends = np.nanquantile(defined, [tail, 1.0 - tail], axis=0)
         return np.where(undefined, np.nan, ends)
@@ -153,7 +153,7 @@ def _scores(
     predicted: NDArray[np.float64],
     included: NDArray[np.bool_],
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the scores of the report for each resample, a row of the arguments."""
+    """Return the scores of the report for each resample (a row of the arguments)."""
     iou = ratio(hits, true + predicted - hits)
     return {
         "iou": iou,

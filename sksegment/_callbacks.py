@@ -1,4 +1,4 @@
-"""Callbacks of the user: which are taken, what they watch, what tells them apart."""
+"""The user's callbacks: which are accepted, what they watch, how to tell them apart."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from skorch.callbacks import (
 )
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-# What the history holds of each epoch: the last two with validation images only.
+# What the history holds for each epoch; the last two only with validation images.
 SCORES = ("train_loss", "valid_loss", "valid_iou")
 HISTORY_KEYS = {*SCORES, *(f"{score}_best" for score in SCORES), "epoch", "dur"}
 
-# Callbacks that leave no trace in the weights or the history, and those derived.
+# Callbacks that leave no trace in the weights or the history, with their subclasses.
 WATCHERS = (
     EpochTimer,
     MlflowLogger,
@@ -47,7 +47,7 @@ WATCHERS = (
 
 
 def check_callbacks(name: str, value: Any) -> None:
-    """Refuse what is no list of callbacks of skorch."""
+    """Reject anything but a list of skorch callbacks."""
     if value is not None and not isinstance(value, (list, tuple)):
         raise TypeError(
             f"{name} is {value!r}; expected a list of skorch callbacks, or None."
@@ -57,18 +57,18 @@ def check_callbacks(name: str, value: Any) -> None:
         is_class = isinstance(callback, type) and issubclass(callback, Callback)
         if not is_class and not isinstance(callback, Callback):
             raise TypeError(
-                f"{name} holds {item!r}; expected a skorch callback, or a pair of a "
-                f"name and one."
+                f"{name} holds {item!r}; expected a skorch callback, or a pair (name, "
+                f"callback)."
             )
 
 
 def check_watched(callbacks: Sequence[Any] | None, validates: bool) -> None:
-    """Refuse callbacks that watch what the history will not hold.
+    """Reject callbacks that watch a key that the history will not have.
 
     Parameters
     ----------
     callbacks : sequence or None
-        Callbacks, as `check_parameters` lets them pass.
+        Callbacks that `check_parameters` has accepted.
     validates : bool
         Whether there are validation images.
 
@@ -85,17 +85,17 @@ def check_watched(callbacks: Sequence[Any] | None, validates: bool) -> None:
         told = f"callbacks holds {kind_of(callback).__name__}, which watches {key!r}; "
         if _is_written(key, bare, validates=True):
             raise ValueError(
-                f"{told}pass X_val and y_val, or early_stopping=True. Where there are "
-                f"no validation images, as in partial_fit, expected 'train_loss'."
+                f"{told}without validation images, as in partial_fit, expected "
+                f"'train_loss'. Pass X_val and y_val, or early_stopping=True."
             )
         raise ValueError(
-            f"{told}expected one of {', '.join(map(repr, SCORES))}, or before it a "
-            f"scoring callback of that name."
+            f"{told}expected one of {', '.join(map(repr, SCORES))}, or a scoring "
+            f"callback of that name before it."
         )
 
 
 def check_schedules(parameters: dict[str, Any]) -> None:
-    """Refuse two schedules, one of which would overrule the other."""
+    """Reject two schedules, one of which would override the other."""
     callbacks = bare_callbacks(parameters.get("callbacks"))
     schedule = parameters.get("learning_rate_schedule")
     if schedule != "constant" and any(
@@ -103,13 +103,13 @@ def check_schedules(parameters: dict[str, Any]) -> None:
     ):
         raise ValueError(
             f"callbacks holds an LRScheduler, which learning_rate_schedule="
-            f"{schedule!r} would overrule; expected learning_rate_schedule='constant' "
-            f"beside it."
+            f"{schedule!r} would override; expected learning_rate_schedule='constant' "
+            f"with it."
         )
 
 
 def check_checkpoints(parameters: dict[str, Any]) -> None:
-    """Refuse callbacks that steer the training by what a checkpoint does not hold."""
+    """Reject callbacks that steer training by state that a checkpoint does not keep."""
     if parameters.get("checkpoint_dir") is None:
         return
     for callback in bare_callbacks(parameters.get("callbacks")):
@@ -118,17 +118,17 @@ def check_checkpoints(parameters: dict[str, Any]) -> None:
             raise ValueError(
                 f"callbacks holds {kind.__name__}, whose state a checkpoint "
                 f"does not keep; with checkpoint_dir, expected learning_rate_schedule "
-                f"or early_stopping=True in its place."
+                f"or early_stopping=True instead."
             )
 
 
 def bare_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
-    """Return callbacks without the names that skorch lets them have."""
+    """Return callbacks without the names that skorch allows them."""
     return [_bare(item) for item in callbacks or ()]
 
 
 def kind_of(callback: Any) -> type[Callback]:
-    """Return the class of a callback, which may be given in its place."""
+    """Return the class of a callback, which may itself be given as a class."""
     return callback if isinstance(callback, type) else type(callback)
 
 
@@ -138,7 +138,7 @@ def only_watches(callback: Any) -> bool:
 
 
 def settings_of(callback: Callback) -> dict[str, Any]:
-    """Return what a callback was made with: not what it has counted since."""
+    """Return the settings a callback was made with, not what it has counted since."""
     kept = vars(callback)
     names = inspect.signature(type(callback)).parameters
     if kept.keys() >= names.keys():
@@ -149,7 +149,7 @@ def settings_of(callback: Callback) -> dict[str, Any]:
 
 
 def without_memory(callbacks: Any) -> Any:
-    """Return callbacks without what they remember of a training.
+    """Return callbacks without what they remember from training.
 
     By the convention of scikit-learn and skorch, that is in attributes whose names end
     in an underscore; some hold tensors, or the optimizer.
@@ -172,9 +172,9 @@ def _fresh(callback: Any) -> Any:
 
 
 def _as_given(mapper: ParamMapper) -> dict[str, Any]:
-    """Return settings that skorch replaces when training begins, as they were before.
+    """Return the original settings, which skorch replaces when training begins.
 
-    The same callback is then known again in a second call of `fit`.
+    The same callback is then recognised in a second call of `fit`.
     """
     patterns, at, schedule = mapper.patterns, mapper.at, mapper.schedule
     if _is_method(getattr(at, "func", None), ParamMapper._epoch_at):
@@ -191,16 +191,16 @@ def _is_method(value: Any, function: Any) -> bool:
 
 
 def _bare(item: Any) -> Any:
-    """Return a callback without the name that skorch lets it have."""
+    """Return a callback without the name that skorch allows it."""
     return item[1] if isinstance(item, tuple) and len(item) == 2 else item
 
 
 def _watched(callback: Any) -> str | None:
-    """Return the key of the history that a callback watches, if it is one."""
+    """Return the key of the history that a callback watches, or None."""
     kind = kind_of(callback)
     if not issubclass(kind, (Checkpoint, EarlyStopping, LRScheduler)):
         return None
-    # Of the schedules, only this one asks how training goes.
+    # Of the schedules, only this one watches how training goes.
     plateau = ("ReduceLROnPlateau", ReduceLROnPlateau)
     if issubclass(kind, LRScheduler) and _setting(callback, "policy") not in plateau:
         return None
@@ -209,7 +209,7 @@ def _watched(callback: Any) -> str | None:
 
 
 def _setting(callback: Any, name: str) -> Any:
-    """Return a setting of a callback, of a class its default."""
+    """Return a setting of a callback, or its default if the callback is a class."""
     if not isinstance(callback, type):
         return getattr(callback, name, None)
     parameter = inspect.signature(callback).parameters.get(name)
@@ -225,7 +225,7 @@ def _is_written(key: str, callbacks: Sequence[Any], validates: bool) -> bool:
 
 def _may_write(key: str, callback: Any, validates: bool) -> bool:
     if not kind_of(callback).__module__.startswith("skorch."):
-        return True  # what a callback of the user's own writes, nobody knows
+        return True  # what the user's own callback writes is unknown
     if isinstance(callback, (BatchScoring, EpochScoring, PassthroughScoring)):
         return validates or callback.on_train
     return bool(_setting(callback, "event_name") == key)

@@ -1,4 +1,4 @@
-"""Checkpoints: what a training needs to go on, kept in a folder while it runs."""
+"""Checkpoints: what a training run needs to resume, kept in a folder while it runs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-# torch brings filelock along. A lock of its kind ends with its process, however that
-# ended.
+# filelock comes with torch. Its locks end with their process, however that ended.
 from filelock import FileLock, Timeout
 
 from sksegment._atomic import replace_file
@@ -28,7 +27,7 @@ LOCK_NAME = "lock"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file that one training keeps its progress in.
+    """The file in which one training run keeps its progress.
 
     Parameters
     ----------
@@ -36,19 +35,19 @@ class Checkpoint:
         The file.
     progress : dict
         What was found in it: tensors, numbers, text, and lists and dicts of them;
-        empty for a new training.
+        empty for a new run.
     """
 
     path: Path
     progress: dict[str, Any]
 
     def save(self, progress: dict[str, Any]) -> None:
-        """Replace what the file holds; whatever happens, it holds the old or the new.
+        """Replace the file's content; whatever happens, it holds the old or the new.
 
         Raises
         ------
         OSError
-            If the file cannot be written: it is as it was.
+            If the file cannot be written; it is left unchanged.
         """
         buffer = io.BytesIO()
         torch.save(progress, buffer)
@@ -59,9 +58,9 @@ class Checkpoint:
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"{error.strerror or error}: the checkpoint cannot be written. The one "
-                f"before it is kept: make room or choose another checkpoint_dir, and "
-                f"the same fit goes on",
+                f"{error.strerror or error}: the checkpoint cannot be written. The "
+                f"previous one is kept: make room or choose another checkpoint_dir, "
+                f"and call the same fit again",
                 os.fspath(self.path),
             ) from error
 
@@ -70,22 +69,22 @@ class Checkpoint:
 def opened_checkpoint(
     directory: str | os.PathLike[str], name: str
 ) -> Iterator[Checkpoint]:
-    """Hold the checkpoint of a training, which is removed when the training ends.
+    """Hold the checkpoint of a training run, and remove it when the run ends.
 
-    Trainings of the same name that run at the same time get one each: the first takes
-    the folder `name`, the next ``name-2``. An exception leaves the file in place.
+    Runs of the same name at the same time get one each: the first takes the folder
+    `name`, the next ``name-2``. An exception leaves the file in place.
 
     Parameters
     ----------
     directory : str or path-like
-        Where the folders of all trainings are; made if it is missing.
+        Where the folders of all runs are; made if it is missing.
     name : str
-        What tells this training from others.
+        What distinguishes this run from others.
 
     Yields
     ------
     Checkpoint
-        The checkpoint, with the progress that an interrupted training left in it.
+        The checkpoint, with the progress that an interrupted run left in it.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def opened_checkpoint(
         raise OSError(
             error.errno,
             f"{error.strerror or error}: checkpoint_dir is {os.fspath(directory)!r}; "
-            f"expected a folder in which others can be made",
+            f"expected a folder in which subfolders can be made",
             error.filename,
         ) from error
     path = folder / FILE_NAME
@@ -110,18 +109,18 @@ def opened_checkpoint(
 
 
 def progress_in(checkpoint: Checkpoint | None) -> dict[str, Any]:
-    """Return what there is to go on from; empty where nothing is."""
+    """Return the progress to resume from; empty if there is none."""
     return {} if checkpoint is None else checkpoint.progress
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """Return what a checkpoint holds; `OSError` says that it is damaged."""
+    """Return what a checkpoint holds; raise `OSError` if it is damaged."""
     content = path.read_bytes()
     digest, rest = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
     if digest != sha256(rest).digest():
         raise OSError(
-            f"The checkpoint {os.fspath(path)!r} is damaged; expected a file as fit "
-            f"wrote it. Remove it to train from the start."
+            f"The checkpoint {os.fspath(path)!r} is damaged; expected the file that "
+            f"fit wrote. Remove it to train from the start."
         )
     try:
         progress: dict[str, Any] = torch.load(
@@ -129,14 +128,14 @@ def read_progress(path: Path) -> dict[str, Any]:
         )
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise OSError(
-            f"The checkpoint {os.fspath(path)!r} cannot be read: another version of "
-            f"torch wrote it, or something else. Remove it to train from the start."
+            f"The checkpoint {os.fspath(path)!r} cannot be read; expected one written "
+            f"by fit with this version of torch. Remove it to train from the start."
         ) from error
     return progress
 
 
 def _free_folder(directory: Path, name: str) -> tuple[Path, FileLock]:
-    """Return the first folder of this name that no running training has, locked."""
+    """Lock and return the first folder of this name that no running training holds."""
     for number in count(1):
         folder = directory / (name if number == 1 else f"{name}-{number}")
         with suppress(Timeout):
@@ -148,7 +147,7 @@ def _locked(folder: Path) -> FileLock:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK_NAME)
-        # Another training that ends may remove the folder just before it is locked.
+        # Another run that is ending may remove the folder just before it is locked.
         with suppress(FileNotFoundError):
             lock.acquire(blocking=False)
             return lock
@@ -156,8 +155,8 @@ def _locked(folder: Path) -> FileLock:
 
 def _leave(folder: Path, lock: FileLock) -> None:
     """Remove the temporary file, the lock and the folder, if nothing else is in it."""
-    # Who waits for a lock whose file is gone makes a new one. Windows keeps open files,
-    # and a disk in trouble all: what was said of it before must not be replaced.
+    # Whoever waits for a lock whose file is gone makes a new one. Windows cannot delete
+    # open files, a failing disk none: these errors must not hide the first one.
     for path in (_temporary(folder / FILE_NAME), folder / LOCK_NAME):
         with suppress(OSError):
             path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Checks of single values that a user passes: what each may be, and what it was.
 
-All numbers of Python and of numpy are numbers; booleans are none.
+Numbers of both Python and numpy are accepted as numbers; booleans are not.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 
 
 def is_integer(value: Any) -> bool:
-    """Tell whether a value is an integer of some kind, and no boolean."""
+    """Tell whether a value is an integer of any kind, but not a boolean."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_integer(name: str, value: Any, low: int, high: float = math.inf) -> None:
-    """Refuse what is no integer from `low` to `high`, both allowed.
+    """Reject anything but an integer from `low` to `high`, both included.
 
     Examples
     --------
@@ -46,10 +46,10 @@ def check_number(
     *,
     closed: str = "both",
 ) -> None:
-    """Refuse what is no finite number from `low` to `high`.
+    """Reject anything but a finite number from `low` to `high`.
 
-    `closed` says which of the two are allowed themselves: "both", "left" (only `low`)
-    or "neither".
+    `closed` says which of the two are included: "both", "left" (only `low`) or
+    "neither".
 
     Examples
     --------
@@ -71,13 +71,13 @@ def check_number(
 
 
 def check_boolean(name: str, value: Any) -> None:
-    """Refuse what is neither True nor False."""
+    """Reject anything but True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} is {value!r}; expected True or False.")
 
 
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
-    """Refuse what is none of `choices`, which are text or None."""
+    """Reject anything but one of `choices`, which are strings or None."""
     if not (value is None or isinstance(value, str)) or value not in choices:
         raise ValueError(f"{name} is {value!r}; expected one of {listed(choices)}.")
 
@@ -88,7 +88,7 @@ def height_and_width(name: str, value: Any, low: int = 1) -> tuple[int, int]:
     Raises
     ------
     ValueError, TypeError
-        If it is neither an integer of at least `low` nor a pair of such.
+        If it is neither an integer of at least `low` nor a pair of them.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def height_and_width(name: str, value: Any, low: int = 1) -> tuple[int, int]:
     """
     sides = (value, value) if is_integer(value) else value
     expected = (
-        f"expected an integer of at least {low}, in pixels, or a pair of such: "
+        f"expected an integer of at least {low}, in pixels, or a pair of them: "
         f"(height, width)."
     )
     is_pair = isinstance(sides, (tuple, list)) and len(sides) == 2
@@ -124,20 +124,20 @@ def takes(function: Callable[..., Any], *arguments: Any) -> bool:
         signature(function).bind(*arguments)
     except TypeError:
         return False
-    except ValueError:  # some functions of C have no signature
+    except ValueError:  # some C functions have no signature
         return True
     return True
 
 
 def listed(choices: Collection[Any]) -> str:
-    """Return choices as an error names them."""
+    """Return choices as an error message lists them."""
     return ", ".join(repr(choice) for choice in choices)
 
 
 def _as_float(value: Any) -> float:
     try:
         return float(value)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer larger than any float
         return math.inf
 
 

@@ -33,7 +33,7 @@ def class_weights(
     Raises
     ------
     ValueError
-        If a dict names what is no class, or its weights are no weights.
+        If a dict names something that is not a class, or its values are not weights.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def class_weights(
 
 
 def balanced(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return weights inverse to the pixels of each class, as in scikit-learn.
+    """Return weights in inverse proportion to class pixels, as in scikit-learn.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def median_frequency(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the median frequency of the classes over that of each class [1]_.
 
     The frequency of a class is its share of the labelled pixels of the images that
-    show it. The median is that of the classes that occur.
+    show it. The median is over the classes that occur.
 
     References
     ----------
@@ -92,7 +92,7 @@ def median_frequency(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _absent_as_rarest(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Let a class of classes= that does not occur count as the rarest that does."""
+    """Count a class of classes= that does not occur as the rarest that does."""
     return np.where(amounts > 0, amounts, amounts[amounts > 0].min())
 
 
@@ -102,8 +102,8 @@ def _named_weights(
     unknown = [label for label in class_weight if label not in labels]
     if unknown:
         raise ValueError(
-            f"class_weight has the keys {unknown}, which are no classes; expected some "
-            f"of {labels}."
+            f"class_weight has the keys {unknown}, which are not classes; expected "
+            f"some of {labels}."
         )
     values = [class_weight.get(label, 1.0) for label in labels]
     is_number = all(isinstance(value, Real) for value in values)

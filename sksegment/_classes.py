@@ -44,7 +44,7 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     if is_ignored(named, ignore_label).any():
         raise ValueError(
             f"ignore_label={ignore_label!r} is also one of classes={classes!r}; "
-            f"expected a label that is no class."
+            f"expected a label that is not a class."
         )
     return np.unique(named)
 
@@ -54,7 +54,7 @@ def _are_whole(labels: NDArray[Any]) -> bool:
 
 
 def check_kind_of_ignored(ignore_label: Any, labels: list[NDArray[Any]]) -> None:
-    """Refuse text as the ignored label of numbers: it could never occur."""
+    """Reject text as the ignored label of numeric masks: it could never occur."""
     check_one_label(ignore_label)
     if ignore_label is None:
         return
@@ -72,18 +72,18 @@ def encoder_of_masks(
     classes: NDArray[Any] | None,
     ignore_label: Any,
 ) -> LabelEncoder:
-    """Return the classes that masks hold, or those that are named.
+    """Return an encoder of the classes that masks hold, or of those that are named.
 
     Parameters
     ----------
     labels : list of ndarray
         The label values of each mask.
     name : callable
-        Names a mask, by its number, for a message.
+        Names a mask by its index, for a message.
     classes : ndarray or None
         The classes of the task; None for those that are found.
     ignore_label : object
-        The label value that is no class.
+        The label value that is not a class.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def encoder_of_masks(
         raise ValueError(
             f"y holds {len(found)} different labels ({format_labels(found)}): they "
             f"look like instance ids, or a mask that was interpolated or saved as "
-            f"JPEG. Name the labels with classes= if they are meant."
+            f"JPEG. If they are classes, name them with classes=."
         )
     _warn_of_void(found, ignore_label)
     _warn_of_many(found)
@@ -122,7 +122,7 @@ def _in_dtype_of_masks(
 ) -> NDArray[Any]:
     """Give integer classes the dtype of the masks, if that holds them all.
 
-    A list of classes is int64; masks of bytes should come back as bytes.
+    A list of classes is int64; uint8 masks should come back as uint8.
     """
     dtype = np.result_type(*(found.dtype for found in labels))
     if classes.dtype.kind not in "iu" or dtype.kind not in "iu":
@@ -140,8 +140,8 @@ def nothing_labelled(ignore_label: Any) -> str:
 
 
 def _warn_of_void(classes: NDArray[Any], ignore_label: Any) -> None:
-    """Warn of a label that usually means "no class" and is about to become one."""
-    # Two labels are an honest binary mask, 0/255 most of all.
+    """Warn about a label that usually means "no class" and is about to become one."""
+    # Two labels are a genuine binary mask, 0/255 above all.
     if ignore_label is not None or len(classes) < 3 or classes.dtype.kind in "US":
         return
     for void in USUAL_VOIDS:
@@ -156,12 +156,12 @@ def _warn_of_void(classes: NDArray[Any], ignore_label: Any) -> None:
 
 
 def _warn_of_many(classes: NDArray[Any]) -> None:
-    """Warn of so many labels that they may not be meant as classes."""
+    """Warn about so many labels that they may not be intended as classes."""
     if len(classes) > MANY_CLASSES:
         warnings.warn(
             f"Each of the {len(classes)} labels of y becomes a class. Masks that were "
-            f"interpolated or saved as JPEG hold as many, and instance ids do; "
-            f"sksegment.datasets.check_masks(X, y) tells. If all are classes, name "
+            f"interpolated or saved as JPEG have as many, and so have instance ids; "
+            f"sksegment.datasets.check_masks(X, y) finds out. If all are classes, name "
             f"them with classes= to silence this warning.",
             UserWarning,
             stacklevel=2,
@@ -169,7 +169,7 @@ def _warn_of_many(classes: NDArray[Any]) -> None:
 
 
 def _warn_of_one_class(classes: NDArray[Any]) -> None:
-    """Warn of masks from which nothing can be learned: every score will be 1."""
+    """Warn about masks from which nothing can be learned: every score will be 1."""
     if len(classes) == 1:
         warnings.warn(
             f"All labelled pixels of y have the label {format_labels(classes)}: one "
@@ -183,7 +183,7 @@ def _warn_of_one_class(classes: NDArray[Any]) -> None:
 def pixels_of_classes(
     counts: list[LabelCounts], encoder: LabelEncoder
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the pixels of each class by image, weighted, and all with a class."""
+    """Return the weighted pixels per image and class, and labelled pixels per image."""
     pixels = np.zeros((len(counts), len(encoder.classes)))
     n_labelled = np.zeros(len(counts))
     for index, count in enumerate(counts):

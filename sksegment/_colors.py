@@ -1,4 +1,4 @@
-"""Colours in the place of labels: masks that were saved as pictures."""
+"""Colours in place of labels: masks that were saved as pictures."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
     masks : array-like of shape (n, height, width, 3) or sequence of array-like of \
             shape (height, width, 3) or of path
         Masks as RGB pictures of whole numbers from 0 to 255. A fourth channel,
-        opacity, is not looked at. Palette files given as paths are expanded to their
-        colours; as a rule their ids are wanted, though, and `fit` reads these itself.
+        opacity, is ignored. Palette files given as paths are expanded to their
+        colours; usually their ids are wanted, though, and `fit` reads those itself.
     colors : dict or "voc"
         The colour of each label, `{label: (red, green, blue)}`; `"voc"` stands for the
         colours of PASCAL VOC, the void label 255 included.
@@ -33,14 +33,15 @@ def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
     Returns
     -------
     ndarray of shape (n, height, width), or list of ndarray of shape (height, width)
-        The labels: an array for an array, a list for the rest. The dtype is that of
-        the labels, the smallest one for integers.
+        The labels: an array for an array, otherwise a list. The dtype is that of the
+        labels, the smallest one for integers.
 
     Raises
     ------
     ValueError, TypeError
-        If a mask holds another colour (the message names colour and mask) or is no RGB
-        picture of bytes, or if `colors` is no such dict, or two labels share a colour.
+        If a mask holds another colour (the message names colour and mask) or is not an
+        RGB picture of bytes, or if `colors` is not such a dict, or two labels share a
+        colour.
 
     See Also
     --------
@@ -55,7 +56,7 @@ def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
     array([[[0, 7],
             [7, 0]]], dtype=uint8)
     """
-    # Not "colors == 'voc'": of arrays, this would be many answers.
+    # Not "colors == 'voc'": an array would be compared element by element.
     is_voc = isinstance(colors, str) and colors == "voc"
     labels, codes = _table(voc_colors() if is_voc else colors)
     _check_axes(masks)
@@ -69,7 +70,7 @@ def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
 
 
 def _check_axes(masks: Any) -> None:
-    """Refuse what `as_images` would take, or refuse under another name."""
+    """Reject what `as_images` would accept, or reject under another name."""
     if is_path(masks):
         raise TypeError(f"masks is one path, {str(masks)!r}; expected a list.")
     if isinstance(masks, np.ndarray) and masks.ndim in (2, 3):
@@ -95,7 +96,7 @@ def _table(colors: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
         if numbers.count(number) > 1:
             raise ValueError(
                 f"colors gives label {label!r} the colour {_color(number)} of another "
-                f"label; expected one colour a label."
+                f"label; expected one colour per label."
             )
     order = np.argsort(numbers)
     return _label_array(list(colors))[order], np.array(numbers)[order]
@@ -137,7 +138,7 @@ def _color(number: int) -> Color:
 
 
 def _checked(picture: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return an RGB picture as int32, or say why it is none."""
+    """Return an RGB picture as int32, or say why it is not one."""
     if picture.shape[-1] not in (3, 4):
         raise ValueError(
             f"{name} has shape {picture.shape}; expected (height, width, 3): an RGB "
@@ -171,6 +172,6 @@ def _unknown_colors(unknown: NDArray[Any], codes: NDArray[np.int64], name: str) 
     return (
         f"{name} holds the colour {_color(int(numbers[largest]))} in {counts[largest]} "
         f"pixels, and {len(numbers) - 1} more colours that are not in colors; expected "
-        f"{format_labels(expected)}. Name every colour in colors; many that are nearly "
-        f"alike come from JPEG or from resizing without order=0."
+        f"{format_labels(expected)}. Name every colour in colors; many nearly equal "
+        f"ones come from JPEG or from resizing without order=0."
     )

@@ -22,14 +22,14 @@ from sksegment._tally import BLOCK_PIXELS, Weight, check_size, row_blocks
 
 # Masks whose values lie inside a span of this size are counted as bytes, by value.
 BYTE_SPAN = 256
-# Beyond this many different labels in a pair of masks they are hardly classes, and
-# the square table of their counts would not fit into memory.
+# More different labels than this in a pair of masks are hardly classes, and the square
+# table of their counts would not fit into memory.
 MAX_LABELS = 4096
-# Pixels counted at a time: enough that to add up the cells costs less than the pixels.
+# Pixels counted at a time: enough that adding up the cells costs less than counting.
 COUNTED_PIXELS = 4 * BLOCK_PIXELS
-# Counters that stay in the cache of a core.
+# Counters that fit into the cache of a core.
 MAX_BINS = 2**16
-# Whole floats and integers up to here are the same numbers.
+# Up to here, every integer is exact as a float.
 MAX_EXACT = 2**53
 
 
@@ -60,12 +60,12 @@ class Confusion:
 
     @property
     def predicted(self) -> NDArray[Any]:
-        """Pixels that were given to each class."""
+        """Pixels that were assigned to each class."""
         return np.asarray(self.counts.sum(axis=0))
 
     @property
     def union(self) -> NDArray[Any]:
-        """Pixels that belong to each class or were given to it."""
+        """Pixels that belong to each class or were assigned to it."""
         return np.asarray(self.true + self.predicted - self.hits)
 
 
@@ -143,15 +143,15 @@ def as_labels(labels: Any, ignore_label: Any) -> NDArray[Any]:
     array = label_array(labels)
     if array.ndim != 1 or not len(array):
         raise ValueError(
-            f"labels={labels!r} has shape {array.shape}; expected a list of one label "
-            f"or more."
+            f"labels={labels!r} has shape {array.shape}; expected a list of at least "
+            f"one label."
         )
     if len(np.unique(array)) != len(array):
         raise ValueError(f"labels={labels!r} holds a label twice; expected each once.")
     if is_ignored(array, ignore_label).any():
         raise ValueError(
             f"ignore_label={ignore_label!r} is one of labels={format_labels(array)}; "
-            f"expected a label that is no class. Leave it out of labels, or use "
+            f"expected a label that is not a class. Leave it out of labels, or use "
             f"exclude= to leave a class out of an average."
         )
     return array
@@ -176,9 +176,8 @@ def positions(
         raise ValueError(
             f"{argument} of image {index} holds the label "
             f"{format_labels(values[unknown])}, expected {format_labels(labels)}. Name "
-            f"every label that the task has with labels= (where an estimator is "
-            f"scored: with its classes=), or mark the label that is no class with "
-            f"ignore_label=."
+            f"every label of the task with labels= (to score an estimator: with its "
+            f"classes=), or mark a label that is not a class with ignore_label=."
         )
     return found
 
@@ -195,7 +194,7 @@ def ratio(
 def _tabulate(
     mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]:
-    """Count one pair of masks: the values, pixels seen, and their weighted number."""
+    """Count one pair of masks: the values, their pixels, and the weighted pixels."""
     values, blocks = _byte_blocks(mask, prediction) or _coded_blocks(
         mask, prediction, index
     )
@@ -216,8 +215,8 @@ def _tabulate(
 def count_codes(codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
     """Count how often each code below `n_codes` occurs, as np.bincount does.
 
-    Its time goes into single increments, so two pixels share one while there are bins
-    enough for all their pairs, and four or eight while there are for those.
+    Time goes into single increments, so two pixels share one as long as there are
+    enough bins for all pairs, and four or eight as long as there are enough for those.
     """
     half = len(codes) // 2
     if not half or n_codes**2 > min(half, MAX_BINS):
@@ -246,11 +245,11 @@ def _byte_blocks(
         return None
     dtype = np.result_type(mask, prediction)
     if dtype.kind == "f" and "f" not in mask.dtype.kind + prediction.dtype.kind:
-        dtype = np.dtype(np.int64)  # numpy makes float64 of int64 and uint64 together
+        dtype = np.dtype(np.int64)  # numpy would combine int64 and uint64 to float64
     values = np.arange(low, high + 1).astype(dtype)
 
     def blocks() -> Blocks:
-        # uint8 times uint8 would overflow without a word: widen before multiplying.
+        # uint8 times uint8 would overflow silently: widen before multiplying.
         width = np.uint16(len(values))
         for rows in row_blocks(mask.shape, COUNTED_PIXELS):
             codes = _as_bytes(mask[rows], low).ravel().astype(np.uint16)

@@ -1,4 +1,4 @@
-"""Where a network runs, in which precision, and how data come there."""
+"""Where a network runs, in which precision, and how data get there."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 PRECISIONS = ("auto", "float32", "bfloat16")
 # bfloat16 in hardware: NVIDIA from this compute capability on.
 BFLOAT16_CAPABILITY = 8
-# Bytes of a tensor that is sent from pinned memory.
+# The largest tensor, in bytes, that is sent from pinned memory.
 MAX_PINNED = 2**26
 
 
@@ -23,7 +23,7 @@ def resolve_device(device: Any) -> torch.device:
     Raises
     ------
     ValueError
-        If it is no device, or one that this machine does not have.
+        If it is not a device, or one that this machine does not have.
     """
     if isinstance(device, str) and device == "auto":
         return _best_device()
@@ -61,8 +61,8 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= BFLOAT16_CAPABILITY
     if device.type == "cpu":
-        # The questions are private names of torch; where they are gone, the answer is
-        # no, which is slower but never wrong.
+        # The questions are private names of torch; if they disappear, the answer is no,
+        # which is slower but never wrong.
         questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(torch.cpu, question, bool)() for question in questions)
     return False
@@ -74,12 +74,12 @@ def arithmetic_device(device: torch.device) -> torch.device:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the CPU on a device, without a wait for what runs there.
+    """Return a CPU tensor on a device, without waiting for what runs there.
 
-    Only pinned memory is read while the program goes on. torch keeps what was pinned,
-    so that large tensors, which are few, are waited for.
+    Only pinned memory is read while the program goes on. torch never returns pinned
+    memory, so large tensors, of which there are few, are copied synchronously.
     """
-    # "cuda" and "cuda:0" are one device, and not equal.
+    # "cuda" and "cuda:0" are the same device, but not equal.
     if tensor.device.type == device.type:
         return tensor.to(device)
     if device.type == "cuda" and tensor.nbytes <= MAX_PINNED:
@@ -89,7 +89,7 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the memory of a CUDA device that torch could still hand out."""
+    """Return the bytes of a CUDA device that torch could still allocate."""
     free: int = torch.cuda.mem_get_info(device)[0]
     idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return free + idle
@@ -97,10 +97,10 @@ def free_bytes(device: torch.device) -> int:
 
 @contextmanager
 def searched_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
-    """Let cuDNN try its kernels out, which pays where many batches are alike.
+    """Let cuDNN search for its fastest kernels, which pays if many batches are alike.
 
-    The search may come to another kernel each time: not where the user asked torch for
-    deterministic ones.
+    The search may choose another kernel each time, so it is left out if the user asked
+    torch for deterministic ones.
     """
     cudnn = torch.backends.cudnn
     settled = cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
@@ -128,7 +128,7 @@ def full_float32(device: torch.device) -> Iterator[None]:
 
 
 class _TF32:
-    """The switch of cuDNN, which all threads share: the last to leave turns it back."""
+    """The switch of cuDNN, which all threads share: the last to leave restores it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -160,8 +160,8 @@ def allows_tf32() -> bool:
     return bool(torch.backends.cudnn.allow_tf32)
 
 
-# torch has a switch for each operation since 2.9. The older one, for all of cuDNN, does
-# not reach an operation that the user set by itself.
+# Since 2.9, torch has a switch for each operation. The older one, for all of cuDNN,
+# does not affect an operation that the user set separately.
 
 
 def _forbid_tf32() -> None:
@@ -175,7 +175,7 @@ def _allow_tf32() -> None:
     if not hasattr(torch.backends.cudnn, "conv"):
         torch.backends.cudnn.allow_tf32 = True
         return
-    # First as it was made, so that it follows the switches above it.
+    # First as it was initially, so that it follows the switches above it.
     torch.backends.cudnn.conv.fp32_precision = "none"
     if not allows_tf32():
         torch.backends.cudnn.conv.fp32_precision = "tf32"

@@ -18,9 +18,9 @@ SHARE = 1 / 4
 
 
 class FileCache:
-    """Images and masks read from files, the least recently used forgotten first.
+    """Images and masks read from files; the least recently used are dropped first.
 
-    It lives as long as one training: a file that is changed is read anew in the next.
+    It lives as long as one training run: a changed file is read again in the next.
     """
 
     def __init__(self) -> None:
@@ -37,14 +37,14 @@ class FileCache:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        # A view, of colours without their alpha say, would keep more than it shows.
+        # A view, such as colours without alpha, would keep its whole base array alive.
         pixels = np.ascontiguousarray(images[index])
         pixels.flags.writeable = False
         self._keep(key, pixels)
         return pixels
 
     def crop(self, images: ImageList, index: int, window: Window) -> NDArray[Any]:
-        """Return a part of item `index`; of an array only that part is read."""
+        """Return a part of item `index`; from an array, only that part is read."""
         if is_path(images.items[index]):
             return self.whole(images, index)[window]
         return images.crop(index, window)

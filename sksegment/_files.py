@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 # Formats whose decoders read pixels only. Everything else that Pillow can open (EPS
-# starts a program, FITS and PDF have unbounded readers) is refused.
+# starts a program, FITS and PDF have unbounded readers) is rejected.
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 TIFF_SUFFIXES = (".tif", ".tiff")
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 SUFFIXES = (".png", ".bmp", *LOSSY_SUFFIXES, *TIFF_SUFFIXES)
 # How a TIFF file begins: little- and big-endian, and either as BigTIFF.
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# A 12 kB file can declare a 100-megapixel picture: refuse before decoding. Pillow has
-# a lower limit of its own, about 179 million, for what is no TIFF, and warns from half
-# of it on. The warning is let through: to silence it would change the filters of all
-# threads.
+# A 12 kB file can declare a 100-megapixel picture: reject before decoding. Pillow has
+# a lower limit of its own, about 179 million, for everything but TIFF, and warns from
+# half of it on. The warning is let through: silencing it would change the filters of
+# all threads.
 MAX_PIXELS = 400_000_000
 MAX_CHANNELS = 64  # of a picture as large as that
 
@@ -41,7 +41,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read a photo as it is meant to be seen.
 
     The orientation tag is applied, a colour palette is expanded, and the alpha channel
-    of a PNG is dropped with a warning, or refused where warnings are errors. All
+    of a PNG is dropped with a warning, or rejected where warnings are errors. All
     channels of a TIFF are kept: the fourth may be infrared.
 
     Parameters
@@ -52,8 +52,8 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (height, width) or (height, width, n_channels)
-        The pixels in the file's own dtype; a colour PNG of 16 bits a channel gives 8,
-        with a warning.
+        The pixels in the file's own dtype; a colour PNG of 16 bits per channel gives
+        8, with a warning.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     Parameters
     ----------
     path : str or path-like
-        A PNG, BMP or TIFF file with one value a pixel.
+        A PNG, BMP or TIFF file with one value per pixel.
 
     Returns
     -------
@@ -99,16 +99,16 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def _is_tiff(path: str | os.PathLike[str]) -> bool:
-    """Tell by the content, since a suffix may be wrong."""
+    """Tell whether a file is a TIFF by its content, since a suffix may be wrong."""
     with open(path, "rb") as file:
         return file.read(4) in TIFF_MAGIC
 
 
 @contextmanager
 def _decoding(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Name the file, whatever a decoder raises over it.
+    """Name the file in the error, whatever a decoder raises.
 
-    Damaged files end in a dozen kinds of exception: ValueError, IndexError, zlib.error,
+    Damaged files raise a dozen kinds of exception: ValueError, IndexError, zlib.error,
     struct.error, AssertionError, ...
     """
     try:
@@ -136,7 +136,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[PILImage]:
 
 
 def _opened(path: str | os.PathLike[str]) -> PILImage:
-    """Return an open image, or say why its file is none."""
+    """Return an open image, or say why its file is not one."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -156,7 +156,7 @@ def _opened(path: str | os.PathLike[str]) -> PILImage:
 
 
 def _n_pictures(image: PILImage) -> int:
-    # What cameras put behind the first picture of a JPEG is a preview.
+    # What cameras add after the first picture of a JPEG is a preview.
     return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
 
 
@@ -176,8 +176,8 @@ def _check_extent(height: int, width: int, path: str | os.PathLike[str]) -> None
 def _check_single(n_pictures: int, path: str | os.PathLike[str]) -> None:
     if n_pictures > 1:
         raise ValueError(
-            f"{os.fspath(path)!r} holds {n_pictures} pictures; expected one picture a "
-            f"file."
+            f"{os.fspath(path)!r} holds {n_pictures} pictures; expected one picture "
+            f"per file."
         )
 
 
@@ -205,7 +205,7 @@ def _raw_mode(image: PILImage) -> str:
 def _warn_of_lost_bits(image: PILImage, path: str | os.PathLike[str]) -> None:
     if image.format == "PNG" and _raw_mode(image) in ("RGB;16B", "RGBA;16B", "LA;16B"):
         warnings.warn(
-            f"{os.fspath(path)!r} has 16 bits a channel, of which 8 are read; "
+            f"{os.fspath(path)!r} has 16 bits per channel, of which 8 are read; "
             f"save colour images of 16 bits as TIFF to keep them all.",
             UserWarning,
             stacklevel=2,
@@ -226,14 +226,14 @@ def _label_array(image: PILImage, path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def _upright(image: PILImage) -> NDArray[Any]:
-    """Decode an image, and turn it after its EXIF orientation."""
+    """Decode an image, and turn it according to its EXIF orientation."""
     pixels = np.array(image)
-    # Asked for after decoding: Pillow turns a TIFF itself, and drops the tag.
+    # Looked up after decoding: Pillow turns a TIFF itself, and drops the tag.
     return _oriented(pixels, image.getexif().get(EXIF_ORIENTATION, 1))
 
 
 def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn the stored pixels upright, after the EXIF orientation tag (1 to 8)."""
+    """Turn the stored pixels upright, given the EXIF orientation tag (1 to 8)."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -250,9 +250,9 @@ def _without_alpha(pixels: NDArray[Any], path: str | os.PathLike[str]) -> NDArra
 
 
 def _warn_of_alpha(path: str | os.PathLike[str]) -> None:
-    """Warn, or raise an error that names the file where warnings are made errors."""
+    """Warn; where warnings are errors, raise one that names the file."""
     try:
-        # No path in the text: Python shows the same text once, not once a file.
+        # No path in the text: Python shows the same text once, not once per file.
         warnings.warn(
             "The alpha channel of image files is dropped; save the images without one, "
             "or pass four-channel arrays, to decide yourself.",
@@ -289,7 +289,7 @@ def _as_meant(pixels: NDArray[Any], picture: Any, is_mask: bool) -> NDArray[Any]
     page = picture.keyframe
     axes, shape = _axes(picture)
     pixels = pixels.reshape(shape)
-    if axes in ("SYX", "CYX"):  # planar storage: one plane a channel
+    if axes in ("SYX", "CYX"):  # planar storage: one plane per channel
         pixels = np.moveaxis(pixels, 0, -1)
     if not is_mask and page.colormap is not None:
         pixels = _expanded(pixels, page.colormap)
@@ -300,7 +300,7 @@ def _as_meant(pixels: NDArray[Any], picture: Any, is_mask: bool) -> NDArray[Any]
 def _axes(picture: Any) -> tuple[str, tuple[int, ...]]:
     """Return the axes of a TIFF and their lengths.
 
-    Those of length 1 are left out, but for height and width: they tell nothing.
+    Those of length 1, except height and width, are left out: they tell nothing.
     """
     kept = [
         (axis, length)
@@ -366,7 +366,7 @@ def _single_valued(pixels: NDArray[Any], path: str | os.PathLike[str]) -> NDArra
     if pixels.ndim != 2:
         raise ValueError(
             f"The mask {os.fspath(path)!r} has {pixels.shape[-1]} channels; expected "
-            f"one label value a pixel. A colour-coded mask becomes labels by "
+            f"one label value per pixel. Convert a colour-coded mask with "
             f"sksegment.datasets.colors_to_labels."
         )
     return pixels

@@ -1,4 +1,4 @@
-"""The fingerprint of a training: equal where the same training is asked for again."""
+"""The fingerprint of a training run: equal if the same run is asked for again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sksegment._images import ImageList
 from sksegment._plan import PlannedStep
 from sksegment._samples import Samples
 
-# What makes no difference to the weights; of `random_state`, the seed counts.
+# What makes no difference to the weights; for `random_state`, the seed counts.
 IRRELEVANT = ("checkpoint_dir", "random_state", "verbose")
 
 
@@ -28,20 +28,20 @@ def fingerprint(
     steps: Sequence[PlannedStep],
     start: Mapping[str, NDArray[Any]],
 ) -> str:
-    """Return a name for a training, made of all that its result follows from.
+    """Return a name for a training run, made from all that determines its result.
 
     Parameters
     ----------
     parameters : mapping
-        Parameters of the segmenter; of `callbacks` a list without names.
+        Parameters of the segmenter; `callbacks` is a list without names.
     seed : int or None
         The seed of the draws; None if any will do.
     data : sequence of Samples or None
-        What the network is trained and judged on. Of files, the content counts.
+        What the network is trained and judged on. For files, the content counts.
     steps : sequence of PlannedStep
         The augmentations.
     start : mapping of str to ndarray
-        The weights that training goes on from; empty for a new network.
+        The weights that training continues from; empty for a new network.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def fingerprint(
     Raises
     ------
     TypeError
-        If a parameter has nothing that tells it from others in another process.
+        If a parameter cannot be identified in another process.
     """
     callbacks = [
         _callback(callback)
@@ -71,21 +71,21 @@ def fingerprint(
 
 
 def _told(name: str, value: Any) -> Any:
-    """Return what stands for the value of a parameter in every process."""
+    """Return what identifies the value of a parameter in every process."""
     try:
         if isinstance(value, nn.Module):
             value = [(path, *_layer(layer)) for path, layer in value.named_modules()]
         return joblib.hash(_plain(value))
     except Exception as error:
         raise TypeError(
-            f"{name} is {value!r}, which another process could not find again; with "
+            f"{name} is {value!r}, which cannot be identified in another process; with "
             f"checkpoint_dir, expected plain values, or classes or functions of a "
             f"module."
         ) from error
 
 
 def _callback(callback: Any) -> tuple[Any, dict[str, Any]]:
-    """Return what stands for class and settings of a callback in every process."""
+    """Return what identifies class and settings of a callback in every process."""
     kind = kind_of(callback)
     settings = {} if callback is kind else settings_of(callback)
     told = {
@@ -96,7 +96,7 @@ def _callback(callback: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _layer(layer: nn.Module) -> tuple[str, dict[str, Any]]:
-    """Return class, tensors and settings of one layer of a loss of the user's own."""
+    """Return class, tensors and settings of one layer of the user's own loss."""
     tensors = {**layer._parameters, **layer._buffers}
     settings = {key: vars(layer)[key] for key in vars(layer).keys() - vars(nn.Module())}
     parts = {key: _plain(value) for key, value in {**tensors, **settings}.items()}
@@ -104,14 +104,14 @@ def _layer(layer: nn.Module) -> tuple[str, dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    # How torch pickles tensors differs each time.
+    # torch pickles the same tensor differently each time.
     return value.numpy(force=True) if isinstance(value, Tensor) else value
 
 
 def _planned(step: PlannedStep) -> tuple[str, dict[str, Any], int | None]:
     augmenter: Any = step.augmenter
     parameters = augmenter.get_params()
-    parameters.pop("random_state", None)  # the seed is what was drawn from it
+    parameters.pop("random_state", None)  # step.seed was drawn from it
     return type(augmenter).__qualname__, parameters, step.seed
 
 

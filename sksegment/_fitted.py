@@ -1,4 +1,4 @@
-"""What a fitted segmenter consists of, and whether its parts go together."""
+"""What a fitted segmenter consists of, and whether its parts fit together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sksegment import __version__
 from sksegment._classes import check_classes
 from sksegment._parameters import check_parameters, network_options
 
-# What a model file keeps of a fitted segmenter beside the weights. Stride and margin
+# What a model file keeps of a fitted segmenter besides the weights. Stride and margin
 # follow from the network.
 FITTED = (
     "classes_",
@@ -37,7 +37,7 @@ DEVICES = re.compile(r"auto|(cpu|cuda|mps)(:\d{1,3})?")
 
 
 def warn_of_newer(version: str | None) -> None:
-    """Warn of a fitted segmenter that a newer sksegment has saved.
+    """Warn about a fitted segmenter that was saved by a newer sksegment.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def warn_of_newer(version: str | None) -> None:
 
 
 def check_constructor(parameters: dict[str, Any]) -> None:
-    """Refuse parameters that `fit` would refuse, but for a device that is not there.
+    """Reject parameters that `fit` would reject, except for a missing device.
 
-    A model that was trained on a GPU is to be opened elsewhere too.
+    A model that was trained on a GPU can be opened elsewhere, too.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def check_constructor(parameters: dict[str, Any]) -> None:
 
 
 def check_fitted(fitted: dict[str, Any]) -> None:
-    """Refuse fitted attributes that no training leaves behind.
+    """Reject fitted attributes that training cannot have left behind.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def check_fitted(fitted: dict[str, Any]) -> None:
 
 
 def check_weights(network: nn.Module, weights: dict[str, NDArray[Any]]) -> None:
-    """Refuse weights that are not those of a network, or that are not finite.
+    """Reject weights that are not those of a network, or that are not finite.
 
     Parameters
     ----------
@@ -176,7 +176,7 @@ def _check_history(history: Any) -> None:
         isinstance(row, dict) and all(isinstance(key, str) for key in row)
         for row in rows
     ):
-        raise TypeError("history_ is no list of dictionaries, one an epoch.")
+        raise TypeError("history_ is not a list of dictionaries, one per epoch.")
 
 
 def _check_integer(name: str, value: Any, low: int, high: float = np.inf) -> None:

@@ -1,4 +1,4 @@
-"""The usual folder layouts: which files there must be, and what is said if not."""
+"""The usual folder layouts: which files must exist, and the errors if they do not."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _check_folder(folder: Path, argument: str) -> None:
         )
     if not folder.is_dir():
         raise NotADirectoryError(
-            f"{argument} {str(folder)!r} is no folder; expected a folder."
+            f"{argument} {str(folder)!r} is not a folder; expected a folder."
         )
 
 
@@ -45,12 +45,12 @@ def _check_unique(shared: list[str], folder: Path, argument: str) -> None:
     if shared:
         raise ValueError(
             f"{argument} {str(folder)!r} has files that share a name: "
-            f"{_listed(shared)}. Expected one file a name."
+            f"{_listed(shared)}. Expected one file per name."
         )
 
 
 def check_partners(images: dict[str, Path], masks: dict[str, Path]) -> None:
-    """Refuse images without a mask and masks without an image."""
+    """Reject images without a mask and masks without an image."""
     no_mask = [images[stem].name for stem in sorted(set(images) - set(masks))]
     no_image = [masks[stem].name for stem in sorted(set(masks) - set(images))]
     if not no_mask and not no_image:
@@ -70,7 +70,7 @@ def check_partners(images: dict[str, Path], masks: dict[str, Path]) -> None:
 
 
 def check_lossless(masks: list[Path]) -> None:
-    """Refuse masks in a format that changes label values."""
+    """Reject masks in a format that changes label values."""
     lossy = [Path(m).name for m in masks if Path(m).suffix.lower() in LOSSY_SUFFIXES]
     if lossy:
         raise ValueError(
@@ -80,22 +80,22 @@ def check_lossless(masks: list[Path]) -> None:
 
 
 def _listed(names: list[str]) -> str:
-    """Write names for a message, a few of them, and count the rest."""
+    """Write a few names for a message, and count the rest."""
     shown = ", ".join(repr(name) for name in names[:LISTED])
     rest = len(names) - LISTED
     return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def voc_folder(root: Path) -> Path:
-    """Return the folder of the layout: `root` itself, or one in it."""
+    """Return the folder of the layout: `root` itself, or one inside it."""
     _check_folder(root, "root")
     candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
     for folder in candidates:
         if (folder / "JPEGImages").is_dir():
             return folder
     raise FileNotFoundError(
-        f"root {str(root)!r} is not laid out as PASCAL VOC: no folder JPEGImages in it "
-        f"nor in VOC2012 or VOCdevkit/VOC2012 under it."
+        f"root {str(root)!r} is not laid out as PASCAL VOC; expected a folder "
+        f"JPEGImages in it, or in VOC2012 or VOCdevkit/VOC2012 under it."
     )
 
 
@@ -121,31 +121,31 @@ def split_ids(lists: Path, split: str) -> list[str]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # Windows puts a mark in front
+        return path.read_text(encoding="utf-8-sig")  # Windows adds a byte order mark
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{str(path)!r} is no text in UTF-8 ({error}); expected one ID a line. "
+            f"{str(path)!r} is not text in UTF-8 ({error}); expected one ID per line. "
             f"Save it as UTF-8."
         ) from error
 
 
 def _check_inside(ids: list[str], split: str) -> None:
-    """Refuse ids that lead out of the folders: a list may come from anywhere."""
+    """Reject ids that lead out of the folders: a list may come from anywhere."""
     outside = [name for name in ids if Path(name).anchor or ".." in Path(name).parts]
     if outside:
         raise ValueError(
-            f"The list of split {split!r} names files outside of the layout: "
+            f"The list of split {split!r} names files outside the layout: "
             f"{_listed(outside)}. Expected IDs of files in JPEGImages and "
             f"SegmentationClass."
         )
 
 
 def check_files(paths: list[Path], split: str) -> None:
-    """Refuse a split of which files are missing."""
+    """Reject a split whose files are missing."""
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{len(missing)} files that the list of split {split!r} names are missing: "
+            f"The list of split {split!r} names {len(missing)} files that are missing: "
             f"{_listed(missing)}. Expected each ID as JPEGImages/ID.jpg and "
             f"SegmentationClass/ID.png."
         )

@@ -1,4 +1,4 @@
-"""Folds: dividing images into groups that all see the classes alike."""
+"""Folds: dividing images into groups with equal shares of the classes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# A look at all images for a better exchange costs little; a few of them find the most.
+# A sweep over all images is cheap; a few sweeps find most improvements.
 MAX_SWEEPS = 5
-# With how many others an image is compared for an exchange. More cost time, in large
-# data sets, and hardly find better ones.
+# With how many others an image is compared for an exchange. More would cost time in
+# large data sets, and hardly find better exchanges.
 MAX_PARTNERS = 200
-# Starts from other orders, where a fold still lacks a class. Few images need more of
-# them, since there every single exchange counts, and each costs little.
+# Starts from other orders if a fold still lacks a class. Small data sets need more of
+# them, since every single exchange counts there, and each start costs little.
 MAX_STARTS = 30
 STARTS_TIMES_IMAGES = 3000
-# What rounding may leave of an exchange that changes nothing.
+# The gain that rounding may show for an exchange that changes nothing.
 ROUNDING = 1e-12
 
 
@@ -26,7 +26,7 @@ def balanced_folds(
     """Give each image a fold, so that classes are spread evenly over the folds.
 
     The images are dealt out class by class, the rarest first (Sechidis et al. [1]_),
-    and exchanged as long as that helps. A class that is missing in a fold counts more
+    and exchanged as long as that helps. A class that is missing from a fold counts more
     than any difference in shares.
 
     Parameters
@@ -43,7 +43,7 @@ def balanced_folds(
     Returns
     -------
     ndarray of shape (n_images,)
-        The number of the fold of each image. The folds differ by one image at most.
+        The number of the fold of each image. Fold sizes differ by one image at most.
 
     References
     ----------
@@ -72,7 +72,7 @@ def missing_classes(
 
 
 def _unavoidable(pixels: NDArray[np.float64], n_folds: int) -> int:
-    """Count what must be missing: a class of two images fills two folds at most."""
+    """Count unavoidable gaps: a class in only two images is in two folds at most."""
     n_holders = (pixels > 0).sum(axis=0)
     return int((n_folds - n_holders).clip(min=0).sum())
 
@@ -81,19 +81,19 @@ def _unavoidable(pixels: NDArray[np.float64], n_folds: int) -> int:
 class _Division:
     """Images divided into folds, and what each fold holds.
 
-    Folds of one image less are filled up by an empty image, so that moving an image
-    into one of them is an exchange like any other.
+    Folds with one image fewer are filled up with an empty image, so that moving an
+    image into one of them is an exchange like any other.
 
     Parameters
     ----------
     shares : ndarray of shape (n, 2 * n_classes)
-        What each image has of all pixels, and of all images, of each class.
+        The share of each image in the pixels, and in the images, of each class.
     present : ndarray of shape (n, n_classes)
         1 where an image holds a class, 0 elsewhere.
     folds : ndarray of shape (n,)
         The fold of each image.
     n_images : int
-        The images that are none of the empty ones.
+        The number of images without the empty ones.
     n_folds : int
         The number of folds.
     """
@@ -110,7 +110,7 @@ class _Division:
         self.holders = np.array([self.present[m].sum(axis=0) for m in members])
 
     def cost(self) -> tuple[int, float]:
-        """Return the classes missing in folds, and how uneven the shares are."""
+        """Count the classes missing from folds, and tell how uneven the shares are."""
         return int((self.holders == 0).sum()), float((self.sums**2).sum())
 
     def gains(self, image: int, partners: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -129,14 +129,14 @@ class _Division:
         return gains
 
     def _allowed(self, image: int, partners: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Forbid exchanges inside a fold, and a second empty image in a fold."""
+        """Forbid exchanges within a fold, and a second empty image in a fold."""
         mine = self.folds[image]
         is_filled_up = (self.folds[self.n_images :] == mine).any()
         is_empty = partners >= self.n_images
         return (self.folds[partners] != mine) & ~(is_empty & is_filled_up)
 
     def exchange(self, image: int, partner: int) -> None:
-        """Put two images into the fold of the other."""
+        """Put each of two images into the fold of the other."""
         mine, theirs = self.folds[image], self.folds[partner]
         change = self.shares[partner] - self.shares[image]
         swap = self.present[partner] - self.present[image]
@@ -205,7 +205,7 @@ def _deal(
     folds: NDArray[np.intp],
     n_folds: int,
 ) -> None:
-    """Give each image to the fold that has the fewest images, and least, of a class."""
+    """Give each image to the fold with the fewest images, then pixels, of a class."""
     for image in images:
         sizes, holders, areas = (
             np.bincount(folds[folds >= 0], weights, n_folds)
@@ -220,7 +220,7 @@ def _deal(
 
 
 def _has_room(sizes: NDArray[np.int64], n_images: int) -> NDArray[np.bool_]:
-    """Tell which folds take one more image, if sizes may differ by one at the end."""
+    """Tell which folds have room for an image if final sizes may differ by one."""
     floor, n_larger = divmod(n_images, len(sizes))
     if np.count_nonzero(sizes > floor) < n_larger:
         return np.asarray(sizes <= floor)

@@ -19,7 +19,7 @@ PARAMETER_COPIES = 5
 # Gradients of layer outputs that the backward pass holds on top of what the forward
 # pass left, in units of the largest output: 1.8 to 3.6 were measured.
 BACKWARD_LAYERS = 3
-# Share of the free memory of a GPU that the data set may take, and what is left to a
+# Share of the free memory of a GPU that the data set may take, and what is reserved for
 # training first, in units of its estimated need.
 SHARE = 1 / 4
 SAFETY = 1.5
@@ -28,13 +28,13 @@ SAFETY = 1.5
 def too_large(
     network: nn.Module, batches: Batches, precision: torch.dtype, reason: str
 ) -> str:
-    """Return what to tell of a training that ran out of memory."""
+    """Return the error message of training that ran out of memory."""
     n_images, height, width = batches.largest()
     shape = (n_images, len(batches.scale.mean), height, width)
     try:
         n_bytes = training_bytes(network, shape, precision)
         need = f", which takes an estimated {mebibytes(n_bytes)} MiB"
-    except Exception:  # a network of the user's own may not run without values
+    except Exception:  # the user's own network may not run without values
         need = ""
     return (
         f"Training ran out of memory on {batches.device} with batch_size="
@@ -47,9 +47,9 @@ def too_large(
 def room_for_images(
     network: nn.Module, batches: Batches, precision: torch.dtype
 ) -> float:
-    """Return how many bytes of images may stay on the device beside a training.
+    """Return how many bytes of images may stay on the device during training.
 
-    None on a CPU, where they are already, and none where the need is unknown.
+    0 on a CPU, where the images already are, and 0 if the need is unknown.
     """
     if batches.device.type != "cuda":
         return 0
@@ -57,7 +57,7 @@ def room_for_images(
     shape = (n_images, len(batches.scale.mean), height, width)
     try:
         need = training_bytes(network, shape, precision)
-    except Exception:  # a network of the user's own may not run without values
+    except Exception:  # the user's own network may not run without values
         return 0
     free = free_bytes(batches.device)
     return max(0, min(SHARE * free, free - SAFETY * need))
@@ -69,10 +69,10 @@ def training_bytes(
     """Estimate the memory that a training step takes.
 
     The forward pass is traced on the meta device, where tensors have shapes and no
-    values. Counted are what it leaves for the backward pass; the scores once more for
-    the loss; three times the largest of those for the gradients on their way back; the
-    batch; and five values of each parameter (value, gradient, two moments of Adam, the
-    value after the last finite epoch).
+    values. The estimate counts what it leaves for the backward pass; the scores once
+    more for the loss; three times the largest of those for the gradients on their way
+    back; the batch; and five values of each parameter (value, gradient, two moments of
+    Adam, the value after the last finite epoch).
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def training_bytes(
     Returns
     -------
     int
-        The bytes. Workspaces of the convolutions are not among them.
+        The bytes. Workspaces of the convolutions are not included.
     """
     left, scores = _traced(network, shape)
     layers = sum(left) + BACKWARD_LAYERS * max(*left, scores)
@@ -107,7 +107,7 @@ def _traced(network: nn.Module, shape: tuple[int, ...]) -> tuple[list[int], int]
         )
         for name, tensor in chain(network.named_parameters(), network.named_buffers())
     }
-    # By storage: an activation in place leaves one block of memory twice.
+    # By storage: an in-place activation leaves the same block of memory twice.
     weights = [tensor.untyped_storage() for tensor in own.values()]
     left: dict[int, Any] = {id(storage): storage for storage in weights}
 
@@ -117,8 +117,8 @@ def _traced(network: nn.Module, shape: tuple[int, ...]) -> tuple[list[int], int]
         return tensor
 
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-    was_training = network.training  # no, if it goes on from an earlier fit
-    # The network's own new tensors belong on the meta device, too.
+    was_training = network.training  # False if it continues an earlier fit
+    # Tensors that the network creates belong on the meta device, too.
     try:
         with torch.device("meta"), torch.enable_grad(), hooks:
             scores = functional_call(network.train(), own, (torch.empty(shape),))

@@ -1,4 +1,4 @@
-"""Images and masks in a row: what counts as such, and read one at a time."""
+"""Sequences of images and masks: what is accepted, and reading them one at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHANNELS_FIRST_HINT = (
 
 @dataclass(frozen=True)
 class ImageList(Sequence[NDArray[Any]]):
-    """Images or masks in a row; a file is read each time it is asked for.
+    """A sequence of images or masks; a file is read each time it is asked for.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class ImageList(Sequence[NDArray[Any]]):
         return (self[index] for index in range(len(self)))
 
     def crop(self, index: int, window: Window) -> Any:
-        """Return a part of item `index`, an array of which only that part is read."""
+        """Return a part of item `index`, an array; only that part is read."""
         item = self.items[index]
         part = plain_array(item, self.name(index))[window]
         check = check_mask if self.is_mask else check_image
@@ -74,7 +74,7 @@ class ImageList(Sequence[NDArray[Any]]):
     def name(self, index: int) -> str:
         """Name item `index` for a message."""
         name = f"{'mask' if self.is_mask else 'image'} {index}"
-        if self.argument not in ("X", "y"):  # there are others beside these
+        if self.argument not in ("X", "y"):  # there are others besides these
             name += f" of {self.argument}"
         item = self.items[index]
         return f"{name} ({str(item)!r})" if is_path(item) else name
@@ -99,7 +99,7 @@ def as_images(X: Any, n_channels: int | None = None) -> ImageList:
     Raises
     ------
     ValueError, TypeError
-        If `X` is nothing that could be images. Single images are checked when read.
+        If `X` cannot be images. Single images are checked when read.
     """
     container = _container(X, "X")
     if not isinstance(container, np.ndarray):
@@ -123,7 +123,7 @@ def as_masks(y: Any, argument: str = "y") -> ImageList:
     Raises
     ------
     ValueError, TypeError
-        If `y` is nothing that could be masks. Single masks are checked when read.
+        If `y` cannot be masks. Single masks are checked when read.
     """
     if y is None and argument != "y":
         raise ValueError(f"{argument} is None; expected masks.")
@@ -139,9 +139,9 @@ def as_masks(y: Any, argument: str = "y") -> ImageList:
 
 
 def check_pairs(images: ImageList, masks: ImageList) -> None:
-    """Refuse images and masks that cannot belong together.
+    """Reject images and masks that cannot belong together.
 
-    Sizes are compared here for arrays, and pair by pair when read for the rest.
+    Numbers are compared here, sizes pair by pair when read.
     """
     first = masks.items[0]
     if (
@@ -158,7 +158,7 @@ def check_pairs(images: ImageList, masks: ImageList) -> None:
     if len(images) != len(masks):
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: X has "
-            f"{len(images)} images and y has {len(masks)} masks; expected one mask an "
+            f"{len(images)} images and y has {len(masks)} masks; expected one mask per "
             f"image."
         )
 
@@ -166,7 +166,7 @@ def check_pairs(images: ImageList, masks: ImageList) -> None:
 def check_pair(
     image: NDArray[Any], mask: NDArray[Any], masks: ImageList, index: int
 ) -> None:
-    """Refuse a mask that is not as large as its image."""
+    """Reject a mask whose size differs from that of its image."""
     if mask.shape != image.shape[:2]:
         is_channels_first = mask.shape == image.shape[1:]
         raise ValueError(
@@ -178,7 +178,7 @@ def check_pair(
 
 
 def check_channels(image: NDArray[Any], n_channels: int, name: str) -> None:
-    """Refuse an image with another number of channels than the others."""
+    """Reject an image whose number of channels differs from that of the others."""
     if image.shape[-1] != n_channels:
         raise ValueError(
             f"{name} has {image.shape[-1]} channels, but image 0 has {n_channels}; "
@@ -246,8 +246,8 @@ def _list_of_items(items: list[Any], argument: str) -> list[Any]:
         return items
     if argument != "X":
         raise ValueError(
-            f"{argument} has one value an image; expected (n, height, width), one "
-            f"label a pixel."
+            f"{argument} has one value per image; expected (n, height, width), one "
+            f"label per pixel."
         )
     # A flat list of numbers, or 1-D objects: let check_array name what it is.
     return [_checked_array(np.asarray(items), argument)]
@@ -263,20 +263,20 @@ def _check_no_bytes(items: list[Any], argument: str) -> None:
 
 
 def _has_axes(item: Any) -> bool:
-    # Lists are not converted to be asked: ragged ones would raise without a name.
+    # Lists are not converted to find out: ragged ones would raise without a name.
     return isinstance(item, (list, tuple)) or np.ndim(item) > 0
 
 
 def _checked_array(data: Any, argument: str) -> NDArray[Any]:
     """Return one array of numbers (or, for y, of labels)."""
-    # Imported here, and not by whoever only computes scores: it takes a second.
+    # Imported here: it takes a second, which computing scores alone does not need.
     from sklearn.utils import check_array
 
     _check_kind(np.asarray(data).dtype, argument)
     try:
         array: NDArray[Any] = check_array(
             data,
-            # Masks may be strings, which "numeric" would refuse.
+            # Masks may be strings, which "numeric" would reject.
             dtype="numeric" if argument == "X" else None,
             ensure_2d=False,
             allow_nd=True,
@@ -294,7 +294,7 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
 
 
 def _check_kind(dtype: np.dtype[Any], argument: str) -> None:
-    """Refuse what check_array refuses without a name, or with all the values."""
+    """Reject what check_array rejects without a name, or by printing all values."""
     if dtype.kind == "c":
         raise ValueError(
             f"Complex data not supported: {argument} has dtype {dtype}; expected real "
@@ -308,7 +308,7 @@ def _check_kind(dtype: np.dtype[Any], argument: str) -> None:
 
 
 def no_images(data: Any, argument: str) -> TypeError:
-    """Return the refusal of what could be neither images nor masks."""
+    """Return the error for data that can be neither images nor masks."""
     return TypeError(
         f"{argument} is a {type(data).__name__}; expected an array, or a list of "
         f"arrays or paths."
@@ -347,7 +347,7 @@ def _without_channel_axis(array: NDArray[Any], argument: str) -> NDArray[Any]:
     if array.ndim != 3:
         raise ValueError(
             f"{argument} has shape {array.shape}; expected (n, height, width) with one "
-            f"label value a pixel.{_labels_hint(array.shape, argument)}"
+            f"label value per pixel.{_labels_hint(array.shape, argument)}"
         )
     if 0 in array.shape:
         raise ValueError(
@@ -357,10 +357,10 @@ def _without_channel_axis(array: NDArray[Any], argument: str) -> NDArray[Any]:
 
 
 def _labels_hint(shape: tuple[int, ...], argument: str) -> str:
-    """Say what makes masks of this."""
+    """Say how to make masks of this."""
     if argument == "y_pred" and len(shape) == 4:
         return (
-            " Probabilities (n, n_classes, height, width) become labels by "
+            " Convert probabilities (n, n_classes, height, width) with "
             "segmenter.classes_[y_pred.argmax(axis=1)]."
         )
     return several_values_hint(shape)

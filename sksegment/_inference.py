@@ -26,8 +26,8 @@ from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
 from sksegment._tiles import Interval, Tiling, spans
 
-# Images whose values are larger or smaller than in training by this are in other units:
-# between 8 bits and 0..1 lies a factor of 255, between 16 and 8 bits one of 257.
+# Images whose values are larger or smaller than in training by this factor are in other
+# units: 8 bits and 0..1 differ by a factor of 255, 16 and 8 bits by one of 257.
 FOREIGN = 50
 # The positions of a square: quarter turns, and whether it is mirrored.
 VIEWS = tuple(product(range(4), (False, True)))
@@ -83,7 +83,7 @@ class Predictor:
         return self._run(images, lambda batch: batch.cpu().numpy())
 
     def _run(self, images: ImageList, reduce: Reduce) -> Iterator[NDArray[Any]]:
-        """Yield the answers; where memory does not suffice, run less at once."""
+        """Yield the answers; if memory runs out, run less at once."""
         self.network.eval()
         run = self
         for group in self._groups(images):
@@ -94,7 +94,7 @@ class Predictor:
                     run = self._below(run, part, answers.reason)
                     continue
                 yield from answers
-                # The caller may have dropped them: so must this.
+                # The caller may have dropped them: so must this loop.
                 del answers
                 group = group[len(part) :]
 
@@ -116,21 +116,21 @@ class Predictor:
     def _below(
         self, run: Predictor, part: list[NDArray[Any]], reason: str
     ) -> Predictor:
-        """Return the step below one that ran out of memory, and say so.
+        """Return what to try after a predictor ran out of memory, and log it.
 
-        Below a batch come one image at a time, smaller and smaller tiles, and the CPU
+        After a batch come single images, then smaller and smaller tiles, then the CPU
         with the tiles that were asked for.
 
         Raises
         ------
         MemoryError
-            If there is no step below.
+            If nothing is left to try.
         """
         height, width = part[0].shape[:2]
         tried = f"{run._pass(len(part), height, width)} on {run.device}"
         below = run._smaller(len(part), height, width)
         if below is None and run.device.type != "cpu":
-            # A copy: other predictions go on with the network where it is.
+            # A copy: other predictions continue with the network where it is.
             network = copied(self.network, CPU)
             below = replace(self, network=network, device=CPU, batch_size=1)
         if below is None:
@@ -142,7 +142,7 @@ class Predictor:
             )
         following = below._pass(1, height, width)
         logger.warning(
-            "Out of memory with %s: going on with %s on %s.",
+            "Out of memory with %s: continuing with %s on %s.",
             tried,
             following,
             below.device,
@@ -150,7 +150,7 @@ class Predictor:
         return below
 
     def _smaller(self, n_images: int, height: int, width: int) -> Predictor | None:
-        """Return a predictor that runs less at once on this device, if one can."""
+        """Return a predictor that runs less at once on this device, if there is one."""
         if n_images > 1:
             return replace(self, batch_size=1)
         tiling = self._tiling.smaller(height, width)
@@ -164,7 +164,7 @@ class Predictor:
         return f"{n_images} {noun}{plural} of {rows}x{columns} pixels"
 
     def _groups(self, images: ImageList) -> Iterator[list[NDArray[Any]]]:
-        """Yield runs of neighbours of one size that fit into one forward pass."""
+        """Yield consecutive images of one size that fit into one forward pass."""
         group: list[NDArray[Any]] = []
         largest = 0.0
         for index, image in enumerate(images):
@@ -181,15 +181,15 @@ class Predictor:
         self._warn_of_other_units(largest)
 
     def _warn_of_other_units(self, largest: float) -> None:
-        """Warn of images in other units than those of training, 0..1 for 0..255 say."""
+        """Warn about images in other units than in training, say 0..1 for 0..255."""
         low, high = self.scale.low.min(), self.scale.high.max()
         trained = max(abs(low), abs(high))
         if largest and trained and not 1 / FOREIGN < largest / trained < FOREIGN:
             warnings.warn(
                 f"The values of X go up to {largest:.4g}, but those of the training "
                 f"images lay in {low:.4g} to {high:.4g}. Are they in other units? Pass "
-                f"images as they were in training; they are standardised inside. (What "
-                f"lies far outside, as marks of missing values do, is clipped.)",
+                f"images as they were in training; they are standardised internally. "
+                f"(Values far outside, such as marks of missing values, are clipped.)",
                 UserWarning,
                 stacklevel=2,
             )
@@ -253,7 +253,7 @@ class Predictor:
         n_pixels = batch.shape[-2] * batch.shape[-1]
         sizes = self._layer_sizes
         if len(batch) == 1 and sizes.differs_alone(n_pixels):
-            # A double for company; an image as small as that is cheap.
+            # Run with a copy of itself, as a batch; so small an image is cheap.
             return self._forward(torch.cat([batch, batch]))[:1]
         return self._forward(batch)
 
@@ -275,11 +275,11 @@ class Predictor:
         """Run the network, in float32 unless asked otherwise."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
-            # Turned off as well: the caller may stand in an autocast of their own.
+            # Entered even if disabled: the caller may be inside their own autocast.
             enabled = self.dtype is not torch.float32
             autocast = torch.autocast(self.device.type, self.dtype, enabled=enabled)
             stack.enter_context(autocast)
-            # Or else tiles would no longer equal the whole image.
+            # Otherwise, tiles would no longer equal the whole image.
             stack.enter_context(full_float32(self.device))
             scores: Tensor = self.network(batch).float()
             return scores
@@ -300,7 +300,7 @@ class Predictor:
     def _pixel_limit(self) -> int:
         """Pixels that one forward pass may hold in the working memory."""
         limit = attempt(self._pixels_that_fit, self.device)
-        # Where the probe does not fit, the first pass does not either, and is told.
+        # If the probe does not fit, neither does the first pass, which is reported.
         return 1 if isinstance(limit, OutOfMemory) else max(1, limit)
 
     def _pixels_that_fit(self) -> int:
@@ -316,13 +316,13 @@ class Predictor:
 
 
 def placed(network: nn.Module, device: torch.device) -> tuple[nn.Module, torch.device]:
-    """Move a network to a device, or to the CPU if it does not fit; say where it is."""
+    """Move a network to a device, or to the CPU if it does not fit; tell which."""
     try:
         return moved(network, device), device
     except MemoryError as error:
         if device.type == "cpu":
             raise
-        logger.warning("%s Going on on the CPU.", error)
+        logger.warning("%s Continuing on the CPU.", error)
     return moved(network, CPU), CPU
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 # The code of an ignored pixel. Negative, so that it can never be taken for a class.
 IGNORED = -1
-# Labels by which the field marks pixels without a class.
+# Labels that usually mark pixels without a class.
 USUAL_VOIDS = (255, -1)
-# More labels than this, in all masks together, are no classes, but instance ids or an
+# More labels than this, in all masks together, are not classes but instance ids or an
 # interpolated mask.
 MAX_FOUND_CLASSES = 256
 
@@ -33,7 +33,7 @@ class LabelEncoder:
     classes : ndarray of shape (n_classes,)
         The label values of the classes, sorted and distinct.
     ignore_label : object, default=None
-        The label value that is no class.
+        The label value that is not a class.
     """
 
     classes: NDArray[Any]
@@ -77,8 +77,8 @@ class LabelEncoder:
         raise ValueError(
             f"{name} holds the label {format_labels(unknown)}, expected the classes "
             f"{format_labels(self.classes)}{self._ignored_text()}. Name every label "
-            f"that the task has with classes=, or mark the label that is no class "
-            f"with ignore_label=."
+            f"of the task with classes=, or mark a label that is not a class with "
+            f"ignore_label=."
         )
 
     def _ignored_text(self) -> str:
@@ -97,7 +97,7 @@ def unique_labels(masks: Iterable[NDArray[Any]], ignore_label: Any) -> NDArray[A
 def label_array(labels: Any) -> NDArray[Any]:
     """Return labels that the user lists as an array, of strings or of numbers.
 
-    pandas gives strings as objects; numpy makes floats of integers beyond int64.
+    pandas stores strings as objects; numpy turns integers beyond int64 into floats.
     """
     array = np.asarray(labels)
     if array.dtype.kind in "OT":
@@ -105,14 +105,14 @@ def label_array(labels: Any) -> NDArray[Any]:
     if array.ndim != 1 or array.dtype.kind != "f" or not len(array):
         return array
     are_integers = all(isinstance(label, Integral) for label in labels)
-    fit = are_integers and array.min() >= 0
-    return np.array([*labels], np.uint64) if fit else array
+    fits_uint64 = are_integers and array.min() >= 0
+    return np.array([*labels], np.uint64) if fits_uint64 else array
 
 
 def merged(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return the sorted distinct labels of several arrays.
 
-    Whole numbers stay whole: numpy makes float64 of int64 and uint64 together.
+    Whole numbers stay whole: numpy would combine int64 and uint64 to float64.
     """
     labels = np.unique(np.concatenate(found))
     is_float = labels.dtype.kind == "f" and len(labels) > 0
@@ -142,7 +142,7 @@ class LabelCounts(NamedTuple):
     pixels : ndarray of shape (n_labels,)
         Their pixels of positive weight.
     weights : ndarray of shape (n_labels,)
-        The sum of the weights of these.
+        The sum of the weights of those pixels.
     """
 
     labels: NDArray[Any]
@@ -151,7 +151,7 @@ class LabelCounts(NamedTuple):
 
 
 def count_labels(mask: NDArray[Any], weight: NDArray[np.float64] | None) -> LabelCounts:
-    """Count the labels of one mask, whose weight is one number, or one a pixel."""
+    """Count the labels of one mask, whose weight is one number, or one per pixel."""
     if mask.dtype == np.bool_ or mask.dtype == np.uint8:
         labels, codes = distinct(mask), mask.astype(np.intp).ravel()
         present = labels.astype(np.intp)
@@ -175,7 +175,7 @@ def is_ignored(values: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
     Raises
     ------
     TypeError
-        If it is not one value.
+        If the ignored label is not one value.
     """
     check_one_label(ignore_label)
     kinds = {np.asarray(ignore_label).dtype.kind, values.dtype.kind}
@@ -186,7 +186,7 @@ def is_ignored(values: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
 
 
 def check_one_label(ignore_label: Any) -> None:
-    """Refuse several ignored labels: numpy would compare them one by one."""
+    """Reject several ignored labels: numpy would compare them one by one."""
     if np.ndim(ignore_label):
         raise TypeError(
             f"ignore_label is {ignore_label!r}; expected one label value, or None."
@@ -194,7 +194,7 @@ def check_one_label(ignore_label: Any) -> None:
 
 
 def label_kind(dtype: np.dtype[Any]) -> str:
-    """Return what sort of label a dtype holds: only equal sorts can be equal."""
+    """Return the kind of labels of a dtype: labels of two kinds are never equal."""
     return {"U": "strings", "S": "bytes"}.get(dtype.kind, "numbers")
 
 

@@ -17,25 +17,25 @@ from sksegment._memory import HOOKS_LOCK
 # the allocator could not give back: up to 7.3 were measured over depths and widths.
 PEAK_LAYERS = 8
 # On a CPU, torch convolves a lone image of at most this many values with other kernels
-# than a batch, and the two differ in the sixth digit.
+# than a batch, and the results differ in the sixth digit.
 LONE_VALUES = 20_480
 
 Layers = tuple[tuple[Any, ...], ...]
 
-# What the probe found of each network, with the layers that it found it of. To probe in
-# each call would take as long as to label a small image.
+# What the probe found for each network, with the layers that it had then. Probing in
+# each call would take as long as labelling a small image.
 PROBED: WeakKeyDictionary[nn.Module, tuple[Layers, LayerSizes]] = WeakKeyDictionary()
 
 
 class LayerSizes(NamedTuple):
-    """Values per pixel of what is smallest and largest within a network.
+    """The smallest and the largest number of values per pixel within a network.
 
     Parameters
     ----------
     smallest : float
         Of the images that are convolved.
     largest : float
-        Of all that its layers take and give. The scores of the whole network count as
+        Of all inputs and outputs of layers. The scores of the whole network count as
         well: they may be upsampled.
     """
 
@@ -47,7 +47,7 @@ class LayerSizes(NamedTuple):
         return n_pixels * self.smallest <= LONE_VALUES
 
     def pixels_in(self, n_bytes: float) -> int:
-        """Return how many pixels a forward pass in float32 can have in a memory."""
+        """Return how many pixels a float32 forward pass can have in `n_bytes`."""
         bytes_per_pixel = 4 * PEAK_LAYERS * self.largest
         return int(n_bytes / bytes_per_pixel)
 
@@ -55,12 +55,12 @@ class LayerSizes(NamedTuple):
 def layer_sizes(
     network: nn.Module, side: int, run: Callable[[int], object]
 ) -> LayerSizes:
-    """Return what the probe finds of a network, or found before.
+    """Return what the probe finds for a network, or found before.
 
     Parameters
     ----------
     network : nn.Module
-        The network; what its attribute `padding` adds on each side is not counted.
+        The network; pixels that its attribute `padding` adds are not counted.
     side : int
         Side of the image that it is probed with, in pixels.
     run : callable
@@ -75,10 +75,10 @@ def layer_sizes(
 
 
 def probed(network: nn.Module, side: int, run: Callable[[int], object]) -> LayerSizes:
-    """Run a network and note what its layers take and give; see `layer_sizes`."""
+    """Run a network and note the inputs and outputs of layers; see `layer_sizes`."""
     sizes: list[int] = []
     convolved: list[int] = []
-    # What a network adds on each side by itself is not for each pixel.
+    # Padding that a network adds itself does not grow with the image.
     padded = side + 2 * getattr(network, "padding", 0)
     thread = get_ident()
 
@@ -99,7 +99,7 @@ def probed(network: nn.Module, side: int, run: Callable[[int], object]) -> Layer
 
 
 def layers_of(network: nn.Module) -> Layers:
-    """Return what tells a network from itself after a layer was replaced in it."""
+    """Return a key that changes when a layer is replaced."""
     return tuple(
         (id(module), *(tensor.shape for tensor in module.parameters(recurse=False)))
         for module in network.modules()

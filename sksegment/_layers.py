@@ -1,4 +1,4 @@
-"""The layers of FCN, and how the weights of layers are drawn before training."""
+"""The layers of FCN, and how their weights are drawn before training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def stage_length(stage: int) -> int:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation that also trains on a single value a channel.
+    """Batch normalisation that also trains on a single value per channel.
 
     One image of 1x1 pixels has no variance to divide by; torch raises there. The
     running statistics are used instead, as in evaluation.
@@ -51,7 +51,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `input` of shape (n, channels, height, width)."""
-        # torch.group_norm, not F.group_norm, which refuses a single value a group.
+        # torch.group_norm, not F.group_norm, which rejects a single value per group.
         return torch.group_norm(
             input, self.num_groups, self.weight, self.bias, self.eps
         )
@@ -70,7 +70,7 @@ class UpConv(nn.Module):
 
     A pixel of the upsampled image repeats its parent, so the nine weights fall on four
     parents and can be summed beforehand: a 4x4 transposed convolution of stride 2 over
-    the small image gives the same numbers for 16/36 of the multiplications. A skip
+    the small image gives the same numbers with 16/36 of the multiplications. A skip
     connection that is concatenated to the upsampled image meets its own slice of the
     same 3x3 weight in an ordinary convolution.
 
@@ -98,14 +98,14 @@ class UpConv(nn.Module):
         output = F.conv_transpose2d(input, folded, self.bias, stride=2, padding=1)
         if skip is None:
             return output
-        # In place: at full resolution one copy more is felt.
+        # In place: at full resolution, one more copy takes noticeable time.
         return output.add_(
             F.conv2d(skip, self.weight[:, self.in_channels :], padding=1)
         )
 
 
 def fold_upsampling(weight: Tensor) -> Tensor:
-    """Sum a 3x3 kernel onto the 4x4 kernel of the equal transposed convolution.
+    """Sum a 3x3 kernel onto the 4x4 kernel of the equivalent transposed convolution.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ class UpStage(nn.Module):
 def initialize(module: nn.Module) -> None:
     """Draw the weights of one layer after He et al. (2015), biases zero.
 
-    torch's own default trains plain networks of this kind far more slowly.
+    With torch's own default, plain networks of this kind train far more slowly.
     """
     if isinstance(module, (nn.Conv2d, UpConv)):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -12,7 +12,8 @@ from sksegment._confusion import as_labels, positions
 from sksegment._labels import LabelEncoder, unique_labels
 from sksegment._tally import BLOCK_PIXELS, Weight, check_size, row_blocks
 
-# How far the probabilities of a pixel may be from summing to one: float16 is.
+# How far the probabilities of a pixel may be from summing to one: float16 rounding
+# stays below it.
 SUM_TOLERANCE = 1e-3
 
 
@@ -57,7 +58,7 @@ class LogLossTally:
     ) -> None:
         codes = self._encoder.encode(mask)
         weights = np.broadcast_to(1.0 if weight is None else weight, mask.shape)
-        # What lies under pixels that do not count may be anything, NaN as well.
+        # Pixels that do not count may hold anything, NaN included.
         kept = (codes >= 0) & (weights > 0)
         _check_probabilities(proba if kept.all() else proba[:, kept], index)
         axis = self._order[codes]
@@ -74,10 +75,10 @@ class LogLossTally:
         if len(proba) != len(self._labels):
             raise ValueError(
                 f"y_proba of image {index} has {len(proba)} classes on its first axis, "
-                f"but there are {len(self._labels)} labels: expected one class a "
+                f"but there are {len(self._labels)} labels; expected one class per "
                 f"label. Pass labels=estimator.classes_."
             )
-        # As in scikit-learn, what is neither float32 nor float64 becomes float64.
+        # As in scikit-learn, everything but float32 becomes float64.
         return (
             proba if proba.dtype == np.float32 else proba.astype(np.float64, copy=False)
         )
@@ -89,7 +90,7 @@ def as_probabilities(y_proba: Any) -> Sequence[NDArray[Any]]:
     Raises
     ------
     ValueError
-        If it is an array of another number of axes than four.
+        If it is an array that does not have four axes.
     """
     if isinstance(y_proba, (list, tuple)):
         return y_proba
@@ -105,12 +106,12 @@ def as_probabilities(y_proba: Any) -> Sequence[NDArray[Any]]:
 
 def _check_probabilities(proba: NDArray[Any], index: int) -> None:
     # Written so that NaN and infinity fail, too.
-    with np.errstate(over="ignore"):  # of large logits: the error below tells
+    with np.errstate(over="ignore"):  # by large logits, which raise below
         sums_to_one = np.abs(proba.sum(axis=0) - 1.0) <= SUM_TOLERANCE
     if not (sums_to_one.all() and proba.min(initial=0.0) >= -SUM_TOLERANCE):
         raise ValueError(
-            f"y_proba of image {index} is not finite, negative, or does not sum to one "
-            f"over its classes: expected probabilities, got logits? Pass what "
+            f"y_proba of image {index} is not finite, is negative, or does not sum to "
+            f"one over its classes; expected probabilities, not logits. Pass what "
             f"predict_proba returns."
         )
 

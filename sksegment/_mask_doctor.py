@@ -1,4 +1,4 @@
-"""The mask doctor: finds what is wrong with masks before a training does."""
+"""The mask doctor: finds what is wrong with masks before training does."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ MIN_MASKS = 5
 CURES = {
     "number": "Pair files by name: load_image_pairs(images_dir, masks_dir).",
     "unreadable": "Export the file again, or leave the pair out.",
-    "image": "Repair these images, or leave them out: fit refuses them.",
-    "channels": "Convert these images, or train a model of their own on them.",
+    "image": "Repair these images, or leave them out: fit rejects them.",
+    "channels": "Convert these images, or train a separate model on them.",
     "channels_first": "Put the channels last: np.moveaxis(image, 0, -1).",
     "transposed": "Transpose these masks: mask.T.",
     "size": "Pair files by name with load_image_pairs, or resize masks with order=0.",
     "colors": "Convert them: colors_to_labels(y, {label: (red, green, blue), ...}).",
     "grey_rgb": "Take one channel: mask[..., 0].",
     "one_hot": "Turn them into labels: mask.argmax(axis=axis of the classes).",
-    "axes": "Pass masks of shape (height, width), one label a pixel.",
+    "axes": "Pass masks of shape (height, width), one label per pixel.",
     "masked": "Fill them: mask.filled(255), and pass ignore_label=255.",
     "mixed": "Map the labels of all masks to integers, or all to strings.",
-    "jpeg": "Export the masks as PNG; two labels come back from read pixels by > 127.",
+    "jpeg": "Export the masks as PNG; two labels can be recovered by pixels > 127.",
     "interpolated": "Make the masks again: resize with order=0, save as PNG, not JPEG.",
-    "not_finite": "Mark pixels without a label by a whole number, as ignore_label=.",
+    "not_finite": "Mark unlabelled pixels with a whole number; pass ignore_label=.",
     "instances": "Turn numbers into classes: mask > 0 if all objects are of one class.",
     "void": "Pass ignore_label={label} if it marks pixels without a class.",
     "one_class": "Check the export of these masks; keep them if nothing else is there.",
@@ -100,7 +100,7 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
     """Look for what usually goes wrong with masks, and say how to cure it.
 
     Every image and every mask is read once. What is found is returned, not raised, and
-    need not be a fault: a mask of one label may be just that.
+    need not be a fault: a mask may really have only one label.
 
     Parameters
     ----------
@@ -110,24 +110,24 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
     y : array-like of shape (n, height, width) or sequence of mask or of path
         Their masks.
     ignore_label : object, default=None
-        The label value that is no class.
+        The label value that is not a class.
 
     Returns
     -------
     list of Finding
-        One of each kind that was found, empty if all seems well. Kinds: `"number"`,
-        `"unreadable"`, `"image"` (one that `fit` refuses, as it does NaN), `"size"`,
+        One for each kind that was found, empty if all seems well. Kinds: `"number"`,
+        `"unreadable"`, `"image"` (one that `fit` rejects, as for NaN), `"size"`,
         `"transposed"`, `"channels"` (more or fewer than in other images),
         `"channels_first"`, `"colors"` (RGB pictures), `"grey_rgb"`, `"one_hot"`,
         `"axes"`, `"masked"` (masked arrays), `"mixed"` (strings beside numbers),
         `"jpeg"` (a file), `"interpolated"` (or once saved as JPEG), `"not_finite"`,
-        `"instances"` (numbers of objects in the place of classes), `"void"` (255 or -1
-        as a class), `"one_class"`, `"unlabelled"`, `"duplicates"`.
+        `"instances"` (numbers of objects instead of classes), `"void"` (255 or -1 as a
+        class), `"one_class"`, `"unlabelled"`, `"duplicates"`.
 
     Raises
     ------
     TypeError
-        If `X` or `y` is nothing that could be images and masks: one path, or None.
+        If `X` or `y` cannot be images or masks: one path, or None.
     ValueError
         If `X` or `y` is empty.
 
@@ -167,10 +167,10 @@ ignore_label=255 if it marks pixels without a class.
 
 
 def _items(data: Any, argument: str) -> list[Any]:
-    """Return the images or masks, whatever they are, of what `fit` could take."""
+    """Return the images or masks of what `fit` could take, unchecked."""
     items = listed(data, argument)
     if items is None:
-        # Masked arrays stay such: they are among what is found.
+        # Masked arrays are kept as such: they are a finding.
         array = np.asanyarray(from_torch(data, argument))
         if not array.ndim:
             raise no_images(data, argument)
@@ -181,16 +181,16 @@ def _items(data: Any, argument: str) -> list[Any]:
 
 
 def _finding(kind: str, texts: dict[int, str]) -> Finding:
-    """Make one finding of what was noted of several images."""
+    """Make one finding of what was noted about several images."""
     first, text = next(iter(texts.items()))
     which = f" (image {first})" if len(texts) > 1 else ""
-    # What other libraries raise may end without a full stop.
+    # Messages of other libraries may end without a full stop.
     message = f"{text.removesuffix('.')}{which}."
     return Finding(kind, tuple(texts), message, CURES[kind])
 
 
 class _Chart:
-    """What is noted of all masks together."""
+    """What is noted about all masks together."""
 
     def __init__(self, ignore_label: Any) -> None:
         self._ignore_label = ignore_label
@@ -201,7 +201,7 @@ class _Chart:
         self._counted: list[int] = []
 
     def add(self, image: Any, mask: Any, index: int) -> Iterator[Note]:
-        """Note image and mask `index`; yield what this one has."""
+        """Note image and mask `index`; yield what is wrong with them."""
         picture, trouble = read_picture(image)
         yield from trouble
         pixels, trouble = read_labels(mask)
@@ -218,10 +218,10 @@ class _Chart:
     def _shape_notes(
         self, image: tuple[int, ...], mask: tuple[int, ...], index: int
     ) -> Iterator[Note]:
-        """Compare an image with its mask, and with the first image that fitted its."""
+        """Compare an image with its mask, and with the first that fitted its own."""
         yield from size_notes(image, mask)
         if image[:2] != mask[:2] or len(image) not in (2, 3):
-            return  # who knows which axis holds the channels
+            return  # the axis of the channels is unknown
         self._channels[index] = image[2] if len(image) == 3 else 1
         first, expected = next(iter(self._channels.items()))
         if self._channels[index] != expected:
@@ -250,14 +250,14 @@ class _Chart:
             self._counted.append(index)
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what only all masks together tell."""
+        """Yield what only all masks together show."""
         yield from self._mixed()
         yield from self._instances()
         yield from self._voids()
         yield from self._duplicates()
 
     def _mixed(self) -> Iterator[Finding]:
-        """Find masks whose labels are of another sort than those of the first one."""
+        """Find masks whose labels are not of the same kind as those of the first."""
         kinds = {i: label_kind(labels.dtype) for i, labels in self._labels.items()}
         first = next(iter(kinds.values()), "")
         others = tuple(index for index, kind in kinds.items() if kind != first)
@@ -276,8 +276,8 @@ class _Chart:
         is_all = len(self._counted) == len(holders) >= MIN_MASKS
         if is_all and len(highest) > 2 and max(highest) > 3:
             text = (
-                f"Each mask counts from 1 up, to {min(highest)} or {max(highest)} or "
-                f"between, with one area a number."
+                f"Each mask counts up from 1, to a number between {min(highest)} and "
+                f"{max(highest)}, with one area per number."
             )
             yield Finding("instances", holders, text, CURES["instances"])
 
@@ -289,7 +289,7 @@ class _Chart:
 
     def _voids(self) -> Iterator[Finding]:
         labels = self._all_labels()
-        # Two labels are an honest binary mask, 0/255 most of all.
+        # Two labels are a genuine binary mask, 0/255 above all.
         if self._ignore_label is not None or len(labels) < 3:
             return
         for void in USUAL_VOIDS:

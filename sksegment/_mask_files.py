@@ -1,4 +1,4 @@
-"""Files of masks: writing labels as palette pictures."""
+"""Mask files: writing labels as palette pictures."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def save_masks(
     masks : array-like of shape (n, height, width) or sequence of mask or of path
         Labels from 0 to 255, as integers or booleans: what `predict` returns.
     paths : sequence of str or path-like
-        A file name that ends in .png for each mask. Files that exist are replaced; the
-        folders have to exist.
+        A file name that ends in .png for each mask. Existing files are replaced; the
+        folders must exist.
     palette : "voc", array-like of shape (n_colors, 3) or None, default="voc"
         The colour of each label, 0 to 255: those of PASCAL VOC, your own (the label
         255 may be left out of them, for void pixels), or, with None, shades of grey.
@@ -43,7 +43,7 @@ def save_masks(
     ------
     ValueError, TypeError
         If a mask holds anything but whole numbers from 0 to 255, or a label without a
-        colour; if there are more masks than paths or fewer, a path twice, or one that
+        colour; if there are more or fewer masks than paths, a path twice, or one that
         does not end in .png.
     FileNotFoundError
         If a folder is missing. Nothing is written then, nor after any of the above.
@@ -55,8 +55,8 @@ def save_masks(
 
     Notes
     -----
-    Each file is written under another name and then renamed, so that a process that is
-    stopped leaves no half file behind.
+    Each file is written under a temporary name and then renamed, so that an interrupted
+    process leaves no partial file under the name itself.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def _palette_array(palette: Any) -> NDArray[np.uint8] | None:
 def _full(colors: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
     """Give every label from 0 to 255 a colour.
 
-    Fewer colours would make Pillow write fewer bits a pixel, and lose label 255.
+    Fewer colours would make Pillow write fewer bits per pixel, and lose label 255.
     """
     if colors is None:
         return None
@@ -117,15 +117,16 @@ def _full(colors: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
 
 
 def _checked_paths(paths: Any, n_masks: int) -> list[Path]:
-    """Return one path a mask, or say what is wrong with them."""
+    """Return one path per mask, or say what is wrong with them."""
     if is_path(paths):
         raise TypeError(f"paths is one path, {str(paths)!r}; expected a list.")
     if not np.iterable(paths):
-        raise TypeError(f"paths is {paths!r}; expected a list of one path a mask.")
+        raise TypeError(f"paths is {paths!r}; expected a list of one path per mask.")
     files = [_png_path(path) for path in paths]
     if len(files) != n_masks:
         raise ValueError(
-            f"There are {len(files)} paths for {n_masks} masks; expected one a mask."
+            f"paths has {len(files)} entries for {n_masks} masks; expected one per "
+            f"mask."
         )
     _check_distinct(files)
     for folder in {path.parent for path in files}:
@@ -151,7 +152,7 @@ def _check_distinct(files: list[Path]) -> None:
     for path in files:
         if path in seen:
             raise ValueError(
-                f"paths holds {str(path)!r} twice; expected one file a mask."
+                f"paths holds {str(path)!r} twice; expected one file per mask."
             )
         seen.add(path)
 
@@ -193,6 +194,6 @@ def _write(
         image.putpalette(colors.tobytes())
     content = BytesIO()
     image.save(content, format="PNG")
-    # Not made of the name of the file, which may be as long as names can be.
+    # Not made from the name of the file, which may be as long as names can be.
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     replace_file(path, temporary, content.getbuffer())

@@ -15,14 +15,14 @@ from sksegment._files import is_path, read_image, read_mask
 from sksegment._labels import format_labels
 
 JPEG_MAGIC = b"\xff\xd8\xff"
-# A value on this share of a mask is frequent: a label. Interpolation and JPEG put many
-# rarer values between two of these. The lower limit finds them beside small objects,
-# the higher one where the edges are a large part of the mask.
+# A value that covers this share of a mask is frequent: a label. Interpolation and JPEG
+# put many rarer values between two of these. The lower limit finds them beside small
+# objects, the higher one where edges make up a large part of the mask.
 FREQUENT = (0.005, 0.04)
 # (how many rare values, which share of their pixels may have four equal neighbours):
-# classes cover areas, however small, and what interpolation makes are thin edges.
+# classes cover areas, however small, while interpolation makes thin edges.
 RARE_LIMITS = ((8, 0.1), (3, 0.01))
-# As many labels as this in one mask, and one area each, are instances.
+# This many labels in one mask, with one area each, are instances.
 MIN_INSTANCES = 10
 # How many images, colours or values a message lists.
 LISTED = 5
@@ -32,7 +32,7 @@ Note = tuple[str, str]
 
 
 def read_picture(image: Any) -> tuple[NDArray[Any] | None, list[Note]]:
-    """Read an image, and tell why `fit` would not take it, if so."""
+    """Read an image, and tell why `fit` would reject it, if it would."""
     try:
         picture = _quietly(read_image, image) if is_path(image) else image
         return np.asarray(from_torch(picture, "An image")), _refusal(picture)
@@ -43,7 +43,7 @@ def read_picture(image: Any) -> tuple[NDArray[Any] | None, list[Note]]:
 
 
 def _refusal(picture: Any) -> list[Note]:
-    """Return the sentence by which `fit` would refuse an image, if it would."""
+    """Return the message with which `fit` would reject an image, if it would."""
     try:
         check_image(picture, "An image")
     except (TypeError, ValueError) as error:
@@ -52,7 +52,7 @@ def _refusal(picture: Any) -> list[Note]:
 
 
 def read_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
-    """Read a mask, as a picture if it is no mask."""
+    """Read a mask, as a picture if it is not a mask."""
     if not is_path(mask):
         return _plain_labels(mask)
     try:
@@ -85,7 +85,7 @@ def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
 def _read_colored(
     mask: Any, error: Exception
 ) -> tuple[NDArray[Any] | None, list[Note]]:
-    """Read what is no mask as a picture, if it is one."""
+    """Read a file that is not a mask as a picture, if it is one."""
     try:
         return _quietly(read_image, mask), []
     except (OSError, ValueError):
@@ -98,7 +98,7 @@ def _is_jpeg(path: Any) -> bool:
 
 
 def _quietly(read: Any, path: Any) -> NDArray[Any]:
-    """Read a file without the warnings that it brings; `fit` will give them."""
+    """Read a file without its warnings; `fit` will give them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return read(path)
@@ -112,7 +112,7 @@ def size_notes(image: tuple[int, ...], mask: tuple[int, ...]) -> Iterator[Note]:
     if len(image) == 3 and image[1:] == size:
         yield "channels_first", f"An image has shape {image}, its mask {mask}."
     elif image[:2] == mask[1:]:
-        return  # the axes of the mask are the trouble
+        return  # the axes of the mask are the problem
     elif image[:2] == size[::-1]:
         yield "transposed", f"An image has shape {image}, its mask {mask}."
     else:
@@ -120,7 +120,7 @@ def size_notes(image: tuple[int, ...], mask: tuple[int, ...]) -> Iterator[Note]:
 
 
 def axes_note(pixels: NDArray[Any]) -> Note | None:
-    """Tell what a mask with several values a pixel is; None if it has one."""
+    """Tell what a mask with several values per pixel is; None if it has one."""
     shape = pixels.shape
     if not pixels.size:
         return "axes", f"A mask is empty: it has shape {shape}."
@@ -141,7 +141,7 @@ def axes_note(pixels: NDArray[Any]) -> Note | None:
 def _colors_text(pixels: NDArray[Any]) -> str:
     """Write the colours of a picture for a message."""
     red, green, blue = (pixels[..., channel].astype(np.float64) for channel in range(3))
-    # One number a colour: to sort rows of three takes ten times as long.
+    # One number per colour: sorting rows of three takes ten times as long.
     _, first = np.unique(red * 65536 + green * 256 + blue, return_index=True)
     colors = pixels[..., :3].reshape(-1, 3)[first].tolist()
     some = ", ".join(str(tuple(color)) for color in colors[:LISTED])
@@ -156,7 +156,7 @@ def _is_one_hot(pixels: NDArray[Any], axis: int) -> bool:
 def value_note(
     mask: NDArray[Any], labels: NDArray[Any], counts: NDArray[np.intp]
 ) -> Note | None:
-    """Tell what else than classes the values of a mask are."""
+    """Tell what the values of a mask are if they are not classes."""
     if mask.dtype.kind not in "iuf":
         return None  # booleans and strings are what they are
     if mask.dtype.kind == "f":

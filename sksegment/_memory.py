@@ -1,4 +1,4 @@
-"""Memory that does not suffice: told from other errors, and freed."""
+"""Running out of memory: telling it from other errors, and freeing what was taken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-# What torch and the libraries below it write where memory is missing, in lower case, as
+# What torch and the libraries below it write when memory runs out, in lower case, as
 # regular expressions. Only CUDA and XPU have an exception of their own.
 SIGNS = (
     "out of memory",  # "CUDA out of memory", "MPS backend out of memory"
@@ -31,26 +31,26 @@ SIGNS = (
     "bad_alloc",  # C++
 )
 
-# A network is not copied while the hooks of a probe are in it.
+# A network is not copied while it has the hooks of a probe.
 HOOKS_LOCK = Lock()
 
 Result = TypeVar("Result")
 
 
 class OutOfMemory(NamedTuple):
-    """Stands for a result that memory did not suffice for.
+    """Stands for a result for which there was not enough memory.
 
     Parameters
     ----------
     reason : str
-        What the library said that asked for the memory.
+        The message of the library that asked for the memory.
     """
 
     reason: str
 
 
 class NoRoomError(MemoryError):
-    """The result itself does not fit into memory: it helps nothing to run less."""
+    """The result itself does not fit into memory: running less would not help."""
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -72,12 +72,12 @@ def is_out_of_memory(error: Exception) -> bool:
 def attempt(
     function: Callable[[], Result], device: torch.device
 ) -> Result | OutOfMemory:
-    """Call a function; where memory does not suffice, free what it took.
+    """Call a function; if memory runs out, free what it took.
 
     Parameters
     ----------
     function : callable
-        Errors of other kinds pass through, and `NoRoomError`.
+        Its errors of other kinds pass through, and so does `NoRoomError`.
     device : torch.device
         Where it takes memory.
 
@@ -95,15 +95,15 @@ def attempt(
             raise
         told = str(error).strip() or type(error).__name__
     reason = told.splitlines()[0].rstrip(".") + "."
-    # Outside of the handler: until here the traceback holds the function's tensors.
+    # Outside the handler, in which the traceback still holds the function's tensors.
     release_memory(device)
     return OutOfMemory(reason)
 
 
 def release_memory(device: torch.device) -> None:
-    """Give back what no tensor uses any more."""
+    """Release memory that no tensor uses any more."""
     gc.collect()
-    with suppress(RuntimeError):  # a device in trouble says so in the next try
+    with suppress(RuntimeError):  # a failing device says so at the next attempt
         if device.type == "cuda":
             torch.cuda.empty_cache()
         elif device.type == "mps":
@@ -134,7 +134,7 @@ def moved(network: nn.Module, device: torch.device) -> nn.Module:
     Raises
     ------
     MemoryError
-        If it does not fit there: it is left where it was.
+        If it does not fit there; it is left where it was.
     """
     tensors = chain(network.parameters(), network.buffers())
     origin = next((tensor.device for tensor in tensors), device)
@@ -161,8 +161,8 @@ def copied(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def _copied(network: nn.Module, device: torch.device) -> nn.Module:
-    # deepcopy by itself would copy on the device that the network is on, which may be
-    # the full one.
+    # deepcopy alone would copy on the device that the network is on, which may be the
+    # full one.
     copies: dict[int, Any] = {
         id(buffer): buffer.detach().to(device, copy=True)
         for buffer in network.buffers()

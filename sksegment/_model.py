@@ -1,4 +1,4 @@
-"""A network with all that it takes to run it, train it on and make it again."""
+"""A network with all that it takes to run it, train it further and make it again."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from sksegment.networks import make_network
 class NothingDrawn(TorchFunctionMode):
     """Leave new weights without values.
 
-    Where others take their place, drawing them would take time and random numbers. On
-    the meta device they have none anyway, but torch imports its compiler to not draw
-    them, which takes seconds.
+    If others take their place, drawing them would waste time and random numbers. On the
+    meta device they have none anyway, but torch would import its compiler just to skip
+    the draw, which takes seconds.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         named = kwargs or {}
-        # Functions of torch.nn.init come here as a whole, and draw where nobody looks.
+        # Functions of torch.nn.init arrive here whole; their draws are not seen here.
         if getattr(func, "__module__", "") == "torch.nn.init":
             return named["tensor"] if "tensor" in named else args[0]
         if func in (Tensor.normal_, Tensor.uniform_):
@@ -73,7 +73,7 @@ class Model:
         return getattr(self.network, "margin", None)
 
     def copy(self, device: torch.device) -> Model:
-        """Return a copy on a device, to go on from."""
+        """Return a copy on a device, to continue from."""
         network = copied(self.network, device)
         return Model(network, self.architecture, self.scale, list(self.history))
 
@@ -105,15 +105,15 @@ def blueprint(architecture: dict[str, Any]) -> nn.Module:
     Raises
     ------
     ValueError
-        If there can be no such network.
+        If no such network can be made.
     """
     try:
         with torch.device("meta"), NothingDrawn():
             return make_network(**architecture)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"_architecture is {architecture}, which makes no network; expected the "
-            f"architecture of a trained one."
+            f"_architecture is {architecture}, which does not make a network; expected "
+            f"the architecture of a trained one."
         ) from error
 
 
@@ -125,7 +125,7 @@ def arrays_of(network: nn.Module) -> dict[str, NDArray[Any]]:
 def arrays_to_save(
     network: nn.Module, architecture: dict[str, Any]
 ) -> dict[str, NDArray[Any]]:
-    """Return the weights that `restored_network` makes the same network from.
+    """Return the weights from which `restored_network` makes the same network.
 
     Parameters
     ----------
@@ -137,11 +137,11 @@ def arrays_to_save(
     Raises
     ------
     ValueError
-        If it was changed into a network of other weights.
+        If it was changed into a network with other weights.
     """
     # torch.compile wraps a network, which then has other names for the same weights.
     arrays = arrays_of(getattr(network, "_orig_mod", network))
-    # A function of the user need not work on the meta device.
+    # The user's function need not work on the meta device.
     if not callable(architecture["network"]):
         _check_unchanged(arrays, _shapes_made(**architecture))
     return arrays
@@ -168,16 +168,16 @@ def restored_network(
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(
-            f"network={architecture['network']!r} makes another network than the one "
-            f"whose weights were saved; expected the function as it was then: {error}"
+            f"network={architecture['network']!r} does not make the network whose "
+            f"weights were saved; expected the function as it was then: {error}"
         ) from error
     return _channels_last(network).eval()
 
 
 def _undrawn(architecture: dict[str, Any]) -> AbstractContextManager[Any]:
-    """Return in what a network is made whose weights are replaced at once.
+    """Return the context for making a network whose weights are replaced at once.
 
-    A function of the user may draw anything, and must not do so beside a training.
+    The user's function may draw anything, but not during training in another thread.
     """
     if callable(architecture["network"]):
         return local_rng(torch.device("cpu"))
@@ -197,19 +197,20 @@ def _check_unchanged(
     for name in [*shapes, *sorted(found)]:
         if found.get(name) != shapes.get(name):
             raise ValueError(
-                f"network_ has {name!r} {_of_shape(found.get(name))}, and the network "
-                f"that is made when it is loaded {_of_shape(shapes.get(name))}; "
-                f"expected the layers that fit made. For layers of your own, give a "
-                f"function as the parameter network; to compile, network_.compile()."
+                f"network_ differs from the network that loading it would make: "
+                f"{name!r} is {_of_shape(found.get(name))} here and "
+                f"{_of_shape(shapes.get(name))} there; expected the layers that fit "
+                f"made. For layers of your own, pass a function as the parameter "
+                f"network; to compile, call network_.compile()."
             )
 
 
 def _of_shape(shape: tuple[int, ...] | None) -> str:
-    return "not at all" if shape is None else f"of shape {shape}"
+    return "missing" if shape is None else f"of shape {shape}"
 
 
 def _channels_last(network: nn.Module) -> nn.Module:
-    # The order of the images themselves: convolutions then copy nothing.
+    # The memory order of the images: convolutions then copy nothing.
     for parameter in network.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(

@@ -1,4 +1,4 @@
-"""The model file: tensors beside one JSON document, whole or not there."""
+"""The model file: tensors and one JSON document, complete or absent."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from sksegment import __version__
 from sksegment._atomic import replace_file
 
 FORMAT_VERSION = 1
-# The one key of ours in the metadata of the safetensors format. One, because the order
-# of several is not fixed there: the same model makes the same file.
+# Our only key in the metadata of the safetensors format. Only one, because the order of
+# several is not fixed there, and the same model must make the same file.
 KEY = "sksegment"
 FIELDS = ("format_version", "package_version", "sha256", "model")
-# safetensors itself takes no longer header.
+# The longest header that safetensors itself accepts.
 MAX_HEADER_BYTES = 100_000_000
-# Models nest to about 8. Whatever looks into the document later may call itself.
+# Models nest about 8 levels deep. Code that reads the document later may be recursive.
 MAX_NESTING = 32
 CURE = "Get the file again from where it came."
 
 
 class ModelFileError(ValueError):
-    """A file is no model file, is damaged, or promises what cannot be."""
+    """A file is not a model file, is damaged, or claims something impossible."""
 
 
-# The name by which a pickle finds it is the public one.
+# Pickles find it by its public name.
 ModelFileError.__module__ = "sksegment.persistence"
 
 
 def write_model_file(
     path: Path, model: dict[str, Any], tensors: dict[str, NDArray[Any]]
 ) -> None:
-    """Write a model file: under another name first, so that it is whole or not there.
+    """Write a model file, under a temporary name first: it is complete or absent.
 
     Parameters
     ----------
     path : Path
-        The file; one that is there is replaced.
+        The file; an existing one is replaced.
     model : dict
         What JSON can hold.
     tensors : dict of ndarray
@@ -57,7 +57,7 @@ def write_model_file(
     ValueError
         If the model is nested too deeply to be read again.
     OSError
-        If it cannot be written; what was there is left as it was.
+        If it cannot be written; an existing file is left as it was.
     ImportError
         If safetensors is not installed.
     """
@@ -80,7 +80,7 @@ def write_model_file(
 
 
 def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read a model file, of which nothing is believed.
+    """Read a model file, trusting nothing in it.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
     Raises
     ------
     ModelFileError
-        If it is no model file of a version that is known, or was changed.
+        If it is not a model file of a known version, or was changed.
     OSError
         If it cannot be read.
     ImportError
@@ -127,7 +127,7 @@ def digest(document: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
 
 
 def _require_safetensors(caller: str) -> None:
-    """Say how to install safetensors where it is missing."""
+    """Say how to install safetensors if it is missing."""
     try:
         import safetensors  # noqa: F401
     except ImportError as error:
@@ -140,23 +140,23 @@ def _require_safetensors(caller: str) -> None:
 def _replace(path: Path, content: bytes) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"There is no folder {path.parent}")
-    # Not of tempfile, whose files nobody but their owner may read.
+    # Not from tempfile, whose files nobody but their owner may read.
     replace_file(path, path.with_name(f".{uuid.uuid4().hex}.part"), content)
 
 
 def _header(file: BinaryIO) -> dict[str, Any]:
-    """Read the header, whose length is compared with that of the file before."""
+    """Read the header, after comparing its length with that of the file."""
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
     length = struct.unpack("<Q", start)[0] if len(start) == 8 else math.inf
     if length > min(size - 8, MAX_HEADER_BYTES):
         raise ValueError(
-            "is no model file; expected one that save_model wrote. A file of joblib "
-            "or pickle is opened by joblib.load, if you trust who made it."
+            "is not a model file; expected one that save_model wrote. Open a file of "
+            "joblib or pickle with joblib.load, if you trust who made it."
         )
     header = _loads(file.read(int(length)), "header")
     if not isinstance(header, dict):
-        raise ValueError(f"is no model file: its header is no object. {CURE}")
+        raise ValueError(f"is not a model file: its header is not an object. {CURE}")
     return header
 
 
@@ -165,12 +165,12 @@ def _document(header: dict[str, Any]) -> dict[str, Any]:
     text = metadata.get(KEY) if isinstance(metadata, dict) else None
     if not isinstance(text, str) or not isinstance(metadata, dict) or len(metadata) > 1:
         raise ValueError(
-            "is no model file of sksegment, though it may be one of safetensors; "
+            "is not a model file of sksegment, though it may be one of safetensors; "
             "expected one that save_model wrote."
         )
     document = _loads(text, "document")
     if not isinstance(document, dict):
-        raise ValueError(f"is damaged: its document is no object. {CURE}")
+        raise ValueError(f"is damaged: its document is not an object. {CURE}")
     _check_version(document.get("format_version"))
     if {*document} != {*FIELDS} or not isinstance(document["model"], dict):
         raise ValueError(
@@ -183,13 +183,13 @@ def _document(header: dict[str, Any]) -> dict[str, Any]:
 def _check_version(version: Any) -> None:
     if type(version) is not int or version < 1:
         raise ValueError(
-            f"is damaged: its format version is {version!r}; expected an integer from "
-            f"1. {CURE}"
+            f"is damaged: its format version is {version!r}; expected an integer of at "
+            f"least 1. {CURE}"
         )
     if version > FORMAT_VERSION:
         raise ValueError(
-            f"has the format version {version}, and sksegment {__version__} knows up "
-            f"to {FORMAT_VERSION}. Update sksegment."
+            f"has the format version {version}; expected at most {FORMAT_VERSION}, "
+            f"the latest that sksegment {__version__} reads. Update sksegment."
         )
 
 
@@ -217,7 +217,7 @@ def _dumps(value: Any) -> str:
 
 
 def _loads(text: str | bytes, what: str) -> Any:
-    """Parse JSON strictly: no NaN, no key twice, no number too large, no depths."""
+    """Parse JSON strictly: no NaN, duplicate keys, huge numbers or deep nesting."""
     try:
         value = json.loads(
             text,
@@ -239,7 +239,7 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a number in JSON")
 
 
 def _finite(text: str) -> float:

@@ -25,7 +25,7 @@ MAX_SEED = 2**63 - 1
 RNG_LOCK = RLock()
 
 
-class TrainingStop(Exception):  # noqa: N818 - it ends training, no error
+class TrainingStop(Exception):  # noqa: N818 - it ends training, not an error
     """A callback asked for training to end."""
 
 
@@ -34,7 +34,7 @@ class DivergenceError(Exception):
 
 
 def check_finite(losses: Sequence[Tensor]) -> list[float]:
-    """Return losses as numbers; `DivergenceError` if one is none."""
+    """Return losses as numbers; raise `DivergenceError` if one is not finite."""
     values: list[float] = torch.stack(list(losses)).tolist()
     if not all(map(math.isfinite, values)):
         raise DivergenceError
@@ -42,7 +42,7 @@ def check_finite(losses: Sequence[Tensor]) -> list[float]:
 
 
 def is_wish(stop: KeyboardInterrupt) -> bool:
-    """Tell whether a statement raised an interrupt, as callbacks do, and not Ctrl-C.
+    """Tell whether a statement raised an interrupt, as callbacks do, not Ctrl-C.
 
     Ctrl-C strikes in the middle of whatever runs, never at a ``raise``.
     """
@@ -61,7 +61,7 @@ def predicted_classes(scores: Tensor, codes: Tensor) -> Tensor:
     Parameters
     ----------
     scores : Tensor of shape (n, n_classes, height, width)
-        What the network gives.
+        The output of the network.
     codes : Tensor of shape (n, height, width)
         Class codes, negative where ignored.
 
@@ -80,7 +80,7 @@ class SegmentationNet(NeuralNet):
 
     `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Nothing of
     skorch's prediction is used by sksegment; that its softmax runs over the classes
-    matters to callbacks of the user.
+    matters to the user's callbacks.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class SegmentationNet(NeuralNet):
     seed : int, default=0
         The seed of what torch draws.
     first_epoch : int, default=0
-        Epochs that the network was trained before.
+        Epochs for which the network was trained before.
     precision : torch.dtype, default=torch.float32
         Arithmetic of the forward pass.
     checkpoint : Checkpoint or None, default=None
@@ -141,7 +141,7 @@ class SegmentationNet(NeuralNet):
         step_fn: Any,
         **parameters: Any,
     ) -> None:
-        """Train on all batches; validation is a judgement of the whole held-out set."""
+        """Train on all batches, or validate on the whole held-out set at once."""
         if training:
             self._train_epoch(iterator, step_fn, **parameters)
         elif iterator is not None:
@@ -150,10 +150,10 @@ class SegmentationNet(NeuralNet):
             self._record("valid_iou", iou, max)
 
     def _train_epoch(self, batches: Batches, step_fn: Any, **parameters: Any) -> None:
-        """Train on all batches, as skorch does, and ask for the losses at the end.
+        """Train on all batches, as skorch does, and read the losses at the end.
 
-        Each question makes a GPU wait for its answer. A CPU has the answer at once, and
-        is stopped at the first loss that is not a number.
+        Reading a loss makes the program wait for the GPU. On a CPU it is there at once,
+        and training stops at the first loss that is not finite.
         """
         with searched_kernels(batches.device, batches.are_alike()):
             losses = self._train_batches(batches, step_fn, **parameters)
@@ -187,7 +187,7 @@ class SegmentationNet(NeuralNet):
         """Return the scores of a batch in float32, computed in `precision`."""
         enabled = self.precision is not torch.float32
         # No cache of weights: within an autocast of the caller it would outlive this
-        # step, and the next one would see the weights from before.
+        # step, and the next one would see outdated weights.
         with torch.autocast(
             x.device.type, self.precision, enabled=enabled, cache_enabled=False
         ):
@@ -200,18 +200,18 @@ class SegmentationNet(NeuralNet):
         """Return the loss of a batch."""
         if training and not y_pred.requires_grad:
             raise ValueError(
-                "network makes a network none of whose weights is trainable; expected "
-                "some with requires_grad=True."
+                "network makes a network without trainable weights; expected some with "
+                "requires_grad=True."
             )
         codes, weights = y_true
         loss: Tensor = self.criterion_(y_pred, codes, weights)
         return loss
 
     def notify(self, method_name: str, **parameters: Any) -> None:
-        """Call the callbacks, one of which may ask for the end of training.
+        """Call the callbacks, any of which may ask to end training.
 
-        skorch's callbacks do that by a KeyboardInterrupt at the end of an epoch, which
-        is also what Ctrl-C raises; only the first may end in a fitted estimator.
+        skorch's callbacks do so with a KeyboardInterrupt at the end of an epoch, which
+        Ctrl-C raises, too; only the former may end in a fitted estimator.
         """
         getattr(self, method_name)(self, **parameters)
         for _, callback in self.callbacks_:
@@ -221,7 +221,7 @@ class SegmentationNet(NeuralNet):
                 if method_name == "on_epoch_end" and is_wish(stop):
                     raise TrainingStop from stop
                 raise
-        # After all callbacks, whose counts are kept too.
+        # After all callbacks, so that their counts are kept, too.
         if method_name == "on_epoch_end" and self.checkpoint is not None:
             self.checkpoint.save(progress_of(self))
 
@@ -233,7 +233,7 @@ class SegmentationNet(NeuralNet):
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
     ) -> None:
-        """Seed what torch draws (dropout) by the number of the epoch."""
+        """Seed what torch draws (dropout) from the number of the epoch."""
         super().on_epoch_begin(net, dataset_train, dataset_valid)
         self.predicted_ = None
         epoch = self.first_epoch + len(self.history)
@@ -253,7 +253,7 @@ class SegmentationNet(NeuralNet):
     def on_epoch_end(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
     ) -> None:
-        """Keep the weights of the last epoch with finite ones."""
+        """Keep the weights, if they are finite; otherwise training has diverged."""
         state = self.module_.state_dict()
         if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
             raise DivergenceError
@@ -272,9 +272,9 @@ def seed_torch(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def local_rng(device: torch.device) -> Iterator[None]:
-    """Leave torch's global random numbers as they were found.
+    """Leave torch's global random state as it was found.
 
-    They are one for the whole process: fits in several threads wait for each other.
+    The whole process shares it: fits in several threads wait for each other.
     """
     devices = [device] if device.type == "cuda" else []
     with RNG_LOCK, torch.random.fork_rng(devices=devices), _local_mps_rng(device):

@@ -1,4 +1,4 @@
-"""A network of the user's own, made to fit: it takes images of any size."""
+"""The user's own network, adapted so that it takes images of any size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sksegment._tensors import pad_to_multiple
 
 
 class Resized(nn.Module):
-    """A network of the user's own, made to take any size and to answer at that size.
+    """The user's own network, adapted to take any size and to return scores of it.
 
     Images are padded to a multiple of `stride` pixels, and scores of a lower resolution
     are upsampled, as FCN does itself.
@@ -25,7 +25,7 @@ class Resized(nn.Module):
     network : nn.Module
         Maps (n, n_channels, height, width) to (n, n_classes, height', width').
     stride : int, default=32
-        What height and width are padded to: 32 suits the usual encoders.
+        Height and width are padded to a multiple of it: 32 suits the usual encoders.
     """
 
     def __init__(self, network: nn.Module, stride: int = 32) -> None:
@@ -54,12 +54,12 @@ class Resized(nn.Module):
 def own_network(
     network: Callable[[int, int], nn.Module], n_channels: int, n_classes: int
 ) -> Resized:
-    """Return the network that a function of the user makes, made to fit.
+    """Return the network that the user's function makes, adapted.
 
     Raises
     ------
     TypeError, ValueError
-        If `network` returns no network, or one with other outputs.
+        If `network` does not return a network, or returns one with other outputs.
     """
     if not takes(network, n_channels, n_classes):
         raise TypeError(
@@ -74,7 +74,7 @@ def own_network(
         )
     for module in made.modules():
         _take_single_values(module)
-    # As the images are: torch makes layers in its default dtype, on its default device.
+    # Like the images: torch makes layers in its default dtype, on its default device.
     resized = Resized(made.float().cpu())
     _check_scores(made, n_channels, n_classes, resized.stride)
     _check_state(made)
@@ -87,9 +87,9 @@ def own_network(
 
 
 def _take_single_values(module: nn.Module) -> None:
-    """Let batch normalisation take one value a channel, as that of `FCN` does.
+    """Let batch normalisation take one value per channel, as that of `FCN` does.
 
-    Alone in its batch, an image has one behind pooling over all of it. torch refuses it
+    An image alone in its batch has only one after global pooling, which torch rejects
     in training.
     """
     if type(module) is nn.BatchNorm2d and module.track_running_stats:
@@ -99,28 +99,28 @@ def _take_single_values(module: nn.Module) -> None:
 def _check_scores(
     network: nn.Module, n_channels: int, n_classes: int, side: int
 ) -> None:
-    """Refuse a network that does not answer with one score a class and pixel."""
+    """Reject a network that does not return one score per class and pixel."""
     images = torch.zeros(1, n_channels, side, side, dtype=torch.float32)
     with torch.no_grad():
         scores = answer_to(images, network.eval())
     network.train()
     if not isinstance(scores, Tensor):
         raise TypeError(
-            f"The network of network({n_channels}, {n_classes}) returned a "
-            f"{type(scores).__name__}; expected a tensor of scores. Of a network that "
-            f"returns several things, let a module around it return the scores (of "
-            f"torchvision's, those under 'out')."
+            f"network({n_channels}, {n_classes}) makes a network that returned a "
+            f"{type(scores).__name__}; expected a tensor of scores. If it returns "
+            f"several things, wrap it in a module that returns the scores (for "
+            f"torchvision's networks, those under 'out')."
         )
     if scores.ndim != 4 or scores.shape[:2] != (1, n_classes):
         raise ValueError(
             f"network({n_channels}, {n_classes}) maps (1, {n_channels}, {side}, "
             f"{side}) to {tuple(scores.shape)}; expected (1, {n_classes}, {side}, "
-            f"{side}) or smaller, one score a class and pixel."
+            f"{side}) or smaller, one score per class and pixel."
         )
 
 
 def _check_state(network: nn.Module) -> None:
-    """Refuse state that is no tensor: it could not be saved without running code."""
+    """Reject state other than tensors: saving it would mean running code."""
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):
             raise TypeError(

@@ -1,4 +1,4 @@
-"""Panels of a figure, new or within Axes that were given, and their legend."""
+"""Panels of a figure, new or within given Axes, and their legend."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PANEL_WIDTH = 2.4  # inches
 LEGEND_ROW_HEIGHT = 0.24  # inches
 TITLE_HEIGHT = 0.3  # inches
-MAX_LEGEND_ROWS = 10  # beside axes that were given
+MAX_LEGEND_ROWS = 10  # beside given axes
 
 
 def draw(ax: Axes, picture: NDArray[Any], title: str) -> Artist:
@@ -34,7 +34,7 @@ def draw(ax: Axes, picture: NDArray[Any], title: str) -> Artist:
 def axes_grid(
     ax: Any, shape: tuple[int, int], aspects: list[float], entries: list[Artist]
 ) -> tuple[Figure, NDArray[np.object_]]:
-    """Return the figure and one Axes a panel, new or those given."""
+    """Return the figure and one Axes per panel, new or those given."""
     if ax is None:
         return _new_figure(shape, aspects, entries)
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def axes_grid(
     if given.size != shape[0] * shape[1]:
         raise ValueError(
             f"ax holds {given.size} axes; expected {shape[0]} x {shape[1]}, "
-            f"{shape[1]} an image, or one Axes, or None."
+            f"{shape[1]} per image, or one Axes, or None."
         )
     given = given.reshape(shape)
     return given[0, 0].figure, given
@@ -76,12 +76,12 @@ def _new_figure(
 
 
 def _divided(ax: Axes, shape: tuple[int, int]) -> tuple[Figure, NDArray[np.object_]]:
-    """Divide the place of one Axes into panels."""
+    """Divide the area of one Axes into panels."""
     from matplotlib.gridspec import GridSpecFromSubplotSpec
 
     spec = ax.get_subplotspec()
     if spec is None:
-        raise ValueError("ax lies in no grid of axes; make it with plt.subplots().")
+        raise ValueError("ax is not in a grid of axes; make it with plt.subplots().")
     ax.set_axis_off()
     grid = GridSpecFromSubplotSpec(*shape, subplot_spec=spec)
     figure: Any = ax.figure
@@ -106,7 +106,7 @@ def _legend_rows(entries: list[Artist], n_panels: int) -> int:
 def add_legend(
     figure: Figure, axes: NDArray[np.object_], entries: list[Artist], is_ours: bool
 ) -> Legend:
-    """Put the legend below our own figure, or right of panels that were given."""
+    """Put the legend below our own figure, or to the right of given panels."""
     if is_ours:
         columns = _legend_columns(entries, axes.shape[1])
         return figure.legend(

@@ -1,4 +1,4 @@
-"""The constructor's parameters: what each may be, and what is said if it is not."""
+"""The constructor's parameters: what each may be, and the error if it is not."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ from sksegment._training import OPTIMIZERS
 from sksegment.losses import LOSSES
 from sksegment.networks import NETWORKS
 
-# Deeper networks would see single pixels of most images: 2**8 = 256.
+# Deeper networks would reduce most images to single pixels: 2**8 = 256.
 MAX_DEPTH = 8
 
 Check = Callable[[str, Any], None]
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
-    """Refuse parameters of `FCNSegmenter` that are out of their range.
+    """Reject parameters of `FCNSegmenter` that are out of their range.
 
     Parameters
     ----------
@@ -95,19 +95,19 @@ def check_network_options(
     parameters: Mapping[str, Any],
     defaults: Mapping[str, Any],
 ) -> None:
-    """Refuse a parameter that describes another network than the one that is used.
+    """Reject a parameter that describes a network other than the one in use.
 
     Parameters
     ----------
     network : str or callable
-        The network, as `check_parameters` lets it pass.
+        The network, which `check_parameters` has accepted.
     parameters, defaults : mapping
         The parameters of the constructor by name, and the default of each.
 
     Raises
     ------
     ValueError
-        If a parameter that does not reach the network is set away from its default.
+        If a parameter that has no effect on the network is not left at its default.
     """
     own = network_options(network)
     which = f"network={network!r}" if own else "a network of your own"
@@ -115,15 +115,15 @@ def check_network_options(
         without_effect = name in NETWORK_OPTIONS and name not in own
         if without_effect and value != defaults[name]:
             raise ValueError(
-                f"{name}={value!r} does not reach {which}; expected its default, "
+                f"{name}={value!r} has no effect on {which}; expected its default, "
                 f"{defaults[name]!r}."
             )
 
 
 def value_of(segmenter: Any, name: str) -> Any:
-    """Return a parameter, a number of numpy as one of Python.
+    """Return a parameter, with a number of numpy as one of Python.
 
-    In the arithmetic to come, numpy's `uint8(30)` would wrap around at 256.
+    In later arithmetic, numpy's `uint8(30)` would wrap around at 256.
     """
     value = getattr(segmenter, name)
     return value.item() if isinstance(value, np.generic) else value
@@ -135,16 +135,16 @@ def crop_sides(crop_size: Any) -> tuple[int, int] | None:
 
 
 def _check_own_loss(parameters: dict[str, Any]) -> None:
-    """Refuse class weights beside a loss that does not know them."""
+    """Reject class weights with a loss that does not use them."""
     if callable(parameters.get("loss")) and parameters["class_weight"] is not None:
         raise ValueError(
-            f"class_weight does not reach a loss of your own; expected None, or one of "
-            f"the losses {listed(LOSSES)}."
+            f"class_weight has no effect on a loss of your own; expected None, or one "
+            f"of the losses {listed(LOSSES)}."
         )
 
 
 def _check_crops(parameters: dict[str, Any]) -> None:
-    """Refuse a way of sampling crops where there are none."""
+    """Reject a way of sampling crops if there are none."""
     if parameters.get("crop_sampling") == "balanced" and not parameters["crop_size"]:
         raise ValueError(
             "crop_sampling='balanced' chooses where crops lie, but crop_size is None; "
@@ -170,7 +170,7 @@ def _network(name: str, value: Any) -> None:
     # Layers are callable too, but map images: they do not make networks.
     if isinstance(value, nn.Module):
         raise ValueError(
-            f"{name} is {value!r}, a network itself; expected a function {arguments} "
+            f"{name} is {value!r}, itself a network; expected a function {arguments} "
             f"that makes it."
         )
 
@@ -207,7 +207,8 @@ def _auto_or_integer(what: str) -> Check:
     def check(name: str, value: Any) -> None:
         if isinstance(value, str) and value == "auto":
             return
-        message = f"{name} is {value!r}; expected 'auto' or {what}, an integer of 1 up."
+        expected = f"expected 'auto' or an integer of at least 1 ({what})."
+        message = f"{name} is {value!r}; {expected}"
         if not is_integer(value):
             raise (ValueError if isinstance(value, str) else TypeError)(message)
         if value < 1:
@@ -250,7 +251,7 @@ CHECKS: dict[str, Check] = {
     "weight_decay": partial(check_number, low=0),
     "learning_rate_schedule": partial(check_choice, choices=("constant", *SCHEDULES)),
     "max_epochs": partial(check_integer, low=1),
-    "batch_size": _auto_or_integer("a number of images"),
+    "batch_size": _auto_or_integer("images"),
     "crop_size": _crop_size,
     "crop_sampling": partial(check_choice, choices=("uniform", "balanced")),
     "random_state": _random_state,

@@ -12,7 +12,7 @@ from sksegment._labels import IGNORED
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
-# A dark and quiet first colour, which is the background as a rule; then the palette of
+# A dark and quiet first colour, which is usually the background; then the palette of
 # Okabe and Ito; then colours that lie far from all before them, in CIELAB, as seen
 # with full and with red-green-blind colour vision.
 # fmt: off
@@ -32,7 +32,7 @@ STRIPES_PER_SIDE = 24
 def displayable(
     image: NDArray[Any], counted: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Return an image of any kind as something to look at.
+    """Return an image of any kind in a form that can be displayed.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ def displayable(
     Returns
     -------
     ndarray of shape (height, width) or (height, width, 3), dtype float32
-        Values in 0 to 1. What is uint8, bool, or a float in 0 to 1 keeps its
-        brightness; anything else is stretched from its 1st to its 99th percentile,
-        each channel by itself where there are 4 or more.
+        Values in 0 to 1. Images of uint8, bool, or floats in 0 to 1 keep their
+        brightness; all others are stretched from their 1st to their 99th percentile,
+        each channel separately if there are 4 or more.
     """
     channels = image[..., :3] if image.shape[-1] > 2 else image[..., 0]
     if image.dtype == np.uint8:
         return (channels / np.float32(255)).astype(np.float32)
     if image.shape[-1] > 3:
-        # Bands measure different things: each has a brightness of its own.
+        # Bands measure different things: each has its own brightness.
         bands = [_stretched(channels[..., i], counted) for i in range(3)]
         return np.stack(bands, axis=-1)
     return _stretched(channels, counted)
@@ -74,7 +74,7 @@ def _stretched(
 def _brightness_range(
     dtype: np.dtype[Any], values: NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Return which values are drawn black and white."""
+    """Return the values that are drawn black and white."""
     is_unit = dtype.kind == "f" and values.min() >= 0.0 and values.max() <= 1.0
     if dtype.kind == "b" or (is_unit and values.max() > values.min()):
         return 0.0, 1.0
@@ -87,7 +87,7 @@ def _brightness_range(
 def class_colours(
     n_classes: int, cmap: str | Colormap | None = None
 ) -> NDArray[np.float64]:
-    """Return one colour a class.
+    """Return one colour per class.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def error_picture(
     """
     visible = displayable(image, truth != IGNORED)
     grey = visible if visible.ndim == 2 else visible.mean(axis=-1)
-    # Pale, so that dark images do not swallow the marks.
+    # Pale, so that dark images do not hide the marks.
     picture = np.repeat((0.35 + 0.6 * grey)[..., np.newaxis], 3, axis=2)
     picture = picture.astype(np.float64)
     ignored = truth == IGNORED

@@ -1,4 +1,4 @@
-"""Pieces of images with their masks and weights: where batches get them from."""
+"""Pieces of images with their masks and weights, and where batches get them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sksegment._labels import IGNORED
 from sksegment._samples import Samples, Survey
 from sksegment._tensors import in_torch_dtype, torch_dtype
 
-# Bytes of an image that is read as a whole to be kept. Larger ones may be larger than
-# memory, and are read part by part.
+# The largest image, in bytes, that is read as a whole to be kept. Larger ones may not
+# fit into memory, and are read part by part.
 MAX_KEPT = 2**28
 WHOLE: Window = (slice(None), slice(None))
 CORNER: Window = (slice(1), slice(1))
@@ -44,12 +44,12 @@ class Piece(NamedTuple):
     weights: Tensor | None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Piece:
-        """Return a piece whose tensors are changed alike."""
+        """Return a piece with the same change made to each of its tensors."""
         weights = None if self.weights is None else change(self.weights)
         return Piece(change(self.pixels), change(self.codes), weights)
 
     def padded(self, size: tuple[int, int]) -> Piece:
-        """Mirror a piece that is too small; what the mirror adds is ignored."""
+        """Pad a piece that is too small by mirroring; the added pixels are ignored."""
         height, width = self.codes.shape
         if (height, width) == size:
             return self
@@ -66,7 +66,7 @@ class Piece(NamedTuple):
 
 
 def mirrored(old: int, new: int, device: torch.device) -> Tensor:
-    """Return which of `old` pixels each of `new` shows that mirror them at the end."""
+    """Return which of `old` pixels each of `new` pixels shows, mirrored at the end."""
     indices = np.pad(np.arange(old), (0, new - old), mode="symmetric")
     return sent(torch.from_numpy(indices), device)
 
@@ -75,8 +75,8 @@ def mirrored(old: int, new: int, device: torch.device) -> Tensor:
 class PieceStore:
     """Reads pieces from memory and from files, and keeps whole images on a GPU.
 
-    What was sent to a GPU stays there until training ends, if there is room. It is not
-    read, encoded or sent again, but for the masks where crops are drawn around a class.
+    If there is room, what was sent to a GPU stays there until training ends. It is not
+    read, encoded or sent again, except for masks if crops are drawn around a class.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class PieceStore:
     device : torch.device
         Where the pieces are wanted.
     room : float
-        Bytes that images may take on the device to stay there.
+        Bytes that images kept on the device may take.
     files : FileCache
         What was read from files.
     """
@@ -111,7 +111,7 @@ class PieceStore:
         codes = self._encoded(index, WHOLE)
         if self.samples.weights is None:
             return codes
-        # As the survey counts: in units of their mean, tiny weights may become 0.
+        # Raw weights, as in the survey: in units of their mean, tiny ones may become 0.
         counts = self.samples.weights[index] > 0
         return np.where(counts, codes, IGNORED)
 
@@ -124,7 +124,7 @@ class PieceStore:
             return None
         try:
             piece = self._read(index, WHOLE).each(self._send)
-        except torch.OutOfMemoryError:  # others took the room
+        except torch.OutOfMemoryError:  # the room was taken in the meantime
             self.room = 0
             return None
         self.room -= n_bytes
@@ -134,7 +134,7 @@ class PieceStore:
     def _size_on_device(self, index: int) -> int:
         """Return the bytes of a whole image, its codes and weights.
 
-        Of an array only a corner is read.
+        From an array, only a corner is read.
         """
         height, width = self.survey.sizes[index]
         corner = self.files.crop(self.samples.images, index, CORNER)
@@ -145,7 +145,7 @@ class PieceStore:
 
     @property
     def _codes_dtype(self) -> np.dtype[Any]:
-        """Signed and as narrow as can be: codes travel, and stay."""
+        """Signed and as narrow as possible: codes are sent to the device, and stay."""
         return np.min_scalar_type(-len(self.survey.encoder.classes))
 
     def _send(self, tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Plain data as strict JSON, with its arrays kept aside; and back."""
+"""Plain data as strict JSON, with its arrays kept separately; and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Arrays = dict[str, NDArray[Any]]
 Writer = Callable[[Any, str, Arrays], Any]
 Reader = Callable[[Any, Arrays], Any]
 
-# What JSON has no words for is an object with one key that begins with this.
+# What JSON cannot express becomes an object with one key that begins with this.
 TAG = "$"
 NON_FINITE = ("nan", "inf", "-inf")
 DTYPES = re.compile(r"\|[bui]1|[<>][ui][248]|[<>]f[248]|[<>]U\d{1,9}|\|S\d{1,9}")
@@ -27,7 +27,7 @@ TWISTER_WORDS = 624
 
 
 def pack(value: Any, name: str, arrays: Arrays) -> Any:
-    """Return plain data as what JSON can hold.
+    """Convert plain data to what JSON can hold.
 
     Parameters
     ----------
@@ -36,14 +36,14 @@ def pack(value: Any, name: str, arrays: Arrays) -> Any:
         of these, and numpy's RandomState. Scalars of numpy become those of Python, a
         range becomes a list.
     name : str
-        What an error calls it.
+        What an error message calls it.
     arrays : dict
-        Takes its arrays, little-endian and contiguous.
+        Receives its arrays, little-endian and contiguous.
 
     Returns
     -------
     object
-        What `unpack` makes the value of again.
+        What `unpack` turns into the value again.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def pack(value: Any, name: str, arrays: Arrays) -> Any:
             return write(value, name, arrays)
     raise TypeError(
         f"{name} is a {type(value).__name__}; expected plain data: numbers, text, "
-        f"arrays, lists, tuples or dictionaries of these. joblib.dump keeps others."
+        f"arrays, lists, tuples or dictionaries of these. joblib.dump stores others."
     )
 
 
@@ -67,9 +67,9 @@ def unpack(value: Any, arrays: Arrays) -> Any:
     Parameters
     ----------
     value : object
-        What `pack` returned, from a file that nobody vouches for.
+        What `pack` returned, from a file that is not trusted.
     arrays : dict
-        The arrays that lie beside it; those that are used are taken out.
+        The arrays that belong to it; those that are used are removed.
 
     Returns
     -------
@@ -142,7 +142,7 @@ def _unpack_dict(content: Any, arrays: Arrays) -> dict[Any, Any]:
 
 
 def _pack_array(value: NDArray[Any], name: str, arrays: Arrays) -> Any:
-    if value.dtype == object:  # as pandas gives strings
+    if value.dtype == object:  # as pandas stores strings
         return pack(value.tolist(), name, arrays)
     if not DTYPES.fullmatch(value.dtype.str):
         raise TypeError(
@@ -150,7 +150,7 @@ def _pack_array(value: NDArray[Any], name: str, arrays: Arrays) -> Any:
         )
     stored = value.astype(value.dtype.newbyteorder("<"), order="C")
     if value.dtype.kind in "US":
-        # A tensor of characters, so that long labels take their place in the file.
+        # A tensor of characters: a file cannot declare text that it does not hold.
         stored = stored[..., None].view(_characters(value.dtype))
     key = f"{len(arrays)}.{name}"  # the number keeps equal names apart
     arrays[key] = stored
@@ -162,11 +162,13 @@ def _unpack_array(content: Any, arrays: Arrays) -> NDArray[Any]:
     if not isinstance(key, str) or key not in arrays:
         raise ValueError(f"it has no tensor {key!r}, or uses it twice.")
     if not isinstance(text, str) or not DTYPES.fullmatch(text):
-        raise ValueError(f"tensor {key!r} is to be {text!r}; expected a numpy dtype.")
+        raise ValueError(f"tensor {key!r} is declared {text!r}; expected a dtype.")
     stored, dtype = arrays.pop(key), np.dtype(text)
     is_text = dtype.kind in "US"
     if stored.dtype != (_characters(dtype) if is_text else dtype.newbyteorder("=")):
-        raise ValueError(f"tensor {key!r} is {stored.dtype}, which makes no {text!r}.")
+        raise ValueError(
+            f"tensor {key!r} is {stored.dtype}, which cannot become {text!r}."
+        )
     if is_text:
         stored = _text(stored, dtype, key)
     if dtype.kind == "b" and (stored.view(np.uint8) > 1).any():
@@ -181,10 +183,11 @@ def _characters(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def _text(stored: NDArray[Any], dtype: np.dtype[Any], key: str) -> NDArray[Any]:
     if not stored.ndim or not 0 < stored.shape[-1] * stored.itemsize == dtype.itemsize:
         raise ValueError(
-            f"tensor {key!r} is of shape {stored.shape}, which makes no {dtype.str!r}."
+            f"tensor {key!r} is of shape {stored.shape}, which cannot become "
+            f"{dtype.str!r}."
         )
     if dtype.kind == "U" and (stored > LARGEST_CODE_POINT).any():
-        raise ValueError(f"tensor {key!r} holds numbers that are no characters.")
+        raise ValueError(f"tensor {key!r} holds numbers that are not characters.")
     native = np.dtype(f"{dtype.kind}{stored.shape[-1]}")
     return np.ascontiguousarray(stored).view(native)[..., 0]
 
@@ -204,14 +207,14 @@ def _pack_random_state(value: RandomState, name: str, arrays: Arrays) -> Any:
 def _unpack_random_state(content: Any, arrays: Arrays) -> RandomState:
     words, used, has_gauss, gauss = unpack(_as_list(content, 4), arrays)
     is_array = isinstance(words, np.ndarray) and words.shape == (TWISTER_WORDS,)
-    # numpy itself would take a place outside of the words, and read there.
+    # numpy itself would accept a position outside the words, and read there.
     if not is_array or type(used) is not int or not 0 <= used <= TWISTER_WORDS:
         raise ValueError(
-            f"it holds a random state whose place is {used!r}; expected "
-            f"{TWISTER_WORDS} words and a place among them."
+            f"it holds a random state whose position is {used!r}; expected "
+            f"{TWISTER_WORDS} words and a position among them."
         )
     if words.dtype != np.uint32 or has_gauss not in (0, 1) or type(gauss) is not float:
-        raise ValueError("it holds a random state that is none of a Mersenne twister.")
+        raise ValueError("it holds a random state that no Mersenne twister can have.")
     rng = RandomState()
     rng.set_state(("MT19937", words, used, int(has_gauss), gauss))
     return rng
@@ -226,7 +229,7 @@ def _as_list(content: Any, length: int | None = None) -> list[Any]:
     return content
 
 
-# In this order: True is also an integer.
+# bool before int: True is also an integer.
 WRITERS: dict[Any, Writer] = {
     type(None): lambda value, name, arrays: value,
     bool: lambda value, name, arrays: value,

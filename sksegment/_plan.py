@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Augmenter(Protocol):
-    """What a plan asks of its steps: a movement, or a change of colour."""
+    """What a plan requires of its steps: a movement, or a change of colour."""
 
     is_geometric: bool
 
@@ -32,7 +32,7 @@ class Augmenter(Protocol):
 
 
 class PlannedStep(NamedTuple):
-    """An augmenter of a plan, and the seed that it brings along, if any."""
+    """An augmenter of a plan, and its own seed, if it has one."""
 
     augmenter: Augmenter
     seed: int | None
@@ -41,8 +41,8 @@ class PlannedStep(NamedTuple):
 class AugmentedImages:
     """Images and the augmentations that `FCNSegmenter.fit` will apply to them.
 
-    Reading it as an array or a sequence raises `TypeError`: whoever did that would go
-    on with the bare images and drop the plan.
+    Reading it as an array or a sequence raises `TypeError`: whoever did that would
+    continue with the bare images and drop the plan.
 
     Parameters
     ----------
@@ -97,10 +97,10 @@ class Batch:
 
 
 def without_plan(X: Any) -> tuple[Any, Sequence[PlannedStep]]:
-    """Return the images, and the augmentations that steps before have planned."""
+    """Return the images, and the augmentations that earlier steps have planned."""
     if not isinstance(X, AugmentedImages):
         return X, ()
-    # Refuses borders that contradict each other before training begins.
+    # Rejects borders that contradict each other before training begins.
     common_fill([step.augmenter for step in X.steps if step.augmenter.is_geometric])
     return X.images, X.steps
 
@@ -121,9 +121,9 @@ def augment_batch(
     batch : Batch
         What is to be augmented; left as it is.
     keys : sequence of tuple of int
-        What makes the draw of each image its own: epoch, index of the image, ...
+        What distinguishes the draw of each image: epoch, index of the image, ...
     seed : int
-        The seed of the steps that bring none.
+        The seed of the steps without their own.
     scale : Scale
         How the images were standardised.
 
@@ -155,7 +155,7 @@ def _move(
     """Compose all movements of an image into one matrix, and warp once."""
     if not drawn:
         return batch
-    # Imported here: the steps of a Pipeline are made where nobody needs torch.
+    # Imported here: making the steps of a Pipeline does not need torch.
     import torch
 
     from sksegment._warp import warp
@@ -163,19 +163,19 @@ def _move(
     height, width = batch.images.shape[-2:]
     matrices = np.stack([np.eye(3)] * len(batch.images))
     for augmenter, rngs in drawn:
-        # What comes first moves the image first, so a position is looked up in it last.
+        # The first step moves the image first, so positions pass through it last.
         matrices @= np.stack(
             [augmenter._draw_matrix(rng, height, width) for rng in rngs]
         )
     fill = common_fill([augmenter for augmenter, _ in drawn])
     colour = None if fill is None else tensor_like(batch.images, scale.apply(fill))
-    # On the CPU: whether an image is moved at all is asked of them.
+    # On the CPU, where they are read to see whether an image is moved at all.
     rows = torch.from_numpy(matrices[:, :2]).to(batch.images.dtype)
     return Batch(*warp(batch.images, batch.codes, batch.weights, rows, colour))
 
 
 def tensor_like(images: Tensor, values: NDArray[Any]) -> Tensor:
-    """Return values in the dtype of images, and where they are."""
+    """Return values in the dtype of images, and on their device."""
     import torch
 
     from sksegment._devices import sent
@@ -186,8 +186,8 @@ def tensor_like(images: Tensor, values: NDArray[Any]) -> Tensor:
 def common_fill(augmenters: Sequence[Any]) -> float | None:
     """Return the number that steps with one resampling paint outside, or None.
 
-    A number wins over "reflect": who asks one step for painted borders does not want
-    mirrored ones from another.
+    A number wins over "reflect": whoever asks one step for painted borders does not
+    want mirrored ones from another.
     """
     fills = {getattr(augmenter, "fill", "reflect") for augmenter in augmenters}
     numbers = sorted(float(fill) for fill in fills if fill != "reflect")

@@ -1,4 +1,4 @@
-"""Weights to start from: of ImageNet, of a file, or of a fitted segmenter."""
+"""Weights to start from: from ImageNet, a file, or a fitted segmenter."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ URLS = {
     False: "https://download.pytorch.org/models/vgg16-397923af.pth",
     True: "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
 }
-# Its first layer, and the channels of that.
+# Its first layer, and the channels of that layer.
 FIRST_LAYER = "features.0.weight"
 VGG16_WIDTH = 64
 # What torchvision's weights expect, for images between 0 and 1.
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 IMAGENET_STD = np.array([0.229, 0.224, 0.225])
-# What white is: 1, or the largest number of 8, 10, 12, 14 or 16 bits. Images that were
-# resized may overshoot it, and 0 on the other side.
+# The value of white: 1, or the largest number of 8, 10, 12, 14 or 16 bits. Images that
+# were resized may overshoot it, and undershoot 0.
 WHITES = (1, 255, 1023, 4095, 16383, 65535)
 OVERSHOOT = 0.25
 
@@ -46,7 +46,7 @@ EXPECTED = (
 )
 # Layers that belong to the classes of a task.
 CLASS_LAYERS = ("classifier", "score_fr", "score_pool4", "score_pool3")
-# The networks of the paper, each of which goes on from one before it.
+# The networks of the paper, each of which continues from one before it.
 STAGES = ("fcn32s", "fcn16s", "fcn8s")
 # What may differ between a segmenter and the one that starts from it.
 ANY_DESIGN = {"n_channels", "n_classes", "dropout"}
@@ -55,7 +55,7 @@ WIDE_LAYERS = {"fc6.0": "classifier.0", "fc7.0": "classifier.3"}
 
 
 def check_pretrained(name: str, value: Any) -> None:
-    """Refuse what is no source of weights, before anything is read.
+    """Reject anything but a source of weights, before anything is read.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def check_pretrained(name: str, value: Any) -> None:
         return
     source = unfrozen(value)
     if not hasattr(source, "pretrained"):
-        hint = " Of a Pipeline, pass the last step." if hasattr(source, "steps") else ""
+        is_pipeline = hasattr(source, "steps")
+        hint = " For a Pipeline, pass its last step." if is_pipeline else ""
         raise TypeError(f"{name} is {value!r}; {EXPECTED}.{hint}")
     if not hasattr(source, "network_"):
         raise NotFittedError(
@@ -84,10 +85,10 @@ def unfrozen(value: Any) -> Any:
 
 
 def source_contents(pretrained: Any) -> Any:
-    """Return all that is taken from a source of weights: equal where it is the same.
+    """Return all that is taken from a source of weights, equal for equal weights.
 
-    Of a file that is its content. Of a segmenter it is not its history: trained again
-    it took other seconds for the same weights.
+    For a file, that is its content. For a segmenter, its history is left out: training
+    it again takes other times for the same weights.
     """
     source = unfrozen(pretrained)
     if hasattr(source, "network_"):
@@ -113,7 +114,7 @@ def start_from(
     Parameters
     ----------
     pretrained : str, path-like or FCNSegmenter
-        The source, as `check_pretrained` lets it pass.
+        The source, which `check_pretrained` has accepted.
     network : nn.Module
         The network, changed in place.
     architecture : mapping
@@ -128,7 +129,7 @@ def start_from(
     scale : Scale
         How images are standardised for these weights.
     new : list of str
-        Parameters of the network that were not among them.
+        Parameters of the network that were not among the weights.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def start_from(
 
 
 def check_same_design(segmenter: Any, architecture: Mapping[str, Any]) -> None:
-    """Refuse weights of another network, though they may have the same shapes.
+    """Reject weights of another network, even if they have the same shapes.
 
     Raises
     ------
@@ -172,7 +173,7 @@ def check_same_design(segmenter: Any, architecture: Mapping[str, Any]) -> None:
 
 
 def _is_finer(network: Any, other: Any) -> bool:
-    """Tell whether a network of the paper goes on from another one."""
+    """Tell whether a network of the paper continues from another one."""
     if network not in STAGES or other not in STAGES:
         return False
     return STAGES.index(other) < STAGES.index(network)
@@ -183,8 +184,8 @@ def segmenter_weights(
 ) -> Weights:
     """Return the weights of a fitted segmenter.
 
-    The layers of the classes stay new for other classes, and where the segmenter has
-    none of that name: FCN-16s has one more than FCN-32s.
+    The layers of the classes stay new for other classes, and if the segmenter has none
+    of that name: FCN-16s has one more than FCN-32s.
     """
     network_ = segmenter.network_
     # torch.compile wraps a network, which then has other names for the same weights.
@@ -214,7 +215,7 @@ def vgg16_weights(source: str | os.PathLike[str], network: nn.Module) -> Weights
     names = torchvision_names(network, has_norm)
     if not names:
         raise ValueError(
-            f"pretrained={str(source)!r} does not reach a network of your own; "
+            f"pretrained={str(source)!r} has no effect on a network of your own; "
             f"expected None, and a function that loads the weights itself."
         )
     if any(isinstance(module, nn.GroupNorm) for module in network.modules()):
@@ -234,7 +235,7 @@ def vgg16_weights(source: str | os.PathLike[str], network: nn.Module) -> Weights
 
 
 def _check_width(kernel: nn.Parameter) -> None:
-    """Refuse a network of another width before half a gigabyte is downloaded."""
+    """Reject a network of another width before half a gigabyte is downloaded."""
     if len(kernel) != VGG16_WIDTH:
         raise ValueError(
             f"pretrained='imagenet' does not fit width={len(kernel)}; expected "
@@ -243,7 +244,7 @@ def _check_width(kernel: nn.Parameter) -> None:
 
 
 def torchvision_names(network: nn.Module, has_norm: bool) -> dict[str, str]:
-    """Return what the layers of VGG16 in a network are called in torchvision.
+    """Return torchvision's names for the layers of VGG16 in a network.
 
     They are the convolutions of the encoder in order; those of a network deeper than
     VGG16 are left out, and so are decoder and classes.
@@ -273,7 +274,7 @@ def _parts(layer: str, key: str, parts: tuple[str, ...]) -> dict[str, str]:
 
 
 def _feature_indices(has_norm: bool) -> Iterator[int]:
-    """Yield where torchvision's sequence of layers has its convolutions."""
+    """Yield the positions of convolutions in torchvision's sequence of layers."""
     index = 0
     for length in STAGE_LENGTHS:
         for _ in range(length):
@@ -294,16 +295,18 @@ def _downloaded(url: str) -> Mapping[str, Any]:
         cached = Path(torch.hub.get_dir(), "checkpoints", name)
         raise OSError(
             f"pretrained='imagenet' needs {url}, which could not be downloaded to, or "
-            f"read from, {str(cached)!r}: {told}. Delete that file if it is there, or "
+            f"read from, {str(cached)!r}: {told}. Delete that file if it exists, or "
             f"fetch it elsewhere and pass its path: pretrained='{name}'."
         ) from error
     return tensors
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """Return the state dict in a file, without running any code of it."""
+    """Return the state dict in a file, without running any code in it."""
     if not path.is_file():
-        raise FileNotFoundError(f"pretrained is {str(path)!r}, no file; {EXPECTED}.")
+        raise FileNotFoundError(
+            f"pretrained is {str(path)!r}, which is not a file; {EXPECTED}."
+        )
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -321,7 +324,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _check_bare(origin: str, tensors: Mapping[str, Any]) -> None:
-    """Refuse a state dict that is wrapped: in a checkpoint, or by longer names."""
+    """Reject a state dict that is wrapped: in a checkpoint, or by longer names."""
     for key, value in tensors.items():
         if isinstance(value, Mapping) and any(map(torch.is_tensor, value.values())):
             raise ValueError(
@@ -337,7 +340,7 @@ def _check_bare(origin: str, tensors: Mapping[str, Any]) -> None:
 
 
 def _check_norm(origin: str, tensors: Mapping[str, Any], has_norm: bool) -> None:
-    """Refuse VGG16 with batch normalisation for a network without, and vice versa."""
+    """Reject VGG16 with batch normalisation for a network without, and vice versa."""
     found = any(str(key).endswith("running_mean") for key in tensors)
     if FIRST_LAYER in tensors and found != has_norm:
         raise ValueError(
@@ -350,10 +353,11 @@ def _check_norm(origin: str, tensors: Mapping[str, Any], has_norm: bool) -> None
 def imagenet_scale(scale: Scale) -> Scale:
     """Return how torchvision's weights expect images to be standardised.
 
-    They were trained on RGB images from 0 to 1. White is taken for the smallest of 1
-    and the largest numbers of 8, 10, 12, 14 and 16 bits that is not exceeded. Images
-    with other channels, with negative values (as Hounsfield units) or larger ones keep
-    their own scale, which has the same mean 0 and standard deviation 1.
+    They were trained on RGB images from 0 to 1. White is taken to be the smallest value
+    that is not exceeded, of 1 and the largest numbers of 8, 10, 12, 14 and 16 bits.
+    Images with other channels, with negative values (such as Hounsfield units) or
+    larger ones keep their own scale, which has the same mean 0 and standard deviation
+    1.
 
     Parameters
     ----------

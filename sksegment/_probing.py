@@ -1,4 +1,4 @@
-"""The receptive field of a network that says nothing about its own: measured."""
+"""Measuring the receptive field of a network that does not state its own."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sksegment._memory import OutOfMemory, attempt, is_out_of_memory
 # Where the field ends is not known: the probe grows until it has room, up to a side at
 # which a forward and a backward pass still take about a second.
 PROBE_SIDES = (128, 256, 512, 1024)
-# The short side of strips as long as the largest square. They tell a global field at a
-# small part of its cost (attention: a thousandth), and the fields of dilated layers,
+# The short side of strips as long as the largest square. They find a global field at a
+# fraction of its cost (attention: a thousandth), and the fields of dilated layers,
 # which may skip all of a smaller square.
 STRIP_SIDE = 32
-# ReLU and pooling let the gradient pass in places only: several images show most of
+# ReLU and pooling let the gradient pass only in places: several images show most of
 # the field, and one stride is added for the rest.
 N_PROBES = 4
-# Scores that differ by less, in units of the largest, differ by rounding.
+# Scores that differ by less, in units of the largest, differ only by rounding.
 SAME = 1e-4
 
 
 def answer_to(images: Tensor, network: nn.Module) -> Any:
-    """Return what a network of the user answers to images.
+    """Return the output of the user's network for images.
 
     Raises
     ------
     ValueError
-        If it takes none of their size.
+        If it does not take images of their size.
     """
     try:
         return network(images)
@@ -37,7 +37,7 @@ def answer_to(images: Tensor, network: nn.Module) -> Any:
         if is_out_of_memory(error):
             raise
         raise ValueError(
-            f"network makes a network that fails at images of shape "
+            f"network makes a network that fails on images of shape "
             f"{tuple(images.shape)}; expected one that takes images of any height and "
             f"width that are multiples of 32. It says: {error}"
         ) from error
@@ -48,8 +48,8 @@ def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | Non
 
     The gradient of the scores of one stride-sized block reaches as far as its receptive
     field. A field that fills the whole of every probe, or takes more memory than there
-    is, is taken for global: pooling over the image, attention, or normalisation by the
-    image's own statistics.
+    is, is taken to be global: pooling over the image, attention, or normalisation by
+    the image's own statistics.
 
     Parameters
     ----------
@@ -99,10 +99,10 @@ def _margin(network: nn.Module, n_channels: int, stride: int) -> int | None:
 
 
 def _is_exact(network: nn.Module, n_channels: int, margin: int, stride: int) -> bool:
-    """Tell whether a part of an image is answered as it is within the whole.
+    """Tell whether a part of an image gets the same scores as within the whole.
 
-    It is not where the answer depends on the place in the image or on its size:
-    coordinates as channels, convolutions without padding, corners that are aligned.
+    It does not if they depend on the place in the image or on its size: coordinates as
+    channels, convolutions without padding, corners that are aligned.
     """
     cut = -(-margin // stride) * stride
     side = 2 * cut + 3 * stride
@@ -154,7 +154,7 @@ def _reach_within(
         touched = _touched(network, (1, n_channels, side, side), stride)
         lines |= touched.any(dim=0) | touched.any(dim=1)
         reach = _distance(lines, stride)
-        if reach is None:  # what is touched only grows
+        if reach is None:  # the touched area only grows
             break
     return reach
 

@@ -1,4 +1,4 @@
-"""What a training has reached: taken from a skorch net, and given back to a new one."""
+"""The progress of training: taken from a skorch net, and given back to a new one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from copy import deepcopy
 from typing import Any
 
-# Callbacks of the user may have any name but this one.
+# The user's callbacks may have any name but this one.
 EARLY_STOPPING = "sksegment_early_stopping"
 STOPPING_STATE = (
     "misses_",
@@ -17,7 +17,7 @@ STOPPING_STATE = (
 
 
 def progress_of(net: Any) -> dict[str, Any]:
-    """Return what a training needs to go on from the end of an epoch.
+    """Return what training needs to resume after an epoch.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def progress_of(net: Any) -> dict[str, Any]:
     return {
         "seed": net.seed,
         "network": net.module_.state_dict(),
-        # What callbacks froze when it was their turn, which does not come again.
+        # What callbacks froze at some epoch, which does not come again.
         "requires_grad": _requires_grad(net.module_),
         "optimizer": net.optimizer_.state_dict(),
         "history": [_plain_row(row) for row in net.history],
@@ -45,7 +45,7 @@ def progress_of(net: Any) -> dict[str, Any]:
 
 
 def restore_progress(net: Any, progress: dict[str, Any]) -> None:
-    """Bring an initialised net to where another one was, before its training begins.
+    """Bring an initialised net to the state of another before its training begins.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def restore_progress(net: Any, progress: dict[str, Any]) -> None:
     if _shapes(net.module_.state_dict()) != _shapes(progress["network"]):
         raise ValueError(
             f"The checkpoint {os.fspath(net.checkpoint.path)!r} is of another network: "
-            f"a function given as network is found again by its name, whatever it "
+            f"a function given as network is identified by its name, whatever it "
             f"makes. Remove the checkpoint to train from the start."
         )
     net.module_.load_state_dict(progress["network"])
@@ -74,7 +74,7 @@ def restore_progress(net: Any, progress: dict[str, Any]) -> None:
 
 
 def restore_stopping(net: Any, progress: dict[str, Any]) -> None:
-    """Let early stopping go on counting; it forgets all when training begins."""
+    """Let early stopping continue to count; it resets when training begins."""
     for stopping in _early_stopping(net):
         vars(stopping).update(deepcopy(progress["early_stopping"]))
 
@@ -92,7 +92,7 @@ def _early_stopping(net: Any) -> list[Any]:
 
 
 def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an epoch of the history without its batches and what is no plain value."""
+    """Return the plain values of an epoch of the history, without its batches."""
     values = {key: plain(value) for key, value in row.items()}
     return {
         key: value
@@ -102,5 +102,5 @@ def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return numbers of numpy or torch as those of Python, other values as they are."""
+    """Return numbers of numpy or torch as Python's, and other values as they are."""
     return value.tolist() if hasattr(value, "tolist") else value

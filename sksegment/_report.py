@@ -25,14 +25,14 @@ RESERVED = (
 def report_names(
     labels: Sequence[Any], target_names: Sequence[str] | None
 ) -> list[str]:
-    """Return one distinct name a class."""
+    """Return one distinct name per class."""
     if target_names is None:
         return _label_names(labels)
     names = [str(name) for name in target_names]
     if len(names) != len(labels):
         raise ValueError(
             f"target_names has {len(names)} names for {len(labels)} labels; expected "
-            f"one name a label. Name the labels, in the same order, with labels=."
+            f"one name per label. Name the labels, in the same order, with labels=."
         )
     clash = {name for name in names if names.count(name) > 1 or name in RESERVED}
     if clash:
@@ -48,8 +48,8 @@ def _label_names(labels: Sequence[Any]) -> list[str]:
     clash = sorted(set(names) & set(RESERVED))
     if clash:
         raise ValueError(
-            f"labels holds {clash}, which the report has as names of its own; expected "
-            f"other names of the classes: pass target_names=."
+            f"labels holds {clash}, which the report uses as names of its own; "
+            f"expected other names of the classes: pass target_names=."
         )
     return names
 

@@ -26,8 +26,8 @@ from sksegment._scale import ChannelSums, Scale, channel_sums
 from sksegment._streams import SPLIT, stream
 from sksegment._weights import as_weights, check_weight_size
 
-# One pixel as far from the mean as this, in standard deviations, with this share of the
-# variance decides the scale by itself.
+# A pixel this far from the mean, in standard deviations, with this share of the
+# variance, alone determines the scale.
 FAR, LARGE_SHARE = 30.0, 0.1
 
 
@@ -40,7 +40,7 @@ class Samples:
     images, masks : ImageList
         As many masks as images.
     weights : sequence of ndarray or None
-        For each image one weight, or one a pixel.
+        For each image one weight, or one per pixel.
     unit : float, default=1.0
         The weight that counts as 1.
     """
@@ -71,7 +71,7 @@ class Samples:
         return image, mask
 
     def weight(self, index: int) -> NDArray[np.float64] | None:
-        """Return the weight of image `index` in units: one number, or one a pixel."""
+        """Return the weight of image `index` in units: one number, or one per pixel."""
         if self.weights is None:
             return None
         return np.asarray(self.weights[index] / self.unit)
@@ -79,7 +79,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Survey:
-    """What one look at all samples tells.
+    """What one look at all samples has found.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Survey:
 
 
 def as_samples(X: Any, y: Any, sample_weight: Any) -> Samples:
-    """Return what `X`, `y` and `sample_weight` stand for, if they go together."""
+    """Return what `X`, `y` and `sample_weight` stand for, if they match."""
     masks = as_masks(y)
     images = as_images(X)
     check_pairs(images, masks)
@@ -143,7 +143,7 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
     classes : ndarray or None
         The classes of the task; None for those that are found.
     ignore_label : object
-        The label value that is no class.
+        The label value that is not a class.
 
     Returns
     -------
@@ -201,12 +201,12 @@ def _taking_part(
 def held_out_samples(
     X_val: Any, y_val: Any, sample_weight_val: Any, found: Survey
 ) -> Samples | None:
-    """Return the validation data that the user brings, checked against training."""
+    """Return the validation data that the user passes, checked against training."""
     if X_val is None and y_val is None and sample_weight_val is None:
         return None
     if X_val is None or y_val is None:
         raise ValueError(
-            "X_val and y_val go together (and sample_weight_val with them); got only "
+            "X_val and y_val go together (and sample_weight_val with both); got only "
             "some of them."
         )
     encoder = found.encoder
@@ -233,7 +233,7 @@ def split_indices(
     n_images : int
         The images that take part.
     fraction : float
-        Share that is held out; at least one image is, and one is left.
+        The share to hold out; at least one image is held out, and at least one left.
     seed : int
         The seed of the draw.
 
@@ -245,7 +245,7 @@ def split_indices(
     Raises
     ------
     ValueError
-        If there are not two images.
+        If there are fewer than two images.
     """
     if n_images < 2:
         raise ValueError(
@@ -259,7 +259,7 @@ def split_indices(
 
 
 def check_same_channels(n_channels: int, expected: int, name: str) -> None:
-    """Refuse images with other channels than those before."""
+    """Reject images whose number of channels is not the expected one."""
     if n_channels != expected:
         raise ValueError(
             f"{name} has {n_channels} features, but FCNSegmenter is expecting "
@@ -270,7 +270,7 @@ def check_same_channels(n_channels: int, expected: int, name: str) -> None:
 def _counted(
     mask: NDArray[Any], weight: NDArray[np.float64] | None, ignore_label: Any
 ) -> NDArray[np.bool_] | None:
-    """Tell which pixels have a class and a weight; None if all of them have."""
+    """Tell which pixels have a class and a weight; None if all of them do."""
     counted = ~is_ignored(mask, ignore_label)
     if weight is not None and weight.ndim:
         counted &= weight > 0
@@ -278,7 +278,7 @@ def _counted(
 
 
 def _warn_of_outlier(samples: Samples, found: Survey) -> None:
-    """Warn of one pixel by which the scale of a channel is made."""
+    """Warn about one pixel that alone determines the scale of a channel."""
     scale = found.scale
     n_pixels = sum(sums.n_pixels for sums in found.sums)
     for index, sums in enumerate(found.sums):

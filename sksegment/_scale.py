@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Rows are summed up in blocks of about this many values, so that a huge image needs
-# little memory beside it.
+# little additional memory.
 BLOCK_VALUES = 2**20
 # The square of a smaller number loses digits, or becomes 0.
 SMALLEST_STD = 1e-150
@@ -19,12 +19,12 @@ SMALLEST_STD = 1e-150
 
 @dataclass(frozen=True)
 class Scale:
-    """What standardisation takes from each channel, and the range it came from.
+    """How each channel is standardised, and the range of its training values.
 
     Parameters
     ----------
     mean, std : ndarray of shape (n_channels,)
-        What is taken from the images, and what they are divided by.
+        What is subtracted from the images, and what they are divided by.
     low, high : ndarray of shape (n_channels,)
         Smallest and largest value of the pixels of the training images that count.
     """
@@ -39,15 +39,15 @@ class Scale:
         return np.asarray((values - self.mean) / self.std)
 
     def widened(self, other: Scale) -> Scale:
-        """Return this scale with a range that holds that of another, too."""
+        """Return this scale with a range that includes that of another."""
         low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
         return replace(self, low=low, high=high)
 
     def limits(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the values beyond which images are clipped.
 
-        They lie as far from the training range as that is wide: a hot pixel or a mark
-        of missing values (-9999) must not drown all that a kernel sees beside it.
+        They lie one width of the training range outside it: a hot pixel or a mark of
+        missing values (-9999) must not drown all else that a kernel sees.
         """
         with np.errstate(over="ignore"):
             width = self.high - self.low
@@ -115,7 +115,7 @@ def channel_sums(
 
 
 def _block_sums(pixels: NDArray[Any]) -> ChannelSums:
-    # In one memory order for all layouts: numpy adds up along the memory.
+    # In one memory order for all layouts, since numpy sums in memory order.
     pixels = pixels.astype(np.float64, order="C")
     mean = pixels.sum(axis=0) / max(1, len(pixels))
     low, high = pixels.min(axis=0, initial=np.inf), pixels.max(axis=0, initial=-np.inf)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 # Images are predicted in chunks of about this many pixels: memory stays flat.
 CHUNK_PIXELS = 2**21
-# What a scorer finds out itself, and hands to score functions that take it.
+# What a scorer finds out itself, and passes to score functions that take it.
 FROM_ESTIMATOR = ("labels", "ignore_label", "sample_weight")
 
 
 class SegmentationScorer:
-    """A score as `scoring=` wants it: `scorer(estimator, X, y, sample_weight=None)`.
+    """A score for `scoring=`: `scorer(estimator, X, y, sample_weight=None)`.
 
-    `make_segmentation_scorer` makes one; those of `sksegment.metrics` are such.
+    `make_segmentation_scorer` makes one; `sksegment.metrics` has some ready-made.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class SegmentationScorer:
         self._kwargs = kwargs
         self._name = name
         self._sample_weight_request: bool | str | None = None
-        # LearningCurveDisplay writes it at the axis.
+        # LearningCurveDisplay shows it on the axis.
         self.__name__ = ("neg_" if sign < 0 else "") + getattr(
             func, "__name__", "score"
         )
@@ -80,7 +80,7 @@ class SegmentationScorer:
         y : array-like or sequence
             Their masks.
         sample_weight : array-like of shape (n,) or (n, height, width), default=None
-            Weights, one an image or one a pixel.
+            Weights, one per image or one per pixel.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class SegmentationScorer:
         return request
 
     def _accept_sample_weight(self) -> bool:
-        # scikit-learn asks each of several scorers this, and search objects ask it.
+        # Called by scikit-learn for each of several scorers, and by search objects.
         return _takes(self._func, "sample_weight")
 
     def __repr__(self) -> str:
@@ -162,7 +162,7 @@ class SegmentationScorer:
         return super().__reduce_ex__(protocol)
 
     def _settings(self, estimator: Any, sample_weight: Any) -> dict[str, Any]:
-        """Return what the score depends on beside the labels; explicit ones win."""
+        """Return what else the score depends on; explicit arguments win."""
         if sample_weight is not None and not self._accept_sample_weight():
             raise TypeError(
                 f"sample_weight was given, but {self!r} takes none: its score function "
@@ -221,7 +221,7 @@ class SegmentationScorer:
         if np.ndim(score) != 0:
             raise ValueError(
                 f"{self!r} got an array of shape {np.shape(score)} from its score "
-                f"function; expected one number (average=None gives one a class)."
+                f"function; expected one number (average=None gives one per class)."
             )
         return float(score)
 
@@ -233,7 +233,7 @@ def make_segmentation_scorer(
     greater_is_better: bool = True,
     **kwargs: Any,
 ) -> SegmentationScorer:
-    """Make a scorer of a score function, for `scoring=` of scikit-learn's tools.
+    """Make a scorer from a score function, for `scoring=` of scikit-learn's tools.
 
     The scorer takes the labels (`classes_`) and the `ignore_label` from the fitted
     estimator, also through a Pipeline or a search object, and passes them on as
@@ -252,7 +252,7 @@ def make_segmentation_scorer(
     greater_is_better : bool, default=True
         False for a loss: the scorer then returns its negative.
     **kwargs
-        Further arguments of `func`. They win over what the estimator says.
+        Further arguments of `func`. They win over those of the estimator.
 
     Returns
     -------
@@ -308,7 +308,7 @@ def _takes(func: Callable[..., Any], name: str) -> bool:
 def _other_arguments(
     func: Callable[..., Any], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments of a score, beside labels and what a tally needs."""
+    """Return the arguments of a score, besides labels and what a tally needs."""
     bound = signature(func).bind(None, None, **kwargs)
     bound.apply_defaults()
     return {
@@ -324,7 +324,8 @@ def _check_lengths(X: Any, masks: ImageList) -> None:
     if len(X) != len(masks):
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: X has "
-            f"{len(X)} images and y has {len(masks)} masks; expected one mask an image."
+            f"{len(X)} images and y has {len(masks)} masks; expected one mask per "
+            f"image."
         )
 
 
@@ -353,5 +354,5 @@ def _chunks(
 
 
 def _slice(X: Any, rows: slice) -> Any:
-    """Cut images out of whatever holds them, by position, keeping its kind."""
+    """Slice images by position out of any container, keeping its kind."""
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]

@@ -68,7 +68,7 @@ def _plus(length: float, half_width: float) -> list[tuple[float, float]]:
     return [(c * x - s * y, s * x + c * y) for c, s in turns for x, y in arm]
 
 
-# The classes 1, 2, ... of make_shapes; radii are chosen for areas of one order.
+# The classes 1, 2, ... of make_shapes; radii are chosen for areas of similar size.
 OUTLINES: tuple[tuple[str, Outline], ...] = (
     ("disk", _filled_disk),
     ("square", _polygon(_around((1.2,) * 4))),
@@ -97,7 +97,7 @@ def draw_sample(
     size : (int, int)
         Height and width in pixels, at least `MIN_SIZE` each.
     n_classes : int
-        Classes with the background, at most `MAX_CLASSES`.
+        Classes including the background, at most `MAX_CLASSES`.
     first : int
         The class of the object on top.
     noise : float
@@ -147,7 +147,7 @@ def _places(
 
 
 def _background_colour(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw a muted colour, as soil, tissue and sky mostly have."""
+    """Draw a muted colour, like those of most soil, tissue and sky."""
     return np.asarray(rng.uniform(0.25, 0.75) + rng.uniform(-0.1, 0.1, 3))
 
 
@@ -168,7 +168,7 @@ def _smooth_field(
     n_knots: int,
     n_channels: int = 3,
 ) -> NDArray[np.float64]:
-    """Return random values that vary smoothly between `n_knots` knots a side."""
+    """Return random values that vary smoothly between `n_knots` knots per side."""
     knots = rng.normal(size=(n_knots, n_knots, n_channels))
     for axis, n_pixels in enumerate(size):
         position = np.linspace(0.0, n_knots - 1.0, n_pixels)

@@ -19,7 +19,7 @@ def stream(purpose: int, seed: int, *key: int) -> np.random.Generator:
     seed : int
         The seed of everything.
     *key : int
-        What makes the draw its own: epoch, image, ...
+        What distinguishes the draw: epoch, image, ...
 
     Returns
     -------
@@ -27,17 +27,17 @@ def stream(purpose: int, seed: int, *key: int) -> np.random.Generator:
         The same for the same arguments.
     """
     # numpy pads a short key with zeros: without the 1, (seed, 2) and (seed, 2, 0) would
-    # be one stream.
+    # be the same stream.
     return np.random.default_rng([seed, purpose, *(part + 1 for part in key)])
 
 
 def own_random_state(random_state: Any) -> np.random.RandomState:
-    """Return where random numbers come from; never numpy's global generator.
+    """Return a source of random numbers, never numpy's global generator.
 
     Parameters
     ----------
     random_state : int, RandomState instance or None
-        With None, numbers that nobody has drawn before.
+        None gives a newly seeded source.
 
     Raises
     ------
@@ -50,8 +50,8 @@ def own_random_state(random_state: Any) -> np.random.RandomState:
 
 
 def checked_random_state(random_state: Any) -> np.random.RandomState:
-    """Return what scikit-learn's `check_random_state` does; its error names nothing."""
-    # Imported here, and not by whoever only computes scores: it takes a second.
+    """Return what scikit-learn's `check_random_state` does, with a clearer error."""
+    # Imported here: it takes a second, which computing scores alone does not need.
     from sklearn.utils import check_random_state
 
     try:

@@ -21,10 +21,10 @@ BLOCK_PIXELS = 2**16
 
 
 class Tally(Protocol):
-    """Something that images are added to one by one, and a score is read from."""
+    """Something to which images are added one by one, for a score to be read from."""
 
     def items(self, predictions: Any) -> Sequence[NDArray[Any]]:
-        """Return the predictions as a sequence with one item an image."""
+        """Return the predictions as a sequence with one item per image."""
 
     def add(
         self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
@@ -54,7 +54,7 @@ STREAMS: dict[Callable[..., Any], Stream] = {}
 def streamed(
     tally: Callable[[Any, Any], Tally], finish: Callable[..., Any]
 ) -> Callable[[AnyFunction], AnyFunction]:
-    """Note how the decorated score function is computed image by image."""
+    """Register how the decorated score function is computed image by image."""
 
     def register(function: AnyFunction) -> AnyFunction:
         STREAMS[function] = Stream(tally, finish)
@@ -85,7 +85,7 @@ def tally_part(
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: y_true has "
             f"{len(masks)} masks, but there are {len(items)} predictions; expected one "
-            f"prediction a mask."
+            f"prediction per mask."
         )
     for position, mask in enumerate(masks):
         weight = None if weights is None else weights[position]
@@ -98,7 +98,7 @@ def tally_part(
 def check_size(
     mask: NDArray[Any], size: tuple[int, ...], argument: str, index: int
 ) -> None:
-    """Refuse a prediction that is not as large as the mask of its image."""
+    """Reject a prediction whose size differs from that of its mask."""
     if mask.shape != size:
         raise ValueError(
             f"{argument} of image {index} has height and width {size}, but its y_true "

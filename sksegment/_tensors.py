@@ -25,7 +25,7 @@ def images_to_tensor(
     images : sequence of ndarray of shape (height, width, n_channels)
         Images of any real dtype and memory layout.
     scale : Scale
-        What is taken from each channel, and what it is divided by.
+        What is subtracted from each channel, and what it is divided by.
     device : torch.device
         Where the batch is wanted.
 
@@ -46,7 +46,7 @@ def in_torch_dtype(image: NDArray[Any]) -> NDArray[Any]:
 def torch_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return a dtype of torch that holds the values of another.
 
-    Bytes stay bytes: a quarter of the way to a GPU.
+    Bytes stay bytes: a quarter of the data to send to a GPU.
     """
     if dtype == np.uint8:
         return np.dtype(np.uint8)
@@ -57,8 +57,8 @@ def torch_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 def standardized(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
     """Return images of shape (n, height, width, n_channels) as `images_to_tensor` does.
 
-    The mean goes in double precision: an image of 1e9 and a little would otherwise lose
-    the little. Values far from those of training are clipped, to `Scale.limits`.
+    The mean is subtracted in double precision: small differences around 1e9 would
+    otherwise be lost. Values far from those of training are clipped to `Scale.limits`.
     """
     arithmetic = arithmetic_device(device)
     values = sent(pixels, arithmetic).double()

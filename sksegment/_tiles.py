@@ -1,4 +1,4 @@
-"""Tiles of a large image: which there are, what they answer for and look at."""
+"""Tiles of a large image: where they lie, what they predict and what they look at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Interval = tuple[int, int]
 
 @dataclass(frozen=True)
 class Span:
-    """One side of a tile: the pixels that it answers for, and those it looks at.
+    """One side of a tile: the pixels that it predicts, and those that it looks at.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ class Span:
 def spans(size: int, tile: int, margin: int, stride: int) -> list[Span]:
     """Cut one side of an image into tiles of about equal length, on the stride grid.
 
-    Each tile looks at least `margin` pixels further than it answers for, or up to the
-    border of the image: what it sees is then all that its answer depends on.
+    Each tile looks at least `margin` pixels beyond those that it predicts, or up to the
+    border of the image: it then sees all that its prediction depends on.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def spans(size: int, tile: int, margin: int, stride: int) -> list[Span]:
     Returns
     -------
     list of Span
-        The tiles, in order; together their cores are the side.
+        The tiles, in order; together, their cores cover the side.
 
     Examples
     --------
@@ -111,25 +111,25 @@ class Tiling:
         """Return the side of a tile, without its margin."""
         if self.tile_size != "auto":
             return int(self.tile_size)
-        # A tile thinner than its margin would compute more border than answer.
+        # A tile thinner than its margin would compute more margin than it predicts.
         margin = self.margin or 0
         return max(isqrt(self.pixel_limit) - 2 * margin, margin)
 
     def side(self, height: int, width: int) -> int:
-        """Return the side of the squares that an image is answered in."""
+        """Return the side of the squares in which an image is predicted."""
         longest = max(height, width)
         return min(longest, self.tile()) if self.is_cut(height, width) else longest
 
     def window(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the most that one forward pass looks at."""
+        """Return height and width of the largest part that a forward pass looks at."""
         if not self.is_cut(height, width):
             return height, width
         return self._longest(height), self._longest(width)
 
     def smaller(self, height: int, width: int) -> Tiling | None:
-        """Return tiles of half the side or less, which look at less; None at the floor.
+        """Return tiles of half the side or less, which look at less; else None.
 
-        Tiles below their margin look at hardly less, and take far longer.
+        Tiles smaller than their margin hardly look at less, but take far longer.
         """
         floor = max(self.margin or 0, 2 * self.stride)
         side, n_pixels = self.side(height, width), prod(self.window(height, width))

@@ -55,8 +55,8 @@ class TrainingPlan:
     precision : torch.dtype
         Arithmetic of the forward pass.
     patience : int or None
-        Epochs without a better validation IoU after which training ends; None does
-        not look.
+        Epochs without a better validation IoU after which training ends; None for no
+        limit.
     tol : float
         By how much an IoU must be better.
     callbacks : sequence
@@ -85,14 +85,14 @@ class TrainingResult:
     Parameters
     ----------
     history : list of dict
-        One row an epoch.
+        One row per epoch.
     best_epoch : int or None
-        The epoch whose weights the network has, counted from 1, if that was chosen.
+        The epoch whose weights the network has, counted from 1, if one was chosen.
     optimizer_state : dict
         What the optimizer learned of each parameter.
     predicted : ndarray of shape (n_classes,) or None
         Whether a class was predicted, at any labelled pixel, in the last epoch; None
-        where nobody looked.
+        if it was not recorded.
     diverged_at : int or None
         The epoch in which the loss became NaN or infinite.
     """
@@ -127,7 +127,7 @@ def train(
     optimizer_state : dict or None, default=None
         What the optimizer learned in an earlier training that is continued.
     checkpoint : Checkpoint or None, default=None
-        Where progress is kept. If there is some already, training goes on from it.
+        Where progress is kept. If there is some already, training resumes from it.
 
     Returns
     -------
@@ -138,8 +138,8 @@ def train(
     Raises
     ------
     MemoryError
-        If memory does not suffice. Nothing is made smaller: other batches would train
-        another network.
+        If memory runs out. Nothing is made smaller: other batches would train another
+        network.
     """
     training = partial(
         _trained, network, batches, validation, plan, optimizer_state, checkpoint
@@ -147,7 +147,7 @@ def train(
     try:
         result = attempt(training, batches.device)
     finally:
-        batches.let_go()  # a notebook keeps a traceback, and all that it refers to
+        batches.let_go()  # a notebook keeps a traceback, and everything it refers to
     if isinstance(result, OutOfMemory):
         raise MemoryError(too_large(network, batches, plan.precision, result.reason))
     return result
@@ -183,10 +183,10 @@ def _trained(
 
 @contextmanager
 def _freezing_undone(network: nn.Module) -> Iterator[None]:
-    """Let a network end with the gradients that it begins with.
+    """Restore which weights are trainable.
 
-    Callbacks freeze weights for their own training. What is frozen is not saved: a
-    network in memory would go on otherwise than the same one out of a file.
+    Callbacks freeze weights for one training run. What is frozen is not saved: a
+    network in memory would continue differently from the same one loaded from a file.
     """
     before = [(weight, weight.requires_grad) for weight in network.parameters()]
     try:
@@ -199,8 +199,8 @@ def _freezing_undone(network: nn.Module) -> Iterator[None]:
 def _go_on(optimizer: torch.optim.Optimizer, learned: dict[str, Any]) -> None:
     """Give an optimizer what it learned of each parameter, and nothing else.
 
-    Learning rate and decay stay those of the plan; what is given stays as it is, for
-    an interrupted training must not change what came before.
+    Learning rate and decay stay those of the plan. `learned` itself is not changed: an
+    interrupted run must leave the earlier state as it was.
     """
     optimizer.load_state_dict({**optimizer.state_dict(), "state": deepcopy(learned)})
 
@@ -249,7 +249,7 @@ def _net(
         # skorch's own guess is a softmax over the width of the image.
         predict_nonlinearity=partial(torch.softmax, dim=1),
         train_split=None,
-        # What callbacks divide the length of the batches by.
+        # Some callbacks divide the length of the batches by it.
         batch_size=1,
         verbose=plan.verbose,
         device=batches.device,
@@ -264,7 +264,7 @@ def _callbacks(plan: TrainingPlan, n_batches: int, n_done: int) -> list[Any]:
         scheduler = LRScheduler(
             torch.optim.lr_scheduler.LambdaLR,
             lr_lambda=factor,
-            # The last step before; skorch would count epochs. -1 begins anew.
+            # The last step before; skorch would count epochs. -1 starts anew.
             last_epoch=n_done * n_batches - 1,
             step_every="batch",
             event_name=None,
@@ -286,7 +286,7 @@ def _callbacks(plan: TrainingPlan, n_batches: int, n_done: int) -> list[Any]:
 def _restore_best(net: SegmentationNet) -> int:
     """Give the network the weights of the best epoch, and return which it is.
 
-    skorch does that too, but not after a training that broke down.
+    skorch does so, too, but not after training that diverged.
     """
     stopping = dict(net.callbacks_)[EARLY_STOPPING]
     if stopping.best_model_weights_ is not None:
@@ -295,7 +295,7 @@ def _restore_best(net: SegmentationNet) -> int:
 
 
 def _row(row: dict[str, Any], first_epoch: int) -> dict[str, Any]:
-    """Return the history of one epoch without what is kept of each batch."""
+    """Return the history of one epoch without that of its batches."""
     kept = {
         key: plain(value)
         for key, value in row.items()

@@ -1,4 +1,4 @@
-"""Tensors of one network put into another: what fits, and what is said if not."""
+"""Tensors of one network put into another: what fits, and the error if it does not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Weights:
     tensors : dict
         Tensors by their name in the source.
     names : dict
-        For each name in the network that of the source.
+        For each name in the network, that in the source.
     cure : str
         What to do if they do not fit.
     """
@@ -90,7 +90,7 @@ def spread_channels(weight: Tensor, n_channels: int) -> Tensor:
     """Make the first convolution take another number of channels.
 
     Each gets the mean over the old ones, scaled so that images whose channels are all
-    alike, as grey ones stored as RGB, give the same answer as before.
+    alike, such as grey ones stored as RGB, give the same output as before.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def spread_channels(weight: Tensor, n_channels: int) -> Tensor:
     Returns
     -------
     Tensor of shape (out_channels, n_channels, height, width)
-        The kernel itself if the channels are as many.
+        The kernel itself if it takes that many channels already.
     """
     if weight.shape[1] == n_channels:
         return weight

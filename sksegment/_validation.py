@@ -102,7 +102,7 @@ def loss_of(
         Where it is computed.
     """
     smallest = np.finfo(np.float32).tiny
-    # The logarithm of probabilities are scores with just these probabilities.
+    # The logarithms of probabilities are scores with exactly these probabilities.
     scores = torch.from_numpy(np.log(probabilities.clip(min=smallest)))
     target = torch.from_numpy(codes).to(device, torch.int64)
     weights = None

@@ -12,12 +12,12 @@ from sksegment._layers import initialize
 # Convolutions in each of the five stages of VGG16.
 STAGE_LENGTHS = (2, 2, 3, 3, 3)
 # What the first convolution adds on each side: the 7x7 convolution on the image that is
-# 32 times smaller then has an answer for images of any size.
+# 32 times smaller then has an output for images of any size.
 PADDING = 100
 HEAD_SIZE = 7
-# The grids of the authors' networks are not centred on each other: by these offsets the
-# finer one is cropped, in its own pixels. First the scores of the pooled images, each
-# added to twice upsampled ones, then the last upsampling, by its factor.
+# The grids of the authors' networks are not centred on each other: the finer one is
+# cropped by these offsets, in its own pixels. First the scores of the pooled images,
+# each added to scores upsampled by 2; then the last upsampling, by its factor.
 POOL_OFFSETS = {"score_pool4": 5, "score_pool3": 9}
 LAST_OFFSETS = {32: 19, 16: 27, 8: 31}
 
@@ -47,7 +47,7 @@ def bilinear_kernel(factor: int) -> Tensor:
 
 
 def upsampled(scores: Tensor, kernel: Tensor) -> Tensor:
-    """Return scores upsampled by half the side of `kernel`, each class by itself."""
+    """Return scores upsampled by half the side of `kernel`, each class separately."""
     n_classes = scores.shape[1]
     kernels = kernel.expand(n_classes, -1, -1, -1)
     stride = kernel.shape[-1] // 2
@@ -55,7 +55,7 @@ def upsampled(scores: Tensor, kernel: Tensor) -> Tensor:
 
 
 def cropped(scores: Tensor, offset: int, size: torch.Size) -> Tensor:
-    """Return the part of a size (height, width) that begins at `offset`."""
+    """Return the part of size (height, width) that begins at `offset`."""
     height, width = size
     return scores[..., offset : offset + height, offset : offset + width]
 
@@ -135,7 +135,7 @@ class FullyConvolutionalVGG16(nn.Module):
             self.pool_layers, reversed(self.stage_widths[:-1]), strict=False
         ):
             self.add_module(name, nn.Conv2d(width, n_classes, 1))
-        # Fixed, as in the authors' code; no part of the state dict.
+        # Fixed, as in the authors' code; not part of the state dict.
         self.register_buffer("twice", bilinear_kernel(2), persistent=False)
         self.register_buffer("last", bilinear_kernel(factor), persistent=False)
         self.offset = LAST_OFFSETS[factor]
@@ -158,7 +158,7 @@ class FullyConvolutionalVGG16(nn.Module):
         Returns
         -------
         Tensor of shape (n, n_classes, height, width)
-            One score a class and pixel, before softmax.
+            One score per class and pixel, before softmax.
         """
         output = images
         pooled = []
@@ -180,7 +180,7 @@ class FCN32s(FullyConvolutionalVGG16):
     The 13 convolutions and five poolings of VGG16 [2]_, its two wide layers as a 7x7
     and a 1x1 convolution with 4096 channels, a 1x1 convolution to the classes, and one
     bilinear upsampling by 32. The first convolution pads by 100 pixels, and the scores
-    are cropped to the image: any size from 1x1 is taken.
+    are cropped to the image: any size from 1x1 up is accepted.
 
     As in the authors' code, the upsampling is not learned, and the scores start from
     weights of zero. The other weights are drawn after He et al. [3]_; the paper starts
@@ -232,7 +232,7 @@ class FCN16s(FullyConvolutionalVGG16):
     """FCN-16s of Long, Shelhamer and Darrell [1]_: finer than FCN-32s.
 
     FCN-32s whose scores are upsampled by 2, added to those of the fourth pooling by a
-    1x1 convolution of their own, and upsampled by 16. In the paper it goes on from a
+    1x1 convolution of their own, and upsampled by 16. In the paper, it continues from a
     trained FCN-32s: ``FCNSegmenter(network="fcn16s", pretrained=fitted)``.
 
     Parameters
@@ -278,7 +278,7 @@ class FCN8s(FullyConvolutionalVGG16):
     """FCN-8s of Long, Shelhamer and Darrell [1]_: the finest network of the paper.
 
     FCN-16s whose sum is upsampled by 2 once more, added to the scores of the third
-    pooling, and upsampled by 8. In the paper it goes on from a trained FCN-16s:
+    pooling, and upsampled by 8. In the paper, it continues from a trained FCN-16s:
     ``FCNSegmenter(network="fcn8s", pretrained=fitted)``.
 
     Parameters

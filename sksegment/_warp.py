@@ -9,7 +9,7 @@ from torch import Tensor
 from sksegment._devices import sent
 from sksegment._labels import IGNORED
 
-# Centred coordinates of mirror images differ by signs alone.
+# Centred coordinates of mirror images differ only in signs.
 FLIPS = {(1.0, 1.0): (), (-1.0, 1.0): (-1,), (1.0, -1.0): (-2,), (-1.0, -1.0): (-2, -1)}
 
 
@@ -37,7 +37,7 @@ def warp(
         For each image, the position in the input of a position in the output: pixels,
         x before y, counted from the centre of the image. On the CPU.
     fill : Tensor of shape (n_channels,) or None
-        What is painted where the input ends; those pixels are ignored. With None,
+        What is painted beyond the input; those pixels are ignored. With None,
         image and mask are mirrored at the border.
 
     Returns

@@ -1,4 +1,4 @@
-"""Sample weights: one an image, or one a pixel."""
+"""Sample weights: one per image, or one per pixel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sksegment._arrays import from_torch
 def as_weights(
     sample_weight: Any, n_images: int
 ) -> Sequence[NDArray[np.float64]] | None:
-    """Return one weight an image, or one weight a pixel, for each mask.
+    """Return one weight per image, or one weight per pixel, for each mask.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def as_weights(
     if len(weights) != n_images:
         raise ValueError(
             f"sample_weight has {len(weights)} entries for {n_images} images; "
-            f"expected one weight, or one array of weights, an image."
+            f"expected one weight, or one array of weights, per image."
         )
     for index, weight in enumerate(weights):
         _check_weight(weight, index)
@@ -49,7 +49,7 @@ def as_weights(
 def check_weight_size(
     weight: NDArray[np.float64], mask: NDArray[Any], index: int
 ) -> None:
-    """Refuse pixel weights that are not as large as their mask."""
+    """Reject pixel weights whose size differs from that of their mask."""
     if weight.ndim == 2 and weight.shape != mask.shape:
         raise ValueError(
             f"sample_weight of image {index} has height and width {weight.shape}, but "
@@ -60,17 +60,17 @@ def check_weight_size(
 def _weight_items(sample_weight: Any) -> list[Any]:
     if hasattr(sample_weight, "iloc") and getattr(sample_weight, "ndim", 1) == 2:
         raise TypeError(
-            "sample_weight is a DataFrame; expected one weight an image, or one a "
+            "sample_weight is a DataFrame; expected one weight per image, or one per "
             "pixel. Pass one column, as in sample_weight['weight']."
         )
     if np.isscalar(sample_weight):
         raise ValueError(
-            f"sample_weight is {sample_weight!r}; expected one weight an image, (n,), "
-            f"or one a pixel, (n, height, width)."
+            f"sample_weight is {sample_weight!r}; expected one weight per image, (n,), "
+            f"or one per pixel, (n, height, width)."
         )
     sample_weight = from_torch(sample_weight, "sample_weight")
     if not hasattr(sample_weight, "__iter__"):
-        sample_weight = np.asarray(sample_weight)  # it may know how to become one
+        sample_weight = np.asarray(sample_weight)  # it may convert itself
     if isinstance(sample_weight, np.ndarray) and sample_weight.ndim not in (1, 3):
         raise ValueError(
             f"Sample weights must be 1D, (n,), or (n, height, width); got shape "
@@ -84,7 +84,7 @@ def _weight_array(item: Any, index: int) -> NDArray[np.float64]:
     try:
         return np.asarray(from_torch(item, name), np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no array of numbers: {error}") from error
+        raise ValueError(f"{name} is not an array of numbers: {error}") from error
 
 
 def _check_weight(weight: NDArray[np.float64], index: int) -> None:

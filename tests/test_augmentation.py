@@ -585,7 +585,7 @@ def test_painted_pixels_have_the_ignored_label(masks, ignore_label):
 @pytest.mark.parametrize("augmenter", FILLERS)
 def test_painted_borders_need_an_ignored_label_to_look_at(augmenter):
     images, codes = painted(1, 4, 4)
-    with pytest.raises(ValueError, match=r"fill=0.*ignore_label="):
+    with pytest.raises(ValueError, match=r"fill is 0.*ignore_label="):
         augmenter(fill=0).augment(images, codes)
 
 

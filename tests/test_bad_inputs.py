@@ -127,7 +127,7 @@ MASKS: dict[str, tuple[Any, type[Exception], str]] = {
     "NaN": (changed(y, (1, 0, 0), np.nan, float), ValueError, "NaN.*mask 1"),
     "complex": (y.astype(complex), (TypeError, ValueError), "."),  # type: ignore[dict-item]
     "labels per image": (np.arange(6), ValueError, r"\(n, height, width\)"),
-    "a list of labels per image": ([0, 1] * 3, ValueError, "one value an image"),
+    "a list of labels per image": ([0, 1] * 3, ValueError, "one value per image"),
     "mixed text and numbers": (
         [*y[:5], np.full((16, 16), "a")],
         TypeError,
@@ -528,8 +528,8 @@ def test_callbacks_that_watch_validation_need_it(callback: Any, key: str) -> Non
     callbacks = [callback, Writes()]  # what that one writes does not matter
     segmenter = small(callbacks=callbacks, learning_rate_schedule="constant")
     match = (
-        rf"callbacks holds \w+, which watches '{key}'; pass X_val and y_val, or "
-        rf"early_stopping=True"
+        rf"callbacks holds \w+, which watches '{key}'; .* expected 'train_loss'\. "
+        rf"Pass X_val and y_val, or early_stopping=True"
     )
     for refused in (segmenter.fit, partial(segmenter.partial_fit, classes=[0, 1, 2])):
         with pytest.raises(ValueError, match=match):
@@ -552,7 +552,7 @@ def test_callbacks_that_watch_what_nobody_writes_are_refused(validates: bool) ->
     if validates:
         assert scored.fit(X, y, **validation).n_iter_ == 1
     else:
-        with pytest.raises(ValueError, match="watches 'mine'; pass X_val and y_val"):
+        with pytest.raises(ValueError, match=r"'mine'; .*\. Pass X_val and y_val"):
             scored.fit(X, y)
 
 

@@ -536,7 +536,7 @@ def test_a_checkpoint_makes_no_objects_of_other_classes(tmp_path: Path) -> None:
     path.parent.mkdir()
     Checkpoint(path, {}).save({"seed": path})
     with (
-        pytest.raises(OSError, match=r"cannot be read: .*Remove it"),
+        pytest.raises(OSError, match=r"cannot be read; .*Remove it"),
         opened_checkpoint(tmp_path, "a"),
     ):
         pass

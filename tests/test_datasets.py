@@ -226,7 +226,8 @@ def test_missing_folder_is_named(tmp_path: Path, missing: str) -> None:
 
 def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
     images = save(tmp_path / "images", "a.png")
-    with pytest.raises(NotADirectoryError, match=r"masks_dir .*a\.png.*is no folder"):
+    message = r"masks_dir .*a\.png.*is not a folder"
+    with pytest.raises(NotADirectoryError, match=message):
         load_image_pairs(images, images / "a.png")
 
 
@@ -307,7 +308,8 @@ def test_lists_from_windows_are_read(voc: Path) -> None:
 def test_lists_that_are_not_utf8_are_named(voc: Path, encoding: str) -> None:
     lists = voc / "VOCdevkit/VOC2012/ImageSets/Segmentation"
     (lists / "odd.txt").write_bytes("2007_é\n".encode(encoding))
-    with pytest.raises(ValueError, match=r"odd\.txt' is no text in UTF-8.*Save it as"):
+    message = r"odd\.txt' is not text in UTF-8.*Save it as"
+    with pytest.raises(ValueError, match=message):
         load_voc(voc, "odd")
 
 
@@ -329,7 +331,7 @@ def test_missing_files_are_listed(voc: Path) -> None:
 
 
 def test_folder_of_another_layout(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no folder JPEGImages"):
+    with pytest.raises(FileNotFoundError, match="expected a folder JPEGImages"):
         load_voc(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"root .*nowhere.* does not exist"):
         load_voc(tmp_path / "nowhere")

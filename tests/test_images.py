@@ -378,8 +378,8 @@ def test_no_weights_are_none():
 @pytest.mark.parametrize(
     "weight, message",
     [
-        (1.0, "expected one weight an image"),
-        ("ab", "expected one weight an image"),
+        (1.0, "expected one weight per image"),
+        ("ab", "expected one weight per image"),
         ([1.0], "1 entries for 2 images"),
         (np.ones(3), "3 entries for 2 images"),
         (np.ones((2, 2)), r"must be 1D.*\(2, 2\)"),
@@ -391,9 +391,9 @@ def test_no_weights_are_none():
         ([1, np.full((2, 2), np.inf)], "image 1 .* infinite"),
         ([None, 1], "image 0"),
         ([0, np.zeros((2, 2))], "zero everywhere"),
-        ([1, "heavy"], "image 1 is no array of numbers.*heavy"),
-        ([1, [[1, 2], [3]]], "image 1 is no array of numbers"),
-        ([1, 1j], "image 1 is no array of numbers"),
+        ([1, "heavy"], "image 1 is not an array of numbers.*heavy"),
+        ([1, [[1, 2], [3]]], "image 1 is not an array of numbers"),
+        ([1, 1j], "image 1 is not an array of numbers"),
     ],
 )
 def test_what_is_no_weights_is_refused_by_name(weight, message):

@@ -210,7 +210,7 @@ def test_masks_that_count_from_one_up_are_found() -> None:
     masks = [numbered_objects(n) for n in (3, 1, 5, 4, 7)]
     (finding,) = check_masks(images_like(masks), masks)
     assert (finding.kind, finding.images) == ("instances", (0, 1, 2, 3, 4))
-    assert "to 1 or 7 or between" in finding.message
+    assert "to a number between 1 and 7" in finding.message
     masks[2][0, 0] = 1  # no longer one area a number
     assert kinds(images_like(masks), masks) == {}
 
@@ -658,7 +658,7 @@ def test_what_no_palette_file_holds_raises(
 @pytest.mark.parametrize(
     "names, error, message",
     [
-        (["a.png"], ValueError, "1 paths for 2 masks"),
+        (["a.png"], ValueError, "paths has 1 entries for 2 masks"),
         (["a.png", "a.png"], ValueError, "a.png' twice"),
         (["a.png", "b.jpg"], ValueError, r"b.jpg'; expected a name that ends in .png"),
         (["a.png", "b"], ValueError, "ends in .png"),

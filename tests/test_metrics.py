@@ -730,7 +730,7 @@ def test_excluded_labels_may_come_from_a_generator():
 
 
 def test_one_image_has_no_interval():
-    with pytest.raises(ValueError, match=r"1 of them has .* expected at least 2"):
+    with pytest.raises(ValueError, match=r"got 1 with .* expected at least 2"):
         segmentation_report(TWO[:1], TWO[:1], confidence_level=0.9)
 
 
@@ -753,8 +753,8 @@ PROBA = np.full((2, 2, 3, 3), 0.5)
         (TWO, TWO + 9, {"ignore_label": 9}, "y_pred of image 0 .*ignore_label=9"),
         (TWO, TWO, {"labels": [0, 9], "ignore_label": 9}, "ignore_label=9 is one of"),
         (TWO, TWO, {"labels": [0, 0]}, "twice"),
-        (TWO, TWO, {"labels": []}, "one label or more"),
-        (TWO, TWO, {"labels": [[0]]}, "one label or more"),
+        (TWO, TWO, {"labels": []}, "at least one label"),
+        (TWO, TWO, {"labels": [[0]]}, "at least one label"),
         (TWO, TWO, {"labels": ["a", "b"]}, "y_true of image 0 holds the label 0"),
         (TWO.astype(str), TWO, {}, "strings and numbers"),
         ([TWO[0], TWO[1].astype(str)],) * 2 + ({}, "image 1 and the images before"),
@@ -794,7 +794,7 @@ def test_wrong_settings_are_refused(score, kwargs, error, message):
         (PROBA, {}, "2 classes .* 1 labels.*labels=estimator.classes_"),
         (PROBA, {"labels": [1, 2]}, "y_true of image 0 holds the label 0"),
         (PROBA[:1], {"labels": [0, 1]}, "2 masks, but there are 1 predictions"),
-        (PROBA * 7, {"labels": [0, 1]}, "got logits"),
+        (PROBA * 7, {"labels": [0, 1]}, "not logits"),
         (PROBA * np.nan, {"labels": [0, 1]}, "not finite"),
         (PROBA + np.reshape([3, -3], (2, 1, 1)), {"labels": [0, 1]}, "negative"),
         (PROBA[:, :, :2], {"labels": [0, 1]}, "y_proba of image 0 .*height and width"),

@@ -428,7 +428,7 @@ def test_pooled_layers_are_normalised_alone_in_a_batch():
         (
             lambda c, k: nn.Conv2d(c, k, 1).requires_grad_(False),
             ValueError,
-            "^network makes a network none of whose weights is trainable",
+            "^network makes a network without trainable weights",
         ),
         (lambda c: nn.Conv2d(c, 3, 1), TypeError, r"^network is .* \(n_channels, n_cl"),
         (nn.Identity, ValueError, "without weights"),

@@ -242,8 +242,8 @@ def test_batches_are_split_and_not_tried_again(
     np.testing.assert_array_equal(segmenter.predict(X), labels)
     assert too_large(shapes, n_pixels) == [(2, 64, 64)]
     assert steps == [
-        "Out of memory with 2 images of 64x64 pixels on cpu: going on with 1 image of "
-        "64x64 pixels on cpu."
+        "Out of memory with 2 images of 64x64 pixels on cpu: continuing with 1 image "
+        "of 64x64 pixels on cpu."
     ]
     # The step is not kept: the next call begins with a batch again.
     again = segmenter.predict_proba(X)
@@ -269,7 +269,7 @@ def test_images_are_cut_into_ever_smaller_tiles(
     np.testing.assert_array_equal(fitted.predict(X), labels)
     # One try of the batch, and one of each size that is too large, for all images.
     assert len(too_large(shapes, n_pixels)) == len(steps) == n_steps
-    assert "going on with 1 tile of" in steps[-1]
+    assert "continuing with 1 tile of" in steps[-1]
     again = fitted.predict_proba(X)
     np.testing.assert_allclose(again, probabilities, rtol=0, atol=1e-6)
 

@@ -366,7 +366,7 @@ def test_named_networks_are_made_by_name(name):
 def test_parameters_that_do_not_reach_the_network_are_refused(name, option, value):
     default = FCNSegmenter().get_params()[option]
     segmenter = FCNSegmenter(network=name, **{option: value})
-    message = rf"{option}={value!r} does not reach network='{name}'; .*{default!r}"
+    message = rf"{option}={value!r} has no effect on network='{name}'; .*{default!r}"
     with pytest.raises(ValueError, match=message):
         segmenter.fit(np.zeros((1, 4, 4)), np.zeros((1, 4, 4), int))
 
@@ -383,5 +383,5 @@ def test_defaults_are_those_of_the_signature(monkeypatch):
     X = np.zeros((2, 4, 4))
     y = np.arange(2)[:, None, None] * np.ones((2, 4, 4), int)
     assert Shallow().fit(X, y).stride_ == 32
-    with pytest.raises(ValueError, match=r"depth=3 does not reach .* default, 1"):
+    with pytest.raises(ValueError, match=r"depth=3 has no effect on .* default, 1"):
         Shallow(depth=3).fit(X, y)
