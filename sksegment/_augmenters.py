@@ -40,7 +40,8 @@ from sksegment._streams import checked_random_state, own_random_state
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_SEED = 2**32 - 1
+# The seeds that augmenters draw for themselves are below this.
+MAX_OWN_SEED = 2**32 - 1
 # The smallest and the largest value of each channel.
 Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -158,7 +159,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         check_kind_of_ignored(painted, [encoder.classes])
         seed = self._own_seed()
         if seed is None:
-            seed = int(own_random_state(None).randint(MAX_SEED, dtype=np.int64))
+            seed = int(own_random_state(None).randint(MAX_OWN_SEED, dtype=np.int64))
         step = PlannedStep(self, seed)
         ends = None if self.is_geometric else _range_of(images)
         pairs = [
@@ -205,7 +206,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
             checked_random_state(self.random_state)  # rejects seeds out of range
             return int(self.random_state)
         rng = checked_random_state(self.random_state)
-        return int(rng.randint(MAX_SEED, dtype=np.int64))
+        return int(rng.randint(MAX_OWN_SEED, dtype=np.int64))
 
     def _check_border_label(self, ignore_label: Any) -> None:
         fill = common_fill([self])

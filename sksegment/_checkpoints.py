@@ -54,7 +54,7 @@ class Checkpoint:
         content = buffer.getbuffer()
         try:
             digest = sha256(content).digest()
-            replace_file(self.path, _temporary(self.path), digest, content)
+            replace_file(self.path, digest, content, temporary=_temporary(self.path))
         except OSError as error:
             raise OSError(
                 error.errno,

@@ -13,6 +13,9 @@ from typing import Any
 
 import numpy as np
 
+# How many names, images or values a message lists.
+LISTED = 5
+
 
 def is_integer(value: Any) -> bool:
     """Tell whether a value is an integer of any kind, but not a boolean."""

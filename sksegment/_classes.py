@@ -14,6 +14,7 @@ from sksegment._labels import (
     USUAL_VOIDS,
     LabelCounts,
     LabelEncoder,
+    check_one_kind,
     check_one_label,
     format_labels,
     is_ignored,
@@ -96,11 +97,7 @@ def encoder_of_masks(
         for index, found in enumerate(labels):
             encoder.encode(found, name(index))
         return encoder
-    kinds = sorted({label_kind(found.dtype) for found in labels}, reverse=True)
-    if len(kinds) > 1:
-        raise TypeError(
-            f"y mixes masks of {' and of '.join(kinds)}; expected one kind."
-        )
+    check_one_kind(labels)
     found = merged(labels)
     found = found[~is_ignored(found, ignore_label)]
     if not len(found):

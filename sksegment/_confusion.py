@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sksegment._images import ImageList, as_masks
 from sksegment._labels import (
+    MAX_LABELS,
     LabelEncoder,
     format_labels,
     is_ignored,
@@ -22,9 +23,6 @@ from sksegment._tally import BLOCK_PIXELS, Weight, check_size, row_blocks
 
 # Masks whose values lie inside a span of this size are counted as bytes, by value.
 BYTE_SPAN = 256
-# More different labels than this in a pair of masks are hardly classes, and the square
-# table of their counts would not fit into memory.
-MAX_LABELS = 4096
 # Pixels counted at a time: enough that adding up the cells costs less than counting.
 COUNTED_PIXELS = 4 * BLOCK_PIXELS
 # Counters that fit into the cache of a core.

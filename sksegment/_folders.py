@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from sksegment._checks import LISTED
 from sksegment._files import LOSSY_SUFFIXES, SUFFIXES
-
-# How many names a message lists before it counts the rest.
-LISTED = 5
 
 
 def files_by_stem(folder: Path, argument: str) -> dict[str, Path]:

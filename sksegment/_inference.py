@@ -17,18 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sksegment._blending import blended, overlapping
+from sksegment._blending import Interval, blended, overlapping
 from sksegment._devices import free_bytes, full_float32
 from sksegment._images import CHANNELS_FIRST_HINT, ImageList
 from sksegment._layer_sizes import LayerSizes, layer_sizes
 from sksegment._memory import OutOfMemory, attempt, copied, moved, room
 from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
-from sksegment._tiles import Interval, Tiling, spans
+from sksegment._tiles import Tiling, spans
 
-# Images whose values are larger or smaller than in training by this factor are in other
-# units: 8 bits and 0..1 differ by a factor of 255, 16 and 8 bits by one of 257.
-FOREIGN = 50
 # The positions of a square: quarter turns, and whether it is mirrored.
 VIEWS = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
@@ -182,9 +179,8 @@ class Predictor:
 
     def _warn_of_other_units(self, largest: float) -> None:
         """Warn about images in other units than in training, say 0..1 for 0..255."""
-        low, high = self.scale.low.min(), self.scale.high.max()
-        trained = max(abs(low), abs(high))
-        if largest and trained and not 1 / FOREIGN < largest / trained < FOREIGN:
+        if self.scale.has_other_units(largest):
+            low, high = self.scale.low.min(), self.scale.high.max()
             warnings.warn(
                 f"The values of X go up to {largest:.4g}, but those of the training "
                 f"images lay in {low:.4g} to {high:.4g}. Are they in other units? Pass "

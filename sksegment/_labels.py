@@ -17,6 +17,9 @@ USUAL_VOIDS = (255, -1)
 # More labels than this, in all masks together, are not classes but instance ids or an
 # interpolated mask.
 MAX_FOUND_CLASSES = 256
+# Where labels are counted, more of them than this are hardly classes, and the tables of
+# the counts would not fit into memory.
+MAX_LABELS = 4096
 
 # Integer label values inside a span of this size are translated by a table (a gather),
 # others by binary search: 65536 covers all 8- and 16-bit masks.
@@ -196,6 +199,15 @@ def check_one_label(ignore_label: Any) -> None:
 def label_kind(dtype: np.dtype[Any]) -> str:
     """Return the kind of labels of a dtype: labels of two kinds are never equal."""
     return {"U": "strings", "S": "bytes"}.get(dtype.kind, "numbers")
+
+
+def check_one_kind(labels: Iterable[NDArray[Any]]) -> None:
+    """Reject masks of several kinds of labels."""
+    kinds = sorted({label_kind(found.dtype) for found in labels}, reverse=True)
+    if len(kinds) > 1:
+        raise TypeError(
+            f"y mixes masks of {' and of '.join(kinds)}; expected one kind."
+        )
 
 
 def format_labels(labels: NDArray[Any], limit: int = 8) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._arrays import from_torch
+from sksegment._checks import LISTED
 from sksegment._images import listed, no_images
 from sksegment._labels import (
     MAX_FOUND_CLASSES,
@@ -22,7 +23,6 @@ from sksegment._labels import (
     merged,
 )
 from sksegment._mask_notes import (
-    LISTED,
     Note,
     axes_note,
     counts_up,

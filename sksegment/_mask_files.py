@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -194,6 +193,4 @@ def _write(
         image.putpalette(colors.tobytes())
     content = BytesIO()
     image.save(content, format="PNG")
-    # Not made from the name of the file, which may be as long as names can be.
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    replace_file(path, temporary, content.getbuffer())
+    replace_file(path, content.getbuffer())

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._arrays import check_image, from_torch
+from sksegment._checks import LISTED
 from sksegment._files import is_path, read_image, read_mask
 from sksegment._labels import format_labels
 
@@ -24,8 +25,6 @@ FREQUENT = (0.005, 0.04)
 RARE_LIMITS = ((8, 0.1), (3, 0.01))
 # This many labels in one mask, with one area each, are instances.
 MIN_INSTANCES = 10
-# How many images, colours or values a message lists.
-LISTED = 5
 
 # What is found in one image: the kind, and a sentence about it.
 Note = tuple[str, str]

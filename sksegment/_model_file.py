@@ -8,7 +8,6 @@ import json
 import math
 import os
 import struct
-import uuid
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -140,8 +139,7 @@ def _require_safetensors(caller: str) -> None:
 def _replace(path: Path, content: bytes) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"There is no folder {path.parent}")
-    # Not from tempfile, whose files nobody but their owner may read.
-    replace_file(path, path.with_name(f".{uuid.uuid4().hex}.part"), content)
+    replace_file(path, content)
 
 
 def _header(file: BinaryIO) -> dict[str, Any]:

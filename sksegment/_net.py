@@ -21,7 +21,8 @@ from sksegment._devices import searched_kernels
 from sksegment._progress import progress_of
 from sksegment._streams import DROPOUT, stream
 
-MAX_SEED = 2**63 - 1
+# The seeds that torch is given are below this.
+MAX_TORCH_SEED = 2**63 - 1
 RNG_LOCK = RLock()
 
 
@@ -238,7 +239,7 @@ class SegmentationNet(NeuralNet):
         self.predicted_ = None
         epoch = self.first_epoch + len(self.history)
         rng = stream(DROPOUT, self.seed, epoch)
-        seed_torch(int(rng.integers(MAX_SEED)), torch.device(self.device))
+        seed_torch(int(rng.integers(MAX_TORCH_SEED)), torch.device(self.device))
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **step: Any

@@ -17,7 +17,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from sksegment._inference import FOREIGN
 from sksegment._scale import Scale
 from sksegment._transplant import Weights, transplant
 from sksegment._vgg import STAGE_LENGTHS
@@ -382,18 +381,21 @@ def segmenter_scale(segmenter: Any, scale: Scale) -> Scale:
 
     Images with another number of channels keep their own scale.
     """
-    if len(segmenter.channel_mean_) != len(scale.mean):
+    trained = Scale(
+        segmenter.channel_mean_.copy(),
+        segmenter.channel_std_.copy(),
+        segmenter.channel_min_,
+        segmenter.channel_max_,
+    )
+    if len(trained.mean) != len(scale.mean):
         return scale
-    trained = np.abs([segmenter.channel_min_, segmenter.channel_max_]).max()
-    largest = np.abs([scale.low, scale.high]).max()
-    if largest and trained and not 1 / FOREIGN < largest / trained < FOREIGN:
+    if trained.has_other_units(scale.magnitude()):
         warnings.warn(
-            f"The values of X go up to {largest:.4g}, but those that the segmenter "
-            f"given as pretrained was trained on up to {trained:.4g}, and its scale is "
-            f"used. Are they in other units?",
+            f"The values of X go up to {scale.magnitude():.4g}, but those that the "
+            f"segmenter given as pretrained was trained on up to "
+            f"{trained.magnitude():.4g}, and its scale is used. Are they in other "
+            f"units?",
             UserWarning,
             stacklevel=2,
         )
-    return replace(
-        scale, mean=segmenter.channel_mean_.copy(), std=segmenter.channel_std_.copy()
-    )
+    return replace(scale, mean=trained.mean, std=trained.std)

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 BLOCK_VALUES = 2**20
 # The square of a smaller number loses digits, or becomes 0.
 SMALLEST_STD = 1e-150
+# Images whose values are larger or smaller than in training by this factor are in other
+# units: 8 bits and 0..1 differ by a factor of 255, 16 and 8 bits by one of 257.
+FOREIGN = 50
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,17 @@ class Scale:
     def apply(self, values: NDArray[Any] | float) -> NDArray[np.float64]:
         """Standardise values whose last axis is the channels."""
         return np.asarray((values - self.mean) / self.std)
+
+    def magnitude(self) -> float:
+        """Return the largest absolute value of the range."""
+        return float(np.abs([self.low, self.high]).max())
+
+    def has_other_units(self, largest: float) -> bool:
+        """Tell whether images up to an absolute value are in other units."""
+        own = self.magnitude()
+        if not (own and largest):
+            return False
+        return not 1 / FOREIGN < largest / own < FOREIGN
 
     def widened(self, other: Scale) -> Scale:
         """Return this scale with a range that includes that of another."""

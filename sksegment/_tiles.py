@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil, isqrt, prod
 
-from sksegment._blending import overlapping
-
-Interval = tuple[int, int]
+from sksegment._blending import Interval, overlapping
 
 
 @dataclass(frozen=True)

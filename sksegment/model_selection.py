@@ -22,20 +22,17 @@ from sksegment._classes import pixels_of_classes
 from sksegment._folds import balanced_folds, missing_classes
 from sksegment._images import ImageList, as_images, as_masks
 from sksegment._labels import (
+    MAX_LABELS,
     LabelEncoder,
+    check_one_kind,
     count_labels,
     format_labels,
     is_ignored,
-    label_kind,
     merged,
 )
 from sksegment._streams import own_random_state
 
 __all__ = ["SpatialBlockKFold", "StratifiedImageKFold", "cut_blocks"]
-
-# More labels than this are no classes, and a table of all images by all of them would
-# not fit into memory.
-MAX_LABELS = 4096
 
 Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
@@ -230,12 +227,9 @@ def _pixel_counts(
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Return the classes, and the pixels of each in each mask."""
     counts = [count_labels(mask, None) for mask in masks]
-    kinds = sorted({label_kind(count.labels.dtype) for count in counts}, reverse=True)
-    if len(kinds) > 1:
-        raise TypeError(
-            f"y mixes masks of {' and of '.join(kinds)}; expected one kind."
-        )
-    labels = merged([count.labels for count in counts])
+    found = [count.labels for count in counts]
+    check_one_kind(found)
+    labels = merged(found)
     labels = labels[~is_ignored(labels, ignore_label)]
     if len(labels) > MAX_LABELS:
         raise ValueError(
