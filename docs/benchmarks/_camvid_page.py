@@ -53,6 +53,7 @@ are in [{record}]({record}); `$SKSEGMENT_DATA` is a folder that holds `camvid`:
 ```console
 for seed in 0 1 2; do
     python docs/benchmarks/camvid.py --setting default --seed $seed --half --epochs 50
+    python docs/benchmarks/camvid.py --setting segnet --seed $seed --half --epochs 50
 done
 python docs/benchmarks/camvid.py --table
 ```
