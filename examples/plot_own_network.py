@@ -2,14 +2,14 @@
 A network of your own
 =====================
 
-`network` may be any function of the numbers of channels and classes that makes a
-``torch.nn.Module``. Images are standardised and padded before they reach it, and its
-scores are brought to the size of the image: it need not care.
+`network` may be any function that takes the numbers of channels and classes and returns
+a ``torch.nn.Module``. Images are standardised and padded before they reach the network,
+and its scores are resized to the image: it need not handle either.
 """
 
 # %%
 # Here is a small one: it halves the resolution once and then looks further and further
-# around, by dilated convolutions. Its scores have half the size of the image.
+# around with dilated convolutions. Its scores have half the size of the image.
 
 import time
 
@@ -31,8 +31,8 @@ X, y = make_shapes(n_samples=150, size=64, n_classes=4, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=30, random_state=0)
 
 # %%
-# A network of another package goes in the same way. Where segmentation_models_pytorch
-# is installed, its U-Net takes part too.
+# A network from another package is used in the same way. If
+# segmentation_models_pytorch is installed, its U-Net takes part too.
 
 networks = {"dilated": dilated_network}
 try:
@@ -49,9 +49,9 @@ else:
     networks["U-Net"] = unet
 
 # %%
-# How far a network sees was measured when it was made: ``margin_`` is the radius in
-# pixels. Where there is one, large images are predicted in tiles with the result of the
-# whole image; where it is None, tiles are blended.
+# How far a network sees is measured when it is made: ``margin_`` is the radius in
+# pixels. If there is one, large images are predicted in tiles, with the same result as
+# for the whole image; if it is None, tiles are blended.
 
 from sksegment import FCNSegmenter
 
@@ -69,7 +69,7 @@ for name, network in networks.items():
     )
 
 # %%
-# Everything else is as with the built-in network.
+# Everything else works as with the built-in network.
 
 from sksegment import SegmentationDisplay
 

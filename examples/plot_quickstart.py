@@ -3,12 +3,12 @@ Quickstart: train, score and look
 =================================
 
 A small segmentation from beginning to end, on pictures that the package draws itself:
-coloured shapes on a textured background, one class a shape.
+coloured shapes on a textured background, one class per shape.
 """
 
 # %%
 # Images are an array ``(n, height, width, n_channels)``, masks are ``(n, height,
-# width)`` with one label a pixel.
+# width)`` with one label per pixel.
 
 import time
 
@@ -21,7 +21,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=50, random_s
 print(f"images {X.shape} {X.dtype}, masks {y.shape} {y.dtype}")
 
 # %%
-# Augmenters and the segmenter make a stock scikit-learn Pipeline. The augmenters move
+# Augmenters and the segmenter form a stock scikit-learn Pipeline. The augmenters move
 # image and mask together, anew in each epoch; at prediction they do nothing.
 
 from sklearn.pipeline import make_pipeline

@@ -48,7 +48,7 @@ _SUBMODULES = (
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name or a submodule where it is first asked for."""
+    """Import a public name or a submodule when it is first asked for."""
     if name in _SUBMODULES:
         return import_module(f"sksegment.{name}")
     if name not in _HOME_OF:

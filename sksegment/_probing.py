@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -81,12 +83,32 @@ def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | Non
     was_training = network.training
     network.eval()
     try:
-        reach = attempt(
-            lambda: _margin(network, n_channels, stride), torch.device("cpu")
-        )
+        with _zeros_drawn(network):
+            margin = attempt(
+                lambda: _margin(network, n_channels, stride), torch.device("cpu")
+            )
     finally:
         network.train(was_training)
-    return None if reach is None or isinstance(reach, OutOfMemory) else reach
+    return None if isinstance(margin, OutOfMemory) else margin
+
+
+@contextmanager
+def _zeros_drawn(network: nn.Module) -> Iterator[None]:
+    """Give parameters that are zero throughout random values for a while.
+
+    Score layers and the last normalisation of residual blocks often start from zero.
+    What lies before them is seen only once they are trained.
+    """
+    zeros = [
+        parameter.data for parameter in network.parameters() if not parameter.any()
+    ]
+    for values in zeros:
+        values.normal_(std=0.1)
+    try:
+        yield
+    finally:
+        for values in zeros:
+            values.zero_()
 
 
 def _margin(network: nn.Module, n_channels: int, stride: int) -> int | None:

@@ -1,13 +1,13 @@
 """Augmentation as steps of a stock scikit-learn Pipeline.
 
-``fit_transform`` of a step returns an :class:`AugmentedImages`: the images and the plan
-of what is to be done to them. ``FCNSegmenter.fit`` carries the plan out on image, mask
-and pixel weights together, batch by batch and anew in each epoch. ``transform`` is the
-identity: nothing is augmented at prediction.
+The ``fit_transform`` of a step returns an :class:`AugmentedImages`: the images together
+with a plan of what to do to them. ``FCNSegmenter.fit`` carries out the plan on image,
+mask and pixel weights together, batch by batch and anew in each epoch. ``transform`` is
+the identity: nothing is augmented at prediction.
 
-All geometric steps of a Pipeline are composed into one movement and one resampling
-(bilinear for images, nearest for masks and weights); the changes of colour follow it,
-in their order.
+All geometric steps of a Pipeline are composed into one transform and one resampling
+(bilinear for images, nearest for masks and weights); the changes of colour follow, in
+their order.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ __all__ = [
     "RandomZoom",
 ]
 
-# The name by which a pickle finds it is the public one.
+# Pickle looks the class up by its public name.
 AugmentedImages.__module__ = __name__
 
-# A constant channel has no range to take a power of; dividing by this leaves it as is.
+# A constant channel has no range to raise to a power; dividing by this keeps it as is.
 SMALLEST_EXTENT = 1e-12
 
 
@@ -59,11 +59,11 @@ class RandomFlip(Geometric):
     Parameters
     ----------
     horizontal : bool, default=True
-        Whether left and right may be exchanged.
+        Whether left and right may be swapped.
     vertical : bool, default=False
-        Whether top and bottom may be exchanged; drawn independently of left and right.
+        Whether top and bottom may be swapped; drawn independently of left and right.
     p : float, default=0.5
-        Probability of each exchange.
+        Probability of each swap.
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
 
@@ -107,18 +107,18 @@ class RandomFlip(Geometric):
 
 
 class RandomRotation(Geometric):
-    """Turn images and masks about their centre by a random angle.
+    """Rotate images and masks about their centre by a random angle.
 
     Parameters
     ----------
     degrees : float, default=15
         Largest angle in degrees; the angle is uniform between minus and plus this.
     fill : "reflect" or float, default="reflect"
-        What comes in from outside the image. ``"reflect"`` mirrors image and mask
-        alike; a number, in the units of the image, paints the image and leaves those
-        pixels out of the loss.
+        How to fill what comes in from outside the image. ``"reflect"`` mirrors both
+        image and mask; a number, in the units of the image, fills the image and leaves
+        those pixels out of the loss.
     p : float, default=1.0
-        Probability that an image is turned.
+        Probability that an image is rotated.
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
 
@@ -164,9 +164,9 @@ class RandomZoom(Geometric):
         Smallest and largest factor; above 1 magnifies. The logarithm of the factor is
         uniform, so that 0.5 and 2 are equally likely.
     fill : "reflect" or float, default="reflect"
-        What comes in from outside the image. ``"reflect"`` mirrors image and mask
-        alike; a number, in the units of the image, paints the image and leaves those
-        pixels out of the loss.
+        How to fill what comes in from outside the image. ``"reflect"`` mirrors both
+        image and mask; a number, in the units of the image, fills the image and leaves
+        those pixels out of the loss.
     p : float, default=1.0
         Probability that an image is zoomed.
     random_state : int, RandomState instance or None, default=None
@@ -210,11 +210,12 @@ class RandomTranslation(Geometric):
     Parameters
     ----------
     fraction : float, default=0.1
-        Largest shift, as a fraction of the height downwards and of the width sideways.
+        Largest shift, as a fraction of the height vertically and of the width
+        horizontally.
     fill : "reflect" or float, default="reflect"
-        What comes in from outside the image. ``"reflect"`` mirrors image and mask
-        alike; a number, in the units of the image, paints the image and leaves those
-        pixels out of the loss.
+        How to fill what comes in from outside the image. ``"reflect"`` mirrors both
+        image and mask; a number, in the units of the image, fills the image and leaves
+        those pixels out of the loss.
     p : float, default=1.0
         Probability that an image is shifted.
     random_state : int, RandomState instance or None, default=None
@@ -262,9 +263,9 @@ class RandomShear(Geometric):
         Largest angle in degrees, below 90; the angle is uniform between minus and plus
         this.
     fill : "reflect" or float, default="reflect"
-        What comes in from outside the image. ``"reflect"`` mirrors image and mask
-        alike; a number, in the units of the image, paints the image and leaves those
-        pixels out of the loss.
+        How to fill what comes in from outside the image. ``"reflect"`` mirrors both
+        image and mask; a number, in the units of the image, fills the image and leaves
+        those pixels out of the loss.
     p : float, default=1.0
         Probability that an image is slanted.
     random_state : int, RandomState instance or None, default=None
@@ -311,7 +312,7 @@ class RandomBrightness(Photometric):
     Parameters
     ----------
     strength : float, default=0.2
-        Largest amount, in units of the range of a channel in the training images.
+        Largest amount, in units of the channel's range in the training images.
     p : float, default=1.0
         Probability that an image is changed.
     random_state : int, RandomState instance or None, default=None
@@ -355,8 +356,8 @@ class RandomContrast(Photometric):
     Parameters
     ----------
     scale : tuple of float, default=(0.8, 1.25)
-        Smallest and largest factor of the distance from the middle of the training
-        range. The logarithm of the factor is uniform.
+        Smallest and largest factor applied to the distance from the middle of the
+        training range. The logarithm of the factor is uniform.
     p : float, default=1.0
         Probability that an image is changed.
     random_state : int, RandomState instance or None, default=None
@@ -401,8 +402,8 @@ class RandomGamma(Photometric):
     Parameters
     ----------
     scale : tuple of float, default=(0.8, 1.25)
-        Smallest and largest exponent, applied to the training range as 0 to 1. The
-        logarithm of the exponent is uniform.
+        Smallest and largest exponent, applied with the training range mapped to 0 to 1.
+        The logarithm of the exponent is uniform.
     p : float, default=1.0
         Probability that an image is changed.
     random_state : int, RandomState instance or None, default=None
@@ -447,7 +448,7 @@ class RandomNoise(Photometric):
     Parameters
     ----------
     strength : float, default=0.05
-        Standard deviation, in units of the range of a channel in the training images.
+        Standard deviation, in units of the channel's range in the training images.
     p : float, default=1.0
         Probability that an image is changed.
     random_state : int, RandomState instance or None, default=None

@@ -1,4 +1,4 @@
-"""Data to try segmentation on, and loaders of the usual folder layouts."""
+"""Data to try segmentation on, and loaders for the usual folder layouts."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def make_shapes(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Draw pictures of coloured shapes, and the masks that name each shape.
 
-    One to four objects lie on a textured, unevenly lit background; they touch and hide
-    one another a little. Each class has a typical hue, from which its objects depart:
-    colour and form both tell the class. A small network learns the task in well under
-    a minute; a classifier of single pixels stays far behind it.
+    One to four objects lie on a textured, unevenly lit background; they touch and
+    partly hide one another. Each class has a typical hue, from which its objects vary:
+    both colour and shape reveal the class. A small network learns the task in well
+    under a minute; a classifier of single pixels falls far short of it.
 
     Parameters
     ----------
@@ -86,14 +86,14 @@ def make_shapes(
         The side of the pictures, or their (height, width), in pixels; 8 or more. The
         objects have a radius of 1/8 to 1/4 of the shorter side.
     n_classes : int, default=4
-        The number of classes with the background, 2 to 8: background, disk, square,
-        triangle, ring, cross, star, bar.
+        The number of classes including the background, 2 to 8: background, disk,
+        square, triangle, ring, cross, star, bar.
     noise : float, default=0.1
         The standard deviation of the Gaussian noise added to each channel.
     random_state : int, RandomState instance or None, default=None
-        With an integer the data are the same in each call, and picture `i` does not
+        With an integer, the data are the same on every call, and picture `i` does not
         depend on `n_samples`. None draws fresh data; numpy's global generator is
-        neither read nor moved.
+        neither read nor advanced.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def make_shapes(
     Raises
     ------
     TypeError, ValueError
-        If a parameter is of the wrong type or outside of its range.
+        If a parameter has the wrong type or is out of range.
 
     See Also
     --------
@@ -131,7 +131,7 @@ def make_shapes(
     X = np.empty((n_samples, height, width, 3), dtype=np.float32)
     y = np.empty((n_samples, height, width), dtype=np.uint8)
     for i in range(n_samples):
-        # A generator for each picture: picture i is the same in a longer series.
+        # One generator per picture: picture i is the same in a longer series.
         rng = np.random.default_rng((seed, i))
         # Classes take turns, so that none is missing from a small set.
         first = 1 + i % (n_classes - 1)
@@ -146,22 +146,22 @@ def load_image_pairs(
     ignore_label: Any = None,
     return_X_y: bool = False,
 ) -> Bunch | tuple[list[Path], list[Path]]:
-    """List the images of one folder and the masks of another, in pairs.
+    """List the images in one folder and the masks in another, in pairs.
 
     An image and a mask belong together when their file names agree up to the suffix:
     `cat_1.jpg` and `cat_1.png`. Nothing is read here; pass the paths to `fit`, which
-    reads the files when they are needed. Folders inside the folders, hidden files and
-    files that are no PNG, JPEG, BMP or TIFF by their suffix are left out.
+    reads the files when they are needed. Subfolders, hidden files and files whose
+    suffix is not that of PNG, JPEG, BMP or TIFF are left out.
 
     Parameters
     ----------
     images_dir : str or path-like
         The folder of the images: PNG, JPEG, BMP or TIFF.
     masks_dir : str or path-like
-        The folder of the masks: PNG, BMP or TIFF with one label value a pixel. JPEG is
-        refused: its compression changes label values.
+        The folder of the masks: PNG, BMP or TIFF with one label value per pixel. JPEG
+        is rejected: its compression changes label values.
     ignore_label : object, default=None
-        The label value that is no class, handed on in the result.
+        The label value that is not a class, passed on in the result.
     return_X_y : bool, default=False
         Whether to return `(data, target)` instead of a Bunch.
 
@@ -169,15 +169,15 @@ def load_image_pairs(
     -------
     Bunch or tuple of (list of Path, list of Path)
         The Bunch has `data` and `target` (paths of images and of masks, sorted by
-        name), `target_names` (None: folders hold no names of classes, and finding the
-        label values would mean reading every mask), `ignore_label` and `DESCR`.
+        name), `target_names` (None: folders hold no class names, and finding the label
+        values would mean reading every mask), `ignore_label` and `DESCR`.
 
     Raises
     ------
     FileNotFoundError, NotADirectoryError
-        If a folder is missing or is no folder.
+        If a folder is missing or is not a folder.
     ValueError
-        If a folder holds no images, a file has no partner, two files of a folder share
+        If a folder holds no images, a file has no partner, two files in a folder share
         a name, or a mask is a JPEG file.
 
     See Also
@@ -186,7 +186,7 @@ def load_image_pairs(
 
     Examples
     --------
-    Two folders with a picture each:
+    Two folders with one picture each:
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -238,7 +238,7 @@ def load_voc(
     """List the images and masks of PASCAL VOC 2012, or of data laid out like it.
 
     The layout is `JPEGImages/ID.jpg`, `SegmentationClass/ID.png` and
-    `ImageSets/Segmentation/SPLIT.txt` with one ID a line. The masks are palette files
+    `ImageSets/Segmentation/SPLIT.txt` with one ID per line. The masks are palette files
     whose pixel values are class ids; 255 marks pixels that are not scored.
 
     Parameters
@@ -262,8 +262,8 @@ def load_voc(
     FileNotFoundError
         If the layout, or a file that the list names, is missing.
     ValueError
-        If there is no such split, if its list is empty or no text in UTF-8, or if it
-        names a file outside of the layout.
+        If there is no such split, if its list is empty or not UTF-8 text, or if it
+        names a file outside the layout.
 
     See Also
     --------
@@ -271,7 +271,7 @@ def load_voc(
 
     Examples
     --------
-    The result goes into a segmenter as it is:
+    The result goes into a segmenter as is:
 
     >>> from sksegment.datasets import load_voc
     >>> train = load_voc("VOCdevkit", "train")  # doctest: +SKIP

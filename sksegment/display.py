@@ -79,7 +79,7 @@ def _names_by_label(classes: NDArray[Any], class_names: Names) -> list[str]:
     if len(class_names) != len(labels):
         raise ValueError(
             f"class_names has {len(class_names)} names, but there are {len(labels)} "
-            f"classes: {labels}. Expected one name a class: pass classes= with all "
+            f"classes: {labels}. Expected one name per class: pass classes= with all "
             f"label values that the names stand for, or class_names as a dict of label "
             f"to name."
         )
@@ -89,7 +89,7 @@ def _names_by_label(classes: NDArray[Any], class_names: Names) -> list[str]:
 def _found_classes(
     masks: list[NDArray[Any]], ignore_label: Any, class_names: Names
 ) -> NDArray[Any]:
-    """Return the labels of the masks; 0, 1, ... for a list of names of class ids."""
+    """Return the labels in the masks; 0, 1, ... where a list names class ids."""
     found = unique_labels(masks, ignore_label)
     if not len(found):
         raise ValueError(
@@ -107,7 +107,7 @@ def _found_classes(
 def _sorted_classes(
     classes: ArrayLike, class_names: Names
 ) -> tuple[NDArray[Any], Names]:
-    """Return the classes sorted, as `LabelEncoder` wants them, and names to match."""
+    """Return the classes sorted, as `LabelEncoder` expects them, and names to match."""
     array = label_array(classes)
     if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "buifUS":
         raise ValueError(
@@ -131,7 +131,7 @@ def _head(data: Any, n: int) -> Any:
 def _first_pairs(
     X: Any, y_true: Any, y_pred: Any, n_images: int | None
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None, list[NDArray[Any]]]:
-    """Return the first images, their true masks if any, and those predicted."""
+    """Return the first images, their true masks if any, and predicted masks."""
     images = as_images(X)
     n_shown = len(images) if n_images is None else min(n_images, len(images))
     shown = list(images.take(range(n_shown)))
@@ -165,7 +165,7 @@ def _require_matplotlib(caller: str) -> None:
 class SegmentationDisplay:
     """Images beside their masks, and where a prediction is wrong.
 
-    One row an image: the image, the true mask, the predicted mask, and the errors: the
+    One row per image: the image, the true mask, the predicted mask, and the errors: the
     image in grey with the wrong pixels in red. Pixels of the ignored label are striped
     in grey and never count as errors. Make one with `from_estimator` or
     `from_predictions`.
@@ -181,7 +181,7 @@ class SegmentationDisplay:
     classes : array-like of shape (n_classes,)
         The label values.
     ignore_label : object, default=None
-        The label value that is no class.
+        The label value that is not a class.
     class_names : sequence of str or dict of label to str, default=None
         The names for the legend, in the order of `classes`; by default the label
         values.
@@ -191,10 +191,10 @@ class SegmentationDisplay:
     figure_ : matplotlib Figure
         The figure.
     axes_ : ndarray of shape (n_images, 4) or (n_images, 2), dtype object
-        The axes, a row an image: image, truth, prediction, errors; without truth
-        image and prediction.
+        The axes, one row per image: image, truth, prediction, errors; without truth,
+        only image and prediction.
     images_ : ndarray of the shape of `axes_`, dtype object
-        The `AxesImage` drawn in each.
+        The `AxesImage` drawn in each of the axes.
     legend_ : matplotlib Legend
         The legend: the classes that occur in what is drawn.
 
@@ -205,7 +205,7 @@ class SegmentationDisplay:
 
     Examples
     --------
-    The truth, moved by two pixels, as a prediction:
+    The truth, shifted by two pixels, as a prediction:
 
     >>> import numpy as np
     >>> from sksegment.datasets import make_shapes
@@ -284,8 +284,8 @@ class SegmentationDisplay:
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError, TypeError
-            If images and masks do not fit together, or `y` has labels that are no
-            classes of the estimator.
+            If images and masks do not match, or `y` has labels that are not classes of
+            the estimator.
 
         See Also
         --------
@@ -295,7 +295,7 @@ class SegmentationDisplay:
         check_is_fitted(estimator)
         check_integer("n_images", n_images, 1)
         if y is not None:
-            # Of all images, since the slices below would hide a mismatch.
+            # All images are checked: the slices below would hide a mismatch.
             check_pairs(as_images(X), as_masks(y))
         return cls.from_predictions(
             _head(X, n_images),
@@ -338,10 +338,10 @@ class SegmentationDisplay:
             How many images are drawn, from the first on.
         classes : array-like of shape (n_classes,), default=None
             All label values, so that a class has the same colour in every drawing. By
-            default those of the masks drawn; with a list of names, 0, 1, ... where
-            these cover them.
+            default, those of the masks drawn; given a list of names, 0, 1, ... where
+            these cover all labels of the masks.
         ignore_label : object, default=None
-            The label value that is no class.
+            The label value that is not a class.
         class_names : sequence of str or dict of label to str, default=None
             The names for the legend, in the order of `classes`.
         ax : matplotlib Axes or array of them, default=None
@@ -359,8 +359,8 @@ class SegmentationDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError, TypeError
-            If images and masks do not fit together, or a mask has a label that is not
-            in `classes`.
+            If images and masks do not match, or a mask has a label that is not in
+            `classes`.
 
         See Also
         --------
@@ -396,13 +396,15 @@ class SegmentationDisplay:
         Parameters
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
-            An Axes, whose place is divided into the panels, or the axes themselves, 4
-            an image (2 without truth); the legend is right of them, for which
-            ``plt.subplots(layout="constrained")`` makes room. None makes a figure.
+            An Axes, whose area is divided into the panels, or the axes of the panels
+            themselves, 4 per image (2 without truth). The legend is to their right;
+            ``plt.subplots(layout="constrained")`` makes room for it. None makes a new
+            figure.
         n_images : int, default=None
             How many images are drawn, from the first on; None draws all.
         cmap : str or Colormap, default=None
-            A colour map of matplotlib for the classes; by default a palette of our own.
+            A matplotlib colour map for the classes; by default, a palette of this
+            package.
 
         Returns
         -------
@@ -414,7 +416,7 @@ class SegmentationDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError, TypeError
-            If a parameter is out of its range, or a mask has a label that is not in
+            If a parameter is out of range, or a mask has a label that is not in
             `classes`.
         """
         _require_matplotlib(f"{type(self).__name__}.plot")
@@ -495,5 +497,5 @@ def _legend_entries(
 
 
 def _once(title: str, index: int) -> str:
-    """Return a column's title in the first row, none below."""
+    """Return a column's title in the first row, an empty one below."""
     return title if index == 0 else ""

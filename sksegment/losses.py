@@ -73,9 +73,9 @@ class CrossEntropyLoss(PixelLoss):
     """Categorical cross-entropy, averaged over the labelled pixels.
 
     The mean is weighted by the class weights. A pixel weight multiplies the loss of its
-    pixel and does not enter the divisor: weights are relative to 1, not to the others
-    of a batch. Pixels of weight 0 are ignored. A batch without a labelled pixel has
-    loss 0.
+    pixel and does not enter the divisor: weights are relative to 1, not to the other
+    weights in a batch. Pixels of weight 0 are ignored. A batch without a labelled pixel
+    has loss 0.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class DiceLoss(PixelLoss):
     """One minus the Dice overlap of probabilities and masks [1]_, a mean over classes.
 
     Sums run over the labelled pixels of the whole batch; classes that the batch does
-    not hold are left out of the mean. A batch without a labelled pixel has loss 0.
+    not contain are left out of the mean. A batch without a labelled pixel has loss 0.
 
     Parameters
     ----------
@@ -175,14 +175,14 @@ class DiceLoss(PixelLoss):
 class LovaszLoss(PixelLoss):
     """The Lovász extension of one minus the IoU, a mean over classes [1]_.
 
-    A pixel's error in a class is 1 less the probability of the class where it is the
-    right one, and that probability elsewhere. Where all errors are 0 or 1, the loss of
-    a class is one minus the IoU of these predictions; between, the loss is linear in
-    the errors as long as their order does not change, and convex.
+    A pixel's error for a class is one minus the probability of the class where it is
+    the right one, and that probability elsewhere. Where all errors are 0 or 1, the loss
+    of a class is one minus the IoU of these predictions; in between, the loss is
+    convex, and linear in the errors as long as their order does not change.
 
     The IoU is that of the labelled pixels of the whole batch; classes that the batch
-    does not hold are left out of the mean. A pixel weight is the area of its pixel. A
-    batch without a labelled pixel has loss 0.
+    does not contain are left out of the mean. A pixel weight counts as the area of its
+    pixel. A batch without a labelled pixel has loss 0.
 
     Parameters
     ----------
@@ -191,10 +191,10 @@ class LovaszLoss(PixelLoss):
 
     Notes
     -----
-    The pixels of the batch are sorted once for each class that it holds. The sort makes
-    this loss the slowest one here: on a CPU, with 21 classes, it takes two to three
-    times as long as `DiceLoss`. Beside the probabilities, 5 bytes a pixel and class are
-    kept for the backward pass.
+    The pixels of the batch are sorted once for each class that it contains. The sort
+    makes this loss the slowest one here: on a CPU, with 21 classes, it takes two to
+    three times as long as `DiceLoss`. Besides the probabilities, 5 bytes per pixel and
+    class are kept for the backward pass.
 
     References
     ----------
@@ -219,7 +219,7 @@ class LovaszLoss(PixelLoss):
     ) -> Tensor:
         importance = importances(codes, weights)
         probabilities = scores.softmax(dim=1).unbind(dim=1)
-        # Empty sums: 0, but tied to the scores where the batch holds no class.
+        # Empty sums: 0, but still tied to the scores if the batch contains no class.
         total, shares = scores[:0].sum(), importance[:0].sum()
         present = codes[importance > 0].bincount().nonzero().flatten().tolist()
         for label in present:
@@ -238,7 +238,7 @@ class CombinedLoss(PixelLoss):
     Parameters
     ----------
     *losses : nn.Module
-        Losses of the same arguments.
+        Losses that take the same arguments.
 
     Examples
     --------
@@ -277,7 +277,7 @@ LOSSES: dict[str, Callable[[Tensor | None], nn.Module]] = {
 
 
 class UserLoss(nn.Module):
-    """A loss function of the user.
+    """A loss function supplied by the user.
 
     Parameters
     ----------
@@ -287,7 +287,7 @@ class UserLoss(nn.Module):
     Raises
     ------
     TypeError
-        If it cannot be called so.
+        If it cannot be called with these arguments.
     """
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
@@ -298,7 +298,7 @@ class UserLoss(nn.Module):
     def forward(
         self, scores: Tensor, codes: Tensor, weights: Tensor | None = None
     ) -> Tensor:
-        """Return the loss of a batch, after checking that it is one."""
+        """Return the loss of a batch, after checking that it is a valid one."""
         loss = self.function(scores, codes, weights)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise TypeError(
@@ -319,27 +319,27 @@ def _told(answer: Any) -> str:
 
 
 def _check_signature(function: Callable[..., Tensor]) -> None:
-    """Refuse what is not called as (scores, codes, weights), or is a class."""
+    """Reject a class, or anything not called as (scores, codes, weights)."""
     called = function.forward if isinstance(function, nn.Module) else function
     if isinstance(function, type) or not takes(called, "scores", "codes", "weights"):
         raise TypeError(
             f"loss is {function!r}; expected a function that is called as (scores, "
-            f"codes, weights), or a name: 'cross_entropy' is what "
-            f"torch.nn.CrossEntropyLoss is, over the labelled pixels."
+            f"codes, weights), or a name: 'cross_entropy' does what "
+            f"torch.nn.CrossEntropyLoss does, over the labelled pixels."
         )
 
 
 def make_loss(
     loss: str | Callable[..., Tensor], class_weight: NDArray[np.float32] | None
 ) -> nn.Module:
-    """Return the loss of a name or a function.
+    """Return the loss for a name or a function.
 
     Parameters
     ----------
     loss : str or callable
         A key of `LOSSES`, or a function of scores, codes and weights.
     class_weight : ndarray of shape (n_classes,) or None
-        Weight of each class, for the losses of a name.
+        Weight of each class, for losses given by name.
 
     Returns
     -------
@@ -373,7 +373,7 @@ def pixel_mean(
 
 
 def importances(codes: Tensor, weights: Tensor | None) -> Tensor:
-    """Return what each pixel counts as an area: 0 where it is ignored."""
+    """Return the area that each pixel counts for: 0 where it is ignored."""
     labelled = (codes >= 0).float()
     return labelled if weights is None else labelled * weights
 
@@ -382,7 +382,7 @@ def importances(codes: Tensor, weights: Tensor | None) -> Tensor:
 def jaccard_steps(errors: Tensor, is_class: Tensor, importance: Tensor) -> Tensor:
     """Return by how much the Jaccard loss of a class rises with each wrong pixel.
 
-    Pixels go wrong one after the other, those of the largest errors first. The sum of
+    Pixels go wrong one after another, those with the largest errors first. The sum of
     errors times steps is the Lovász extension of the loss at these errors.
 
     Parameters
@@ -390,7 +390,7 @@ def jaccard_steps(errors: Tensor, is_class: Tensor, importance: Tensor) -> Tenso
     errors : Tensor of shape (n, height, width)
         Errors from 0 to 1.
     is_class : Tensor of shape (n, height, width), dtype bool
-        Where the class is the right one; it has some area.
+        Where the class is the right one; its total area is not 0.
     importance : Tensor of shape (n, height, width)
         The areas of the pixels.
 

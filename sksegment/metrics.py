@@ -1,4 +1,4 @@
-"""Scores of segmentations, all from one confusion matrix of all pixels."""
+"""Scores of segmentations, all from one confusion matrix over all pixels."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def pixel_confusion_matrix(
     y_pred : array-like of shape (n, height, width) or sequence of mask or of path
         Predicted masks, as large as the true ones.
     labels : array-like of shape (n_classes,), default=None
-        The labels of rows and columns, in that order. By default all labels that
-        occur on the pixels that count, sorted.
+        The labels of rows and columns, in that order. By default, all labels that occur
+        on the pixels that count, sorted.
     ignore_label : object, default=None
         The true label of pixels that do not count, whatever is predicted there.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
-        Weights, one an image or one a pixel.
+        Weights, one per image or one per pixel.
 
     Returns
     -------
@@ -79,8 +79,8 @@ def pixel_confusion_matrix(
     Raises
     ------
     ValueError
-        If a pixel that counts has a label outside of `labels`, or is predicted as
-        `ignore_label`; if numbers of images or their sizes differ.
+        If a pixel that counts has a label outside `labels`, or is predicted as
+        `ignore_label`; if the numbers or the sizes of the images differ.
 
     Examples
     --------
@@ -136,29 +136,29 @@ def iou_score(
         of the intersections by the sum of the unions, and None averages nothing.
     absent : float, default=nan
         The score of a class that is neither in `y_true` nor in `y_pred`. It never
-        enters a mean, but is the mean where no class is left for one.
+        enters a mean, but is returned as the mean where no class is left to average.
     exclude : sequence of label, default=()
         Classes to leave out of the average, such as the background. They stay in the
         matrix: pixels wrongly given to them, or taken from them, still count.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
-        Weights, one an image or one a pixel.
+        Weights, one per image or one per pixel.
 
     Returns
     -------
     float or ndarray of shape (n_classes,)
-        The score, or with `average=None` one score a class.
+        The score, or one score per class with `average=None`.
 
     Raises
     ------
     ValueError
-        As `pixel_confusion_matrix`; if `average` is unknown or `exclude` holds a label
-        that is no class.
+        As in `pixel_confusion_matrix`; if `average` is unknown or `exclude` holds a
+        label that is not a class.
 
     Warns
     -----
     UndefinedMetricWarning
-        If no class is left for a mean and `absent` is NaN.
+        If no class is left to average and `absent` is NaN.
 
     Notes
     -----
@@ -223,7 +223,7 @@ def dice_score(
         Classes to leave out of the average.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
-        Weights, one an image or one a pixel.
+        Weights, one per image or one per pixel.
 
     Returns
     -------
@@ -233,7 +233,7 @@ def dice_score(
     Raises
     ------
     ValueError
-        As `iou_score`.
+        As in `iou_score`.
 
     Examples
     --------
@@ -275,7 +275,7 @@ def pixel_accuracy_score(
         The true label of pixels that do not count.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
-        Weights, one an image or one a pixel.
+        Weights, one per image or one per pixel.
 
     Returns
     -------
@@ -285,7 +285,7 @@ def pixel_accuracy_score(
     Raises
     ------
     ValueError
-        As `pixel_confusion_matrix`.
+        As in `pixel_confusion_matrix`.
 
     Examples
     --------
@@ -335,13 +335,13 @@ def mean_accuracy_score(
     ignore_label : object, default=None
         The true label of pixels that do not count.
     absent : float, default=nan
-        The mean if no class is left for one. A class without true pixels never
+        The value if no class is left to average. A class without true pixels never
         enters the mean.
     exclude : sequence of label, default=()
         Classes to leave out of the mean.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
-        Weights, one an image or one a pixel.
+        Weights, one per image or one per pixel.
 
     Returns
     -------
@@ -351,7 +351,7 @@ def mean_accuracy_score(
     Raises
     ------
     ValueError
-        As `iou_score`.
+        As in `iou_score`.
 
     Examples
     --------
@@ -393,7 +393,7 @@ def pixel_log_loss(
         The true label of pixels that do not count.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
-        Weights, one an image or one a pixel.
+        Weights, one per image or one per pixel.
 
     Returns
     -------
@@ -403,8 +403,8 @@ def pixel_log_loss(
     Raises
     ------
     ValueError
-        If `y_proba` has another number of classes than there are labels, holds no
-        probabilities, or does not fit `y_true`.
+        If the number of classes in `y_proba` is not that of the labels, or if `y_proba`
+        does not hold probabilities or does not match `y_true`.
 
     Notes
     -----
@@ -461,7 +461,7 @@ def segmentation_report(
         Classes to leave out of the means. They are still listed.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
-        Weights, one an image or one a pixel.
+        Weights, one per image or one per pixel.
     digits : int, default=3
         Decimal places in the table.
     output_dict : bool, default=False
@@ -469,33 +469,35 @@ def segmentation_report(
     confidence_level : float, default=None
         With a number between 0 and 1, such as 0.95, the report has an interval for the
         IoU of each class and for each mean: the percentiles of `n_resamples` scores,
-        each of as many images as there are, drawn with replacement [2]_. It tells how
-        the scores would vary with other images of the same kind, not with another
-        training. Resamples without a class leave it out of their means.
+        each over as many images as there are, drawn with replacement [2]_. The
+        intervals show how the scores would vary with other images of the same kind, not
+        with another training run. Resamples without a class leave it out of their
+        means.
     n_resamples : int, default=1000
-        How often images are drawn.
+        How many times images are drawn.
     random_state : int, RandomState instance or None, default=0
-        Fixes the draws. None draws anew in each call; numpy's global generator is
-        neither read nor moved.
+        Fixes the draws. None draws anew on each call; numpy's global generator is
+        neither read nor advanced.
 
     Returns
     -------
     str or dict
-        The table, or a dict with one dict a class ("iou", "dice", "accuracy",
+        The table, or a dict with one dict per class ("iou", "dice", "accuracy",
         "precision", "pixels") under its label as a string or its target name, and
         "pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou",
         "mean_dice" and "n_classes_averaged", the number of classes in the mean IoU.
-        With a `confidence_level` each class has an "iou_interval" and each mean an
-        entry such as "mean_iou_interval", tuples (low, high), and "confidence_level"
-        and "n_images_resampled", the images with a pixel that counts, are there too.
+        With a `confidence_level`, each class has an "iou_interval" and each mean an
+        entry such as "mean_iou_interval", tuples (low, high). The dict then also has
+        "confidence_level" and "n_images_resampled", the number of images with a pixel
+        that counts.
 
     Raises
     ------
     ValueError, TypeError
-        As `iou_score`; if `target_names` does not fit `labels`, or a label without
-        one is the name of a score; if `digits` is no integer of at least 0; with a
-        `confidence_level`, if it is not between 0 and 1, or if not two images have a
-        pixel that counts.
+        As in `iou_score`; if `target_names` does not match `labels`, or a label without
+        a target name is the name of a score; if `digits` is not an integer of at least
+        0; if `confidence_level` is given and is not between 0 and 1, or fewer than two
+        images have a pixel that counts.
 
     References
     ----------
@@ -524,7 +526,7 @@ def segmentation_report(
     classes averaged: 2 of 2
     <BLANKLINE>
 
-    Intervals over images; of two, there is little to tell:
+    Intervals over images; two images say little:
 
     >>> report = segmentation_report(
     ...     y_true * 2,
@@ -542,7 +544,7 @@ def segmentation_report(
     bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
     tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)
     if labels is not None:
-        included_classes(tally.confusion, exclude)  # refuses what is none of them
+        included_classes(tally.confusion, exclude)  # rejects unknown labels
     tally_all(tally, y_true, y_pred, sample_weight)
     names = report_names(tally.confusion.labels.tolist(), target_names)
     report = _class_scores(tally.confusion, names) | _summary(tally, exclude)
@@ -609,10 +611,11 @@ def _summary(tally: ConfusionTally, exclude: Sequence[Any]) -> dict[str, Any]:
 
 def _named(name: str, func: Any, response_method: str, sign: int) -> SegmentationScorer:
     scorer = SegmentationScorer(func, response_method, sign, {}, name)
-    worth = "" if sign > 0 else ", negative: greater is better"
+    worth = "" if sign > 0 else " with a negative sign: greater is better"
     scorer.__doc__ = (
         f"`{func.__name__}` as a scorer{worth}.\n\n"
-        f"For `scoring=`, or called as `{name}(estimator, X, y, sample_weight=None)`. "
+        f"Pass it as `scoring=`, or call it as "
+        f"`{name}(estimator, X, y, sample_weight=None)`. "
         f"Labels and `ignore_label` come from the estimator."
     )
     return scorer

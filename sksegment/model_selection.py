@@ -1,4 +1,4 @@
-"""Splitters that know masks, for the `cv` of scikit-learn's tools."""
+"""Splitters that understand masks, for the `cv` parameter of scikit-learn's tools."""
 
 from __future__ import annotations
 
@@ -91,40 +91,40 @@ class _ImageKFold(BaseCrossValidator):
 
 
 class StratifiedImageKFold(_ImageKFold):
-    """K folds of images that all hold the classes alike.
+    """K folds of images, each with about the same share of every class.
 
     Each fold gets nearly the same share of the pixels of each class, and of the images
-    that show it. No fold is without a class where that can be avoided: a score over
-    such a fold says nothing about the class, and a model trained on all images that
-    are left may never have seen it. The numbers of images differ by one at most.
+    that show it. No fold lacks a class where that can be avoided: a score over such a
+    fold says nothing about the class, and a model trained on all remaining images may
+    never have seen it. The numbers of images per fold differ by at most one.
 
     Parameters
     ----------
     n_splits : int, default=5
         The number of folds, at least 2.
     shuffle : bool, default=False
-        Whether to begin from a random order of the images. Otherwise the same masks
-        give the same folds in each call.
+        Whether to start from a random order of the images. Otherwise, the same masks
+        give the same folds on every call.
     random_state : int, RandomState instance or None, default=None
         Fixes the order if `shuffle` is True.
     ignore_label : object, default=None
-        The label value that is no class.
+        The label value that is not a class.
 
     See Also
     --------
     SpatialBlockKFold : Folds of blocks of large images.
-    sklearn.model_selection.StratifiedKFold : The same for one label a sample.
+    sklearn.model_selection.StratifiedKFold : The same for one label per sample.
 
     Notes
     -----
     The images are dealt out class by class, those of the rarest class first, as in
-    [1]_, and then exchanged between folds as long as that helps. To find out whether a
-    class can be in every fold is a hard problem in general; in data sets of up to a
-    dozen images the answer agreed with that of trying out all divisions.
+    [1]_, and then swapped between folds as long as that helps. Finding out whether a
+    class can be in every fold is a hard problem in general; on data sets of up to a
+    dozen images, the answer agreed with that of trying all divisions.
 
-    Images that resemble one another (frames of a film, slices of a volume, tiles of
-    one scene) belong into one fold: this splitter does not know of them. Use
-    :class:`sklearn.model_selection.GroupKFold` or `SpatialBlockKFold` for these.
+    Images that resemble one another (frames of a film, slices of a volume, tiles of one
+    scene) belong in one fold, but this splitter cannot recognise them. Use
+    :class:`sklearn.model_selection.GroupKFold` or `SpatialBlockKFold` for such images.
 
     References
     ----------
@@ -133,7 +133,7 @@ class StratifiedImageKFold(_ImageKFold):
 
     Examples
     --------
-    Class 2 is in two images out of four, which come into different folds:
+    Class 2 is in two images out of four, which end up in different folds:
 
     >>> import numpy as np
     >>> from sksegment.model_selection import StratifiedImageKFold
@@ -166,7 +166,7 @@ class StratifiedImageKFold(_ImageKFold):
         Parameters
         ----------
         X : array-like or sequence
-            The images; only their number is looked at.
+            The images; only their number is used.
         y : array-like of shape (n, height, width) or sequence of mask or of path
             The masks. Each is read once.
         groups : object, default=None
@@ -182,13 +182,13 @@ class StratifiedImageKFold(_ImageKFold):
         Raises
         ------
         ValueError, TypeError
-            If a parameter is out of its range, there are fewer images than folds, `X`
-            and `y` differ in length, or `y` are no masks of classes.
+            If a parameter is out of range, there are fewer images than folds, `X` and
+            `y` differ in length, or `y` does not hold masks of classes.
 
         Warns
         -----
         UserWarning
-            If a fold is without a class that others hold.
+            If a fold lacks a class that other folds have.
         """
         self._check_parameters()
         masks = as_masks(y)
@@ -213,7 +213,7 @@ class StratifiedImageKFold(_ImageKFold):
             return
         n_images = (pixels[:, missing] > 0).sum(axis=0)
         warnings.warn(
-            f"Not every one of n_splits={self.n_splits} folds holds the classes "
+            f"Not all of the n_splits={self.n_splits} folds have the classes "
             f"{format_labels(labels[missing])}, which occur in "
             f"{format_labels(n_images)} images. Use fewer folds, and name all classes "
             f"of the task with classes= of the segmenter.",
@@ -225,7 +225,7 @@ class StratifiedImageKFold(_ImageKFold):
 def _pixel_counts(
     masks: ImageList, ignore_label: Any
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Return the classes, and the pixels of each in each mask."""
+    """Return the classes, and the number of pixels of each class in each mask."""
     counts = [count_labels(mask, None) for mask in masks]
     found = [count.labels for count in counts]
     check_one_kind(found)
@@ -245,33 +245,33 @@ def _pixel_counts(
 class SpatialBlockKFold(_ImageKFold):
     """K folds of whole blocks of large images, with a buffer around the test blocks.
 
-    Neighbouring pieces of one image look alike, so that a model tested beside the
-    places it was trained on seems better than it is. Here the samples are tiles that
-    were cut from large images, and all tiles of a block are tested together; training
-    tiles that come too near to them are left out.
+    Neighbouring pieces of one image look alike, so a model tested next to the places it
+    was trained on seems better than it is. Here the samples are tiles cut from large
+    images, and all tiles of a block are tested together; training tiles too close to
+    them are left out.
 
-    Where each tile lies is told by `groups`, at the call of `split`, `cross_val_score`
-    or the `fit` of a search: an array of shape (n_samples, 3) with the number of the
-    image and the row and column of the tile's upper left pixel, or of shape
-    (n_samples, 2) with row and column in one image. `cut_blocks` makes tiles and
-    positions from large images.
+    Where each tile lies is given by `groups`, passed to `split`, `cross_val_score` or
+    the `fit` of a search: an array of shape (n_samples, 3) with the number of the image
+    and the row and column of the tile's upper left pixel, or of shape (n_samples, 2)
+    with row and column in a single image. `cut_blocks` makes tiles and positions from
+    large images.
 
     Parameters
     ----------
     n_splits : int, default=5
         The number of folds, at least 2.
     block_size : int or tuple of (int, int)
-        The side of a block, or its (height, width), in pixels. Blocks lie side by side
-        from the upper left corner of each image on; a tile belongs to the block in
-        which its centre lies. Tiles may be smaller than blocks.
+        The side of a block, or its (height, width), in pixels. Blocks lie side by side,
+        starting from the upper left corner of each image; a tile belongs to the block
+        that contains its centre. Tiles may be smaller than blocks.
     margin : int, default=0
-        The pixels that have to lie between a training tile and each test tile of the
-        same image, along rows or columns. Tiles that overlap a test tile are always
+        The number of pixels that must lie between a training tile and each test tile of
+        the same image, along rows or columns. Tiles that overlap a test tile are always
         left out. `FCNSegmenter.margin_`, the radius of the receptive field, is a
-        natural choice; half the distance over which the data resemble each other is
-        a larger one.
+        natural choice; half the distance over which the data resemble each other is a
+        larger one.
     shuffle : bool, default=False
-        Whether to draw which blocks come together. Otherwise each fold is a run of
+        Whether to draw which blocks share a fold. Otherwise, each fold is a run of
         neighbouring blocks, row by row, which loses the fewest tiles to the buffer.
     random_state : int, RandomState instance or None, default=None
         Fixes the draw if `shuffle` is True.
@@ -305,7 +305,7 @@ class SpatialBlockKFold(_ImageKFold):
     In a search: `GridSearchCV(model, grid, cv=cv).fit(X, y, groups=positions)`.
     """
 
-    # The way in which scikit-learn's metadata routing is told that split takes groups.
+    # This tells scikit-learn's metadata routing that split takes groups.
     __metadata_request__split = {"groups": True}  # noqa: RUF012
 
     def __init__(
@@ -329,13 +329,13 @@ class SpatialBlockKFold(_ImageKFold):
         Parameters
         ----------
         X : array-like or sequence
-            The tiles; their sizes are looked at if there are no masks.
+            The tiles; their sizes are used if there are no masks.
         y : array-like of shape (n, height, width) or sequence of mask or of path, \
                 default=None
             The masks of the tiles.
         groups : array-like of shape (n, 3) or (n, 2), default=None
             The image, row and column of the upper left pixel of each tile, or its row
-            and column if all come from one image. It has to be given.
+            and column if all come from one image. Required.
 
         Yields
         ------
@@ -347,8 +347,9 @@ class SpatialBlockKFold(_ImageKFold):
         Raises
         ------
         ValueError, TypeError
-            If a parameter is out of its range, `groups` holds no positions, there are
-            fewer blocks than folds, or the margin leaves a fold without training tile.
+            If a parameter is out of range, `groups` does not hold positions, there are
+            fewer blocks than folds, or the margin leaves a fold without a training
+            tile.
         """
         self._check_parameters()
         self._check_margin()
@@ -391,6 +392,6 @@ class SpatialBlockKFold(_ImageKFold):
         if not len(train):
             raise ValueError(
                 f"margin={self.margin} leaves no training sample for fold {fold}: all "
-                f"are nearer to a test sample, or overlap one. Use a smaller margin, "
+                f"are closer to a test sample, or overlap one. Use a smaller margin, "
                 f"more folds, or shuffle=False."
             )

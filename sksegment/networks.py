@@ -1,4 +1,4 @@
-"""Fully-convolutional networks: images in, one score a class and pixel out."""
+"""Fully-convolutional networks: images in, one score per class and pixel out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FCN32s.__module__ = FCN16s.__module__ = FCN8s.__module__ = __name__
 def receptive_radius(depth: int) -> int:
     """Return how far from a pixel, in pixels, the input can still change its scores.
 
-    An interval of output pixels is followed backwards through the network: a 3x3
+    An interval of output pixels is traced backwards through the network: a 3x3
     convolution widens it by one on each side, 2x2 pooling doubles it and upsampling
     halves it. The result is the largest reach over all positions on the stride grid.
     """
@@ -55,14 +55,14 @@ class FCN(nn.Module):
     """VGG-like encoder, upsampling decoder and a 1x1 convolution to the classes.
 
     Stage ``k`` has ``width * 2**k`` channels (at most ``8 * width``) in 3x3
-    same-padding convolutions with ReLU: two in the first two stages, three after. The
-    encoder pools by two after each of its `depth` stages, one more stage with dropout
-    follows, and the decoder mirrors the encoder with nearest upsampling. With
-    ``skip=None`` and ``norm=None`` these are the first blocks of VGG16 [1]_ and a plain
-    decoder.
+    same-padding convolutions with ReLU: two in each of the first two stages, three in
+    each later one. The encoder pools by two after each of its `depth` stages, one more
+    stage with dropout follows, and the decoder mirrors the encoder with nearest
+    upsampling. With ``skip=None`` and ``norm=None`` these are the first blocks of VGG16
+    [1]_ and a plain decoder.
 
-    Images of any size from 1x1 are taken: they are padded to a multiple of the stride
-    by repeating the border, and the scores are cropped again.
+    Images of any size from 1x1 are accepted: they are padded to a multiple of the
+    stride by repeating the border, and the scores are cropped to match.
 
     Parameters
     ----------
@@ -75,25 +75,26 @@ class FCN(nn.Module):
     width : int, default=64
         Channels of the first stage.
     skip : {None, "concat", "add"}, default=None
-        How the image of an encoder stage joins the decoder stage of the same size:
-        not at all, beside it as in U-Net [2]_, or added to it.
+        How the output of an encoder stage joins the decoder stage of the same size: not
+        at all, concatenated as in U-Net [2]_, or added.
     norm : {None, "batch", "group"}, default=None
         Normalisation between each 3x3 convolution and its ReLU. Group normalisation
-        looks at the whole image: such a network has no finite receptive field.
+        uses the whole image: such a network has no finite receptive field.
     dropout : float, default=0.5
         Probability of dropping a value after the deepest stage.
 
     Attributes
     ----------
     stride : int
-        The grid, in pixels, on which the network sees all positions alike.
+        Spacing, in pixels, of the grid on which the network treats all positions alike.
     margin : int or None
         Radius of the receptive field in pixels; None if it is the whole image.
 
     Raises
     ------
     TypeError, ValueError
-        If a size is no integer from 1 on, or `skip` or `norm` is none of those above.
+        If a size is not an integer of at least 1, or `skip` or `norm` is not one of the
+        values above.
 
     References
     ----------
@@ -131,7 +132,7 @@ class FCN(nn.Module):
         check_number("dropout", dropout, 0, 1)
         self.stride = 2**depth
         self.margin = None if norm == "group" else receptive_radius(depth)
-        # Registered in the order in which data passes them: so reads the state dict.
+        # Registered in the order in which data passes them, for a readable state dict.
         self.encoder = nn.ModuleList(_encoder(n_channels, depth, width, norm))
         bottleneck = _stage(depth, stage_width(depth - 1, width), width, norm)
         self.bottleneck = nn.Sequential(*bottleneck, nn.Dropout(dropout))
@@ -150,7 +151,7 @@ class FCN(nn.Module):
         Returns
         -------
         Tensor of shape (n, n_classes, height, width)
-            One score a class and pixel, before softmax.
+            One score per class and pixel, before softmax.
         """
         height, width = images.shape[-2:]
         output = pad_to_multiple(images, self.stride)
@@ -186,12 +187,12 @@ def make_network(
     Returns
     -------
     nn.Module
-        In float32, with attributes `stride` and `margin`, taking images of any size.
+        In float32, with attributes `stride` and `margin`, for images of any size.
 
     Raises
     ------
     TypeError, ValueError
-        If a callable returns no network, or one with other outputs.
+        If a callable does not return a network, or returns one with other outputs.
     """
     if not isinstance(network, str):
         return own_network(network, n_channels, n_classes)

@@ -2,9 +2,9 @@
 
 :func:`save_model` writes a fitted segmenter, or a Pipeline of augmenters and a
 segmenter, to one file of the safetensors format: the weights as tensors, everything
-else as JSON. :func:`load_model` reads numbers and text from it and nothing else, so
-that the file may come from somebody you do not know. Files of joblib and pickle run
-code when they are opened; they are for your own models.
+else as JSON. :func:`load_model` reads numbers and text from it and nothing else, so the
+file may come from somebody you do not know. Files of joblib and pickle can run code
+when they are opened; keep those for your own models.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from sksegment.segmenter import FCNSegmenter
 
 __all__ = ["ModelFileError", "load_model", "save_model"]
 
-# The name in a file is looked up here, and nowhere else.
+# Names in a file are looked up here, and nowhere else.
 AUGMENTERS: dict[str, Any] = {
     name: getattr(augmentation, name)
     for name in augmentation.__all__
     if name != "AugmentedImages"
 }
-# What a Pipeline lets stand for a step that does nothing.
+# What a Pipeline accepts as a step that does nothing.
 NO_STEPS = (None, "passthrough")
 WEIGHTS = "network_."
 
@@ -58,18 +58,18 @@ def save_model(
         :class:`sklearn.pipeline.Pipeline` of augmenters of
         :mod:`sksegment.augmentation` that ends with one.
     path : str or path-like
-        The file. One that is there is replaced, at once and as a whole: whatever goes
-        wrong leaves it as it was.
+        The file. An existing one is replaced as a whole, in one step: if anything goes
+        wrong, it stays as it was.
 
     Raises
     ------
     NotFittedError
         If the estimator is not fitted.
     TypeError
-        If it is another estimator, or a parameter is code (a network or a loss of your
-        own, callbacks) or no plain data.
+        If it is another kind of estimator, or a parameter is code (a network or a loss
+        of your own, callbacks) or is not plain data.
     ValueError
-        If a parameter or the fitted state is out of its range.
+        If a parameter or the fitted state is out of range.
     OSError
         If the file cannot be written.
     ImportError
@@ -81,12 +81,12 @@ def save_model(
 
     Notes
     -----
-    The file has all parameters and the fitted attributes; a RandomState is kept with
-    its state. A `device` that is no string becomes one, a range a list. What lies
-    outside of the model becomes None: `checkpoint_dir`, the `memory` of a Pipeline, and
-    a `pretrained` that is a path or a segmenter, for the weights are in the file.
-    Neither the memory of the optimizer (as in a pickle) nor requests of metadata
-    routing are kept.
+    The file holds all parameters and the fitted attributes; a RandomState is kept with
+    its state. A `device` that is not a string becomes one, and a range becomes a list.
+    Anything outside the model becomes None: `checkpoint_dir`, the `memory` of a
+    Pipeline, and a `pretrained` that is a path or a segmenter, because the weights are
+    in the file. Neither the state of the optimizer (as in a pickle) nor metadata
+    routing requests are kept.
 
     Examples
     --------
@@ -115,8 +115,8 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     """Load a fitted segmenter from a file, without running code from it.
 
     Nothing in the file is called, imported or unpickled, and no network is made that is
-    larger than the weights in the file. The file carries a checksum: one that was
-    damaged or cut off is refused. The checksum does not tell who made the file.
+    larger than the weights in the file. The file carries a checksum: a damaged or
+    truncated file is rejected. The checksum does not say who made the file.
 
     Parameters
     ----------
@@ -127,13 +127,13 @@ def load_model(path: str | os.PathLike[str]) -> Any:
     Returns
     -------
     FCNSegmenter or Pipeline
-        What was saved. It predicts the same bits at the same number of threads.
+        What was saved. It predicts the same bits with the same number of threads.
 
     Raises
     ------
     ModelFileError
-        If the file is no model file, was changed, is of a newer version, or promises
-        what cannot be. It is a ValueError.
+        If the file is not a model file, was changed, comes from a newer version, or
+        describes an impossible model. A ModelFileError is a ValueError.
     OSError
         If the file is not there or cannot be read.
     ImportError
@@ -149,7 +149,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
         return _unpack_estimator(model, tensors)
     except (TypeError, ValueError) as error:
         raise ModelFileError(
-            f"{path} is no model that can be: {error} If a newer sksegment wrote it, "
+            f"{path} holds no valid model: {error} If a newer sksegment wrote it, "
             f"update sksegment; if not, do not trust the file."
         ) from error
 
@@ -157,7 +157,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 def _pack_pipeline(pipeline: Pipeline, arrays: Arrays) -> Packed:
     _check_pipeline(pipeline)
     *steps, (last_name, last) = pipeline.steps
-    # First, because who saves quite another Pipeline is best told of its end.
+    # First: if the Pipeline is of another kind, its last step is the one to name.
     packed = _pack_segmenter(last, arrays)
     augmenters = [[name, _pack_step(step, name, arrays)] for name, step in steps]
     return {
@@ -173,8 +173,8 @@ def _pack_step(step: Any, name: str, arrays: Arrays) -> Packed | str | None:
         return step
     if AUGMENTERS.get(type(step).__name__) is not type(step):
         raise TypeError(
-            f"The step {name!r} is a {type(step).__name__}; expected augmenters of "
-            f"sksegment.augmentation. joblib.dump keeps others."
+            f"The step {name!r} is a {type(step).__name__}; expected an augmenter of "
+            f"sksegment.augmentation. joblib.dump saves other steps."
         )
     _check_augmenter(step)
     return {"class": type(step).__name__, "parameters": _pack_parameters(step, arrays)}
@@ -184,8 +184,8 @@ def _pack_segmenter(segmenter: Any, arrays: Arrays) -> Packed:
     if type(segmenter) is not FCNSegmenter:
         raise TypeError(
             f"save_model was given a {type(segmenter).__name__}; expected an "
-            f"FCNSegmenter or a Pipeline that ends with one; of a search, its "
-            f"best_estimator_. joblib.dump keeps others."
+            f"FCNSegmenter or a Pipeline that ends with one; of a search, pass its "
+            f"best_estimator_. joblib.dump saves other estimators."
         )
     check_is_fitted(segmenter)
     parameters = _pack_parameters(segmenter, arrays)
@@ -195,7 +195,7 @@ def _pack_segmenter(segmenter: Any, arrays: Arrays) -> Packed:
     for name, array in state["network_"].items():
         arrays[WEIGHTS + name] = np.asarray(array, order="C")
     packed = {"class": "FCNSegmenter", "parameters": parameters, "fitted": fitted}
-    _segmenter_state(packed, dict(arrays))  # what could not be loaded is not saved
+    _segmenter_state(packed, dict(arrays))  # raises if loading would
     return packed
 
 
@@ -209,17 +209,17 @@ def _pack_parameters(estimator: Any, arrays: Arrays) -> dict[str, Any]:
 
 def _refuse_code(name: str, value: Any) -> None:
     if callable(value) or (name == "callbacks" and value):
-        cure = ", as does set_params(callbacks=None)" if name == "callbacks" else ""
+        cure = ", or set_params(callbacks=None) first" if name == "callbacks" else ""
         raise TypeError(
-            f"{name} is {value!r}, which is code, and model files hold none. "
-            f"joblib.dump saves such a model{cure}."
+            f"{name} is {value!r}, which is code, and model files hold no code. "
+            f"Save such a model with joblib.dump{cure}."
         )
 
 
 def _kept(name: str, value: Any) -> Any:
-    """Return what a file keeps of a parameter: nothing that lies outside of it.
+    """Return what a file keeps of a parameter: nothing outside the model.
 
-    A file of somebody else must not decide what is read or written here, later.
+    Somebody else's file must not decide what is later read or written here.
     """
     is_known = isinstance(value, str) and value == "imagenet"
     if name == "checkpoint_dir" or (name == "pretrained" and not is_known):
@@ -239,14 +239,14 @@ def _unpack_estimator(packed: Packed, tensors: Arrays) -> Any:
         )
     _check_fields(packed, ("class", "steps", "transform_input", "verbose"))
     if not isinstance(packed["steps"], list) or not packed["steps"]:
-        raise ValueError("its steps are no list, or an empty one.")
+        raise ValueError("its steps are not a list, or an empty one.")
     *steps, (last_name, last) = map(_named, packed["steps"])
     pipeline = Pipeline(
         [(name, _unpack_step(step, name, tensors)) for name, step in steps],
         transform_input=packed["transform_input"],
         verbose=packed["verbose"],
     )
-    # The last, because it makes a network: all else is checked before.
+    # Last, because it makes a network: everything else is checked before.
     pipeline.steps.append((last_name, FCNSegmenter()))
     _check_pipeline(pipeline)
     pipeline.steps[-1] = (last_name, _unpack_segmenter(last, tensors))
@@ -276,7 +276,7 @@ def _unpack_segmenter(packed: Any, tensors: Arrays) -> FCNSegmenter:
 
 
 def _segmenter_state(packed: Any, tensors: Arrays) -> dict[str, Any]:
-    """Return the state of a segmenter whose parts go together; take its tensors."""
+    """Return a segmenter's state, checked for consistency; take out its tensors."""
     _check_fields(packed, ("class", "parameters", "fitted"))
     if packed["class"] != "FCNSegmenter":
         raise ValueError(f"it ends with {packed['class']!r}; expected 'FCNSegmenter'.")
@@ -288,7 +288,7 @@ def _segmenter_state(packed: Any, tensors: Arrays) -> dict[str, Any]:
     names = [name for name in tensors if name.startswith(WEIGHTS)]
     weights = {name.removeprefix(WEIGHTS): tensors.pop(name) for name in names}
     if tensors:
-        raise ValueError(f"the tensor {min(tensors)!r} belongs to nothing.")
+        raise ValueError(f"the tensor {min(tensors)!r} does not belong to the model.")
     network = blueprint(fitted["_architecture"])
     check_weights(network, weights)
     grid = {"stride_": network.stride, "margin_": network.margin}
@@ -296,7 +296,7 @@ def _segmenter_state(packed: Any, tensors: Arrays) -> dict[str, Any]:
 
 
 def _unpack_parameters(estimator: Any, packed: Any, tensors: Arrays) -> dict[str, Any]:
-    """Return all parameters; those that an older version did not have by default."""
+    """Return all parameters; any that an older version lacked get their default."""
     defaults = estimator.get_params(deep=False)
     parameters = unpack(packed, tensors)
     if not isinstance(parameters, dict):
@@ -317,7 +317,7 @@ def _check_augmenter(augmenter: Any) -> None:
 
 def _named(item: Any) -> tuple[Any, Any]:
     if not isinstance(item, list) or len(item) != 2:
-        raise ValueError("one of its steps is no pair of a name and a step.")
+        raise ValueError("one of its steps is not a pair of a name and a step.")
     return item[0], item[1]
 
 
@@ -327,7 +327,7 @@ def _check_pipeline(pipeline: Pipeline) -> None:
         if not isinstance(name, str) or "__" in name or name in taken:
             raise ValueError(
                 f"a step is called {name!r}; expected text without a double "
-                f"underscore, each name once, and none of {sorted(taken)}."
+                f"underscore, each name once, and not one of {sorted(taken)}."
             )
         taken.add(name)
     if type(pipeline.verbose) is not bool:

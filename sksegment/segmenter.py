@@ -1,4 +1,4 @@
-"""The estimator: a fully-convolutional network with scikit-learn's manners."""
+"""The estimator: a fully-convolutional network with scikit-learn's interface."""
 
 from __future__ import annotations
 
@@ -68,19 +68,20 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     network : {"fcn", "fcn32s", "fcn16s", "fcn8s"} or callable, default="fcn"
-        The network: :class:`~sksegment.networks.FCN`; one of the original paper [1]_,
+        The network: :class:`~sksegment.networks.FCN`; one from the original paper [1]_,
         :class:`~sksegment.networks.FCN32s`, :class:`~sksegment.networks.FCN16s` or
-        :class:`~sksegment.networks.FCN8s`, of which only `dropout` can be chosen; or a
+        :class:`~sksegment.networks.FCN8s`, for which only `dropout` can be chosen; or a
         function ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from
         images ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height,
         width)``; scores of a lower resolution are upsampled. To be saved, it must be a
-        function of a module, not a lambda.
+        function defined in a module, not a lambda.
     depth : int, default=3
         Poolings of the network; its stride is ``2**depth`` pixels.
     width : int, default=16
-        Channels of the first stage; each deeper one has twice as many, up to 8 times.
+        Channels of the first stage; each deeper one has twice as many, up to 8 times
+        `width`.
     skip : {None, "concat", "add"}, default="concat"
-        How encoder images join the decoder; None for the plain network.
+        How encoder outputs join the decoder; None for the plain network.
     norm : {None, "batch", "group"}, default="batch"
         Normalisation after each convolution.
     dropout : float, default=0.5
@@ -88,56 +89,58 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     pretrained : {"imagenet"}, path-like or FCNSegmenter, default=None
         Weights to start from. "imagenet" downloads VGG16 (528 MB, once) when `fit` is
         called; a path names a file of the same layout, a state dict of torchvision's
-        VGG16. Both are for the networks of the paper, and for "fcn" with ``width=64``
-        and ``norm`` None or "batch", whose encoder is that of VGG16; its decoder stays
-        new. A fitted segmenter gives all its weights to one with the same network, or
-        to a finer one of the paper. See Notes.
+        VGG16. Both work for the networks of the paper, and for "fcn" with ``width=64``
+        and ``norm`` None or "batch", whose encoder is that of VGG16; its decoder starts
+        from new weights. A fitted segmenter passes all its weights on to one with the
+        same network, or to a finer one of the paper. See Notes.
     classes : array-like of shape (n_classes,), default=None
-        All label values of the task. By default those that occur in `y`; name them
+        All label values of the task. By default, those that occur in `y`; name them
         where a cross-validation fold may miss one.
     ignore_label : int, float, str or bool, default=None
-        A label value that is no class: such pixels leave the loss, the class weights,
-        the scores and `classes_`. Elsewhere called ``ignore_index``.
+        A label value that is not a class: its pixels are left out of the loss, the
+        class weights and the scores, and it is not in `classes_`. Elsewhere called
+        ``ignore_index``.
     class_weight : None, "balanced", "median_frequency" or dict, default=None
-        Weight of each class in the loss, by label value. "balanced" is inverse to the
-        number of pixels, "median_frequency" to the share of the pixels of those images
-        that show the class [2]_; the median share gets 1. A class that does not occur
-        counts as the rarest that does.
+        Weight of each class in the loss, by label value. "balanced" is inversely
+        proportional to its number of pixels, "median_frequency" to its share of the
+        pixels in the images that show it [2]_, the median share getting 1. A class that
+        does not occur is weighted like the rarest that does.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
         "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,
-        codes, weights)`` of tensors ``(n, n_classes, height, width)``, ``(n, height,
-        width)`` with -1 where ignored, and the like or None, that returns one number.
+        codes, weights)`` that returns one number: scores are a tensor ``(n, n_classes,
+        height, width)``, codes one ``(n, height, width)`` with -1 where ignored,
+        weights one ``(n, height, width)`` or None.
     optimizer : {"adam", "adamw", "sgd"}, default="adam"
         The optimizer; "sgd" has Nesterov momentum 0.9.
     learning_rate : float, default=3e-3
-        Learning rate at the start. Without normalisation, wide and deep networks want
-        less, 1e-4 say.
+        Learning rate at the start. Without normalisation, wide and deep networks need
+        less, say 1e-4.
     weight_decay : float, default=0.0
         Weight decay of the optimizer.
     learning_rate_schedule : {"constant", "cosine", "poly"}, default="cosine"
-        How the learning rate falls to 0 at `max_epochs`, step by step: not at all, as
-        half a cosine, or as ``(1 - progress)**0.9``. Those that fall rise first, over
-        a twentieth of the steps.
+        How the learning rate falls, step by step, to 0 at `max_epochs`: not at all, as
+        half a cosine, or as ``(1 - progress)**0.9``. The falling schedules begin with a
+        rise, over a twentieth of the steps.
     max_epochs : int, default=100
         Passes over the training images.
     batch_size : int or "auto", default="auto"
-        Images in a training step; at prediction, the most that are predicted at once.
+        Images per training step; at prediction, the most that are predicted at once.
         "auto" is 8, but in training at most a quarter of the images of an epoch,
-        rounded up: few images then still make several steps.
+        rounded up, so that even few images make several steps.
     crop_size : int or (int, int), default=None
         Train on random parts of the images, of this height and width in pixels. An
-        epoch takes as many of an image as would cover it. None trains on whole
+        epoch takes as many crops of an image as would cover it. None trains on whole
         images.
     crop_sampling : {"uniform", "balanced"}, default="uniform"
-        Where the crops lie: anywhere, or around a pixel of a class that is drawn among
-        those of the image, so that rare classes are seen as often as frequent ones.
+        Where the crops lie: anywhere, or around a pixel of a class drawn from those in
+        the image, so that rare classes are seen as often as frequent ones.
     random_state : int, RandomState instance or None, default=None
         Initial weights, order of the images, crops, augmentation, dropout and
         validation split all follow from it. On a CPU, an integer gives the same bits
-        at the same number of threads.
+        with the same number of threads.
     warm_start : bool, default=False
-        Whether `fit` goes on from the fitted network, and with its seed.
+        Whether `fit` continues from the fitted network, with its seed.
     early_stopping : bool, default=False
         Whether to hold out validation images, end training when their mean IoU no
         longer grows, and keep the weights of the best epoch.
@@ -147,33 +150,33 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     n_iter_no_change : int, default=10
         Epochs without a better IoU after which training ends.
     tol : float, default=1e-4
-        By how much an IoU must be better to count.
+        By how much an IoU must improve to count as better.
     device : str or torch.device, default="auto"
         "cpu", "cuda", "cuda:1", "mps"; "auto" takes CUDA, else MPS, else the CPU.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
-        "auto" trains in bfloat16 where the hardware has it, and predicts in float32;
-        the others do both in one.
+        "auto" trains in bfloat16 where the hardware supports it, and predicts in
+        float32; the others are used for both.
     tile_size : int or "auto", default="auto"
-        Side in pixels of the squares that a large image is predicted in. The result
-        does not depend on it, unless the network looks at the whole image (`margin_` is
-        None): then tiles overlap and are blended, with a warning. "auto" cuts what does
-        not fit into half of scikit-learn's ``working_memory``, or of the free memory of
-        a CUDA device.
+        Side, in pixels, of the square tiles in which a large image is predicted. The
+        result does not depend on it, unless the network looks at the whole image
+        (`margin_` is None): then tiles overlap and are blended, with a warning. "auto"
+        tiles images that do not fit into half of scikit-learn's ``working_memory``, or
+        of the free memory of a CUDA device.
     test_time_augmentation : bool, default=False
-        Whether to average the probabilities of the image, turned by quarters and
-        mirrored: eight predictions instead of one.
+        Whether to average the probabilities over quarter turns and mirror images of the
+        image: eight predictions instead of one.
     checkpoint_dir : str or path-like, default=None
-        A folder in which `fit` keeps its progress after each epoch. When the process
-        was interrupted, the same `fit` on the same data goes on from there and ends in
-        the same weights. Each training has a folder of its own in it, which it removes
-        when it ends: a search may share one `checkpoint_dir`.
+        A folder in which `fit` saves its progress after each epoch. If the process is
+        interrupted, the same `fit` on the same data resumes from there and ends with
+        the same weights. Each training run has its own folder inside, which it removes
+        when it ends: all fits of a search may share one `checkpoint_dir`.
     callbacks : list of skorch.callbacks.Callback, default=None
         Callbacks for the training loop. They may watch "train_loss" and, with
         validation images, "valid_loss" and "valid_iou"; a callback that schedules the
         learning rate needs ``learning_rate_schedule="constant"``. Scoring callbacks of
-        skorch are handed the validation object, not arrays. What they freeze is free
-        again after training. To a checkpoint they count as parameters do, unless they
-        only print or log, as skorch's `EpochTimer` and what derives from it; what they
+        skorch are handed the validation object, not arrays. Whatever callbacks freeze
+        is unfrozen after training. A checkpoint treats them like parameters, unless
+        they only print or log, like skorch's `EpochTimer` and its subclasses; what they
         remember is not kept in it.
     verbose : int, default=0
         With 1, a line is printed after each epoch.
@@ -185,23 +188,23 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     n_features_in_ : int
         Channels of the images.
     network_ : torch.nn.Module
-        The trained network: standardised images to scores before softmax.
+        The trained network, from standardised images to scores before softmax.
     history_ : list of dict
         For each epoch "epoch", "train_loss", "dur" (seconds) and, with validation
         images, "valid_loss" and "valid_iou".
     n_iter_ : int
-        Epochs that the network was trained for.
+        Number of epochs that the network was trained for.
     best_epoch_ : int or None
         The epoch, counted from 1, whose weights were kept; None without early
         stopping.
     channel_mean_, channel_std_ : ndarray of shape (n_channels,)
-        Mean and standard deviation of the training pixels with a class and a weight; a
-        constant channel gets 1.
+        Mean and standard deviation of the training pixels that have a class and a
+        weight; the standard deviation of a constant channel is set to 1.
     channel_min_, channel_max_ : ndarray of shape (n_channels,)
         Smallest and largest value of these pixels. Images are clipped where they lie
-        further outside than this range is wide.
+        further outside this range than it is wide.
     stride_ : int
-        Grid, in pixels, on which the network sees all positions alike.
+        Spacing, in pixels, of the grid on which the network treats all positions alike.
     margin_ : int or None
         Radius of the receptive field in pixels, measured for a network of your own;
         None if it is the whole image.
@@ -213,22 +216,22 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    Images of different sizes meet in a batch with others of about their size and are
-    mirrored out to the largest; what the mirror adds is ignored by the loss.
+    Images of different sizes are batched with others of about their size and extended
+    by reflection to the largest; the loss ignores what the reflection adds.
 
-    What `pretrained` does: weights of ImageNet bring their own standardisation for RGB
-    images that begin at 0, whose white is taken for 1 or for the largest number of 8,
+    What `pretrained` does: ImageNet weights bring their own standardisation for RGB
+    images whose values start at 0, with white taken to be 1 or the largest number of 8,
     10, 12, 14 or 16 bits; other images are standardised by their own mean and standard
     deviation. A fitted segmenter brings its `channel_mean_` and `channel_std_`, and its
-    last layers only if `classes_` are the same (of a network of your own, all weights).
-    For other numbers of channels each
-    channel gets the mean kernel of the first layer, scaled so that channels that are
-    all alike give the same answer. What stays new is printed with ``verbose=1``; what
-    does not fit raises. Cloning keeps the fitted segmenter; in a ``param_grid``, wrap
-    it in :class:`sklearn.frozen.FrozenEstimator`. It is pickled with this one, unless
-    ``set_params(pretrained=None)`` follows `fit`.
+    last layers only if `classes_` are the same (for a network of your own, all
+    weights). For a different number of channels, each channel gets the mean kernel of
+    the first layer, scaled so that identical channels give the same answer. Layers that
+    stay new are printed with ``verbose=1``; weights that do not fit raise an error.
+    Cloning keeps the fitted segmenter; in a ``param_grid``, wrap it in
+    :class:`sklearn.frozen.FrozenEstimator`. It is pickled along with this segmenter,
+    unless ``set_params(pretrained=None)`` follows `fit`.
 
-    The plain network of [1]_'s kind with VGG blocks, as in many tutorials, is
+    The plain network in the style of [1]_ with VGG blocks, as in many tutorials, is
     ``FCNSegmenter(width=64, skip=None, norm=None, learning_rate=1e-4)``.
 
     References
@@ -336,17 +339,17 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         ----------
         X : array-like of shape (n, height, width[, n_channels]), or sequence
             Images: one array, or a sequence of arrays ``(height, width[, n_channels])``
-            of any sizes, or of paths. In a Pipeline, what augmenters made of them.
+            of any sizes, or of paths. In a Pipeline, the output of the augmenters.
         y : array-like of shape (n, height, width), or sequence
-            Masks: label values, one a pixel, or paths.
+            Masks: label values, one per pixel, or paths.
         sample_weight : array-like of shape (n,) or (n, height, width), or sequence, \
                 default=None
-            Weights, one an image or one a pixel. An image of weight 0 is left out.
+            Weights, one per image or one per pixel. An image of weight 0 is left out.
         X_val, y_val : array-like or sequence, default=None
             Validation images and masks, not augmented. Their loss and mean IoU are
-            recorded after each epoch, and watched by `early_stopping`.
+            recorded after each epoch; `early_stopping` watches the mean IoU.
         sample_weight_val : array-like or sequence, default=None
-            Their weights.
+            Weights of the validation images.
 
         Returns
         -------
@@ -356,14 +359,14 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter or an input is wrong: the fitted state is left as it was. If
-            the loss becomes NaN or infinite: the segmenter has the weights of the last
-            finite epoch, or is not fitted.
+            If a parameter or an input is invalid; the fitted state is then left as it
+            was. If the loss becomes NaN or infinite; the segmenter then has the weights
+            of the last finite epoch, or is not fitted.
         OSError
             If an image file cannot be read, or a checkpoint cannot be written.
         MemoryError
-            If memory does not suffice; `batch_size` is never lowered by itself, for it
-            changes what is learned. The fitted state is left as it was.
+            If there is not enough memory; `batch_size` is never lowered automatically,
+            because it changes what is learned. The fitted state is left as it was.
         """
         self._check_parameters()
         validates = self.early_stopping or X_val is not None
@@ -397,8 +400,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Train for one more epoch, at a constant learning rate.
 
-        The classes, and mean and deviation of the channels, stay those of the first
-        call; the range of the channels grows.
+        The classes and the mean and standard deviation of the channels stay those of
+        the first call; the range of the channels grows.
 
         Parameters
         ----------
@@ -407,7 +410,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n, height, width), or sequence
             Masks, as in `fit`.
         classes : array-like of shape (n_classes,), default=None
-            All label values of the task; needed in the first call unless the parameter
+            All label values of the task; needed on the first call unless the parameter
             `classes` names them.
         sample_weight : array-like of shape (n,) or (n, height, width), default=None
             Weights, as in `fit`.
@@ -420,7 +423,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            As in `fit`, and if `classes` are missing or differ from those before.
+            As in `fit`, and if `classes` are missing or differ from the earlier ones.
         OSError, MemoryError
             As in `fit`.
         """
@@ -457,20 +460,21 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray
-            Masks with the values and the dtype of `classes_`: for an array one array
-            ``(n, height, width)``, else a 1-D object array of ``(height, width)``.
+            Masks with the values and the dtype of `classes_`: for an array, one array
+            ``(n, height, width)``; otherwise a 1-D object array of arrays ``(height,
+            width)``.
 
         Raises
         ------
         NotFittedError
             If the segmenter is not fitted.
         ValueError, TypeError
-            If `X` is wrong, or has another number of channels than in training.
+            If `X` is invalid, or its number of channels is not that of training.
         OSError
             If an image file cannot be read.
         MemoryError
-            If memory does not suffice for the smallest tiles, on a CPU at last, or for
-            the result. Each step down is logged by the logger "sksegment".
+            If there is not enough memory for the smallest tiles, finally on the CPU, or
+            for the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
         predictor = predictor_of(self, fitted_model(self))
@@ -488,21 +492,21 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray
-            Probabilities, float32, classes in the order of `classes_`: for an array one
-            array ``(n, n_classes, height, width)``, else a 1-D object array of
-            ``(n_classes, height, width)``.
+            Probabilities, float32, classes in the order of `classes_`: for an array,
+            one array ``(n, n_classes, height, width)``; otherwise a 1-D object array of
+            arrays ``(n_classes, height, width)``.
 
         Raises
         ------
         NotFittedError
             If the segmenter is not fitted.
         ValueError, TypeError
-            If `X` is wrong, or has another number of channels than in training.
+            If `X` is invalid, or its number of channels is not that of training.
         OSError
             If an image file cannot be read.
         MemoryError
-            If memory does not suffice for the smallest tiles, on a CPU at last, or for
-            the result. Each step down is logged by the logger "sksegment".
+            If there is not enough memory for the smallest tiles, finally on the CPU, or
+            for the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
         predictor = predictor_of(self, fitted_model(self))
@@ -512,9 +516,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the mean IoU over all pixels of all images.
 
-        It is that of one pooled confusion matrix, over the classes that occur in `y`
-        or in the prediction. Pixel accuracy, the score of other classifiers, says
-        little where one class covers most of an image.
+        It comes from one pooled confusion matrix, over the classes that occur in `y` or
+        in the prediction. Pixel accuracy, the score of other classifiers, says little
+        where one class covers most of an image.
 
         Parameters
         ----------
@@ -523,7 +527,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n, height, width), or sequence
             Their masks.
         sample_weight : array-like of shape (n,) or (n, height, width), default=None
-            Weights, one an image or one a pixel.
+            Weights, one per image or one per pixel.
 
         Returns
         -------
@@ -535,25 +539,25 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         NotFittedError
             If the segmenter is not fitted.
         ValueError, TypeError
-            If an input is wrong, or `y` holds a label outside of `classes_`.
+            If an input is invalid, or `y` holds a label outside `classes_`.
         OSError
             If an image file cannot be read.
         MemoryError
             As in `predict`.
         """
-        images = self._images(X)  # what is none is told before y is looked at
+        images = self._images(X)  # an invalid X raises before y is looked at
         return float(iou_scorer(self, images.items, y, sample_weight=sample_weight))
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters.
 
-        Those of a segmenter given as `pretrained` are not among them: it is fitted, and
-        they would change nothing.
+        The parameters of a segmenter given as `pretrained` are not included: it is
+        fitted, and changing them would have no effect.
 
         Parameters
         ----------
         deep : bool, default=True
-            No difference.
+            Has no effect.
 
         Returns
         -------
@@ -578,19 +582,19 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a name is none of a parameter.
+            If a name is not that of a parameter.
         """
         for name in params:
             if name.startswith("pretrained__"):
                 raise ValueError(
-                    f"{name} would change nothing: the weights of pretrained are there "
-                    f"already; expected another pretrained."
+                    f"{name} would change nothing: pretrained already has its "
+                    f"weights; expected another pretrained."
                 )
         super().set_params(**params)
         return self
 
     def __sklearn_clone__(self) -> Self:
-        # scikit-learn would clone the segmenter of `pretrained` too, and so unfit it.
+        # scikit-learn would also clone the segmenter in `pretrained`, and so unfit it.
         cloned = super().__sklearn_clone__()
         cloned.pretrained = self.pretrained
         return cloned
@@ -600,8 +604,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        # Images have three or four axes. The battery of check_estimator then skips
-        # itself (scikit-learn issue 14057): the tests of this package replace it.
+        # Images have three or four axes. check_estimator then skips its checks
+        # (scikit-learn issue 14057): the tests of this package replace them.
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         tags.non_deterministic = self.random_state is None
@@ -633,7 +637,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         if unfrozen(self.pretrained) is self:
             raise ValueError(
                 "pretrained is the segmenter itself; expected another one, or "
-                "warm_start=True, which goes on from its own weights."
+                "warm_start=True, which continues from its own weights."
             )
 
     def _known_classes(self, continues: bool) -> NDArray[Any] | None:
@@ -643,15 +647,15 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             return classes
         if classes is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
-                f"classes is {self.classes!r}, but the network to go on from has the "
+                f"classes is {self.classes!r}, but the network to continue from has "
                 f"classes {self.classes_.tolist()}; expected the same, or "
                 f"warm_start=False."
             )
         if is_ignored(self.classes_, self.ignore_label).any():
             raise ValueError(
                 f"ignore_label={self.ignore_label!r} is one of the classes of the "
-                f"network to go on from, {self.classes_.tolist()}; expected a label "
-                f"that is no class, or warm_start=False."
+                f"network to continue from, {self.classes_.tolist()}; expected a label "
+                f"that is not a class, or warm_start=False."
             )
         return self.classes_
 
@@ -670,32 +674,32 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         return known if own is None else own
 
     def _draw_seed(self, continues: bool) -> int:
-        # Going on keeps the seed: the same images stay held out.
+        # Continuing keeps the seed: the same images stay held out.
         if continues:
             return self._seed
         return int(check_random_state(self.random_state).randint(MAX_SEED))
 
     def _learned_by_optimizer(self) -> dict[str, Any] | None:
-        """Return the optimizer's state; None if it is another one or was not saved."""
+        """Return the optimizer's state; None if of another one or not saved."""
         name, state = getattr(self, "_optimizer_state", (None, None))
         return state if name == self.optimizer else None
 
     def _adopt(
         self, model: Model, found: Survey, seed: int, result: TrainingResult
     ) -> Self:
-        """Take over what training learned; until here nothing was changed."""
+        """Take over what training learned; nothing has been changed until here."""
         history = [*model.history, *result.history]
         if result.history:
             self._set_fitted(replace(model, history=history), found, seed, result)
         elif not history and hasattr(self, "network_"):
             self._forget()
         if result.diverged_at is not None:
-            kept = f"the weights of epoch {result.best_epoch or len(history)}"
+            kept = f"has the weights of epoch {result.best_epoch or len(history)}"
             raise ValueError(
                 f"The loss became NaN or infinite in epoch {len(history) + 1} at "
                 f"learning_rate={self.learning_rate}; expected a finite loss. Lower "
-                f"learning_rate, or try precision='float32'. The segmenter has "
-                f"{kept if history else 'no fit'}."
+                f"learning_rate, or try precision='float32'. The segmenter "
+                f"{kept if history else 'is not fitted'}."
             )
         return self
 
@@ -727,7 +731,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
 
 
 def _warn_of_missing(found: Survey, result: TrainingResult) -> None:
-    """Warn of classes of the masks that the trained network never predicts."""
+    """Warn about classes in the masks that the trained network never predicts."""
     if result.predicted is None:
         return
     missing = (found.pixels.sum(axis=0) > 0) & ~result.predicted
@@ -747,7 +751,7 @@ def _warn_of_missing(found: Survey, result: TrainingResult) -> None:
 def _collect(
     answers: Iterator[NDArray[Any]], n_images: int, is_array: bool
 ) -> NDArray[Any]:
-    """Gather one answer an image: in one array, or in a 1-D object array."""
+    """Gather one answer per image: in one array, or in a 1-D object array."""
     first = next(answers)
     if is_array:
         gathered = room((n_images, *first.shape), first.dtype)

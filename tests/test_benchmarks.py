@@ -196,18 +196,19 @@ def pairs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def camvid_command(folder: Path, *more: str) -> list[str]:
+def camvid_command(folder: Path, setting: str, *more: str) -> list[str]:
     paths = ["--data", f"{folder}", "--output", f"{folder / 'out'}"]
     results = ["--results", f"{folder / 'camvid.jsonl'}"]
-    return ["camvid.py", *paths, *results, "--setting", "segnet", "--half", *more]
+    return ["camvid.py", *paths, *results, "--setting", setting, "--half", *more]
 
 
+@pytest.mark.parametrize("setting", ["segnet", "augmented"])
 @pytest.mark.filterwarnings("ignore:In its last epoch the network predicted")
 def test_camvid_stops_in_time_goes_on_and_scores_once(
-    load: Load, pairs: Path, monkeypatch: pytest.MonkeyPatch
+    load: Load, pairs: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
     camvid, results = load("camvid"), pairs / "camvid.jsonl"
-    command = camvid_command(pairs, "--epochs", "2")
+    command = camvid_command(pairs, setting, "--epochs", "2")
     monkeypatch.setattr(sys, "argv", [*command, "--minutes", "0"])
     camvid.main()
     assert not results.exists()
@@ -223,7 +224,7 @@ def test_camvid_stops_in_time_goes_on_and_scores_once(
     assert len(results.read_text().splitlines()) == 2
     monkeypatch.setattr(sys, "argv", [*command, "--table"])
     camvid.main()
-    assert "`segnet`, half, 2 epochs" in (pairs / "camvid.md").read_text("utf-8")
+    assert f"`{setting}`, half, 2 epochs" in (pairs / "camvid.md").read_text("utf-8")
 
 
 def test_the_deadline_interrupts_when_it_is_over(load: Load) -> None:

@@ -365,6 +365,14 @@ def test_answers_that_depend_on_the_place_have_no_margin(make):
     assert probed_margin(Resized(seeded(make)), 1, 32) is None
 
 
+def test_a_field_behind_weights_of_zero_is_measured():
+    network = nn.Sequential(nn.Conv2d(1, 4, 81, padding=40), nn.Conv2d(4, 2, 1))
+    nn.init.zeros_(network[1].weight)
+    nn.init.zeros_(network[1].bias)
+    assert probed_margin(Resized(seeded(lambda: network)), 1, 32) == 40 + 32
+    assert not any(parameter.any() for parameter in network[1].parameters())
+
+
 def test_a_field_is_measured_where_the_caller_wants_no_gradients():
     with torch.no_grad():
         assert probed_margin(nn.Conv2d(1, 2, 5, padding=2), 1, 1) == 3
