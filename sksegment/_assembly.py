@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -212,8 +211,7 @@ def _plan(segmenter: Any, found: Survey, n_epochs: int, schedule: str) -> Traini
     classes = found.encoder.classes
     weights = class_weights(segmenter.class_weight, classes, found.pixels)
     return TrainingPlan(
-        # A copy: it is moved and, where it has weights, trained.
-        criterion=deepcopy(make_loss(segmenter.loss, weights)).to(device),
+        criterion=make_loss(segmenter.loss, weights).to(device),
         optimizer=segmenter.optimizer,
         learning_rate=value_of(segmenter, "learning_rate"),
         weight_decay=value_of(segmenter, "weight_decay"),

@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from sksegment._arrays import FLOAT32_MAX
-from sksegment._checks import check_number
+from sksegment._checks import check_number, is_number
 from sksegment._classes import check_kind_of_ignored
 from sksegment._images import (
     ImageList,
@@ -271,12 +271,13 @@ class Photometric(BaseAugmenter):
 
 def check_range(name: str, value: Any) -> None:
     """Reject anything but a pair of positive numbers in ascending order."""
-    if not isinstance(value, (tuple, list, np.ndarray)) or len(value) != 2:
-        raise TypeError(f"{name} is {value!r}; expected a pair (low, high).")
-    for number in value:
-        check_number(name, number, 0, FLOAT32_MAX)
-    if not 0 < value[0] <= value[1]:
-        raise ValueError(f"{name} is {value!r}; expected 0 < low <= high.")
+    expected = "expected a pair (low, high) of numbers with 0 < low <= high."
+    is_pair = isinstance(value, (tuple, list, np.ndarray)) and len(value) == 2
+    if not is_pair or not all(map(is_number, value)):
+        raise TypeError(f"{name} is {value!r}; {expected}")
+    low, high = value
+    if not 0 < low <= high <= FLOAT32_MAX:
+        raise ValueError(f"{name} is {value!r}; {expected}")
 
 
 def draw_up_to(rng: Generator, limit: float, n: int | None = None) -> Any:

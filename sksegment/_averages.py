@@ -25,7 +25,7 @@ def averaged(
     exclude: Sequence[Any],
 ) -> float | NDArray[np.float64]:
     """Average a ratio over the classes that have one and are not excluded."""
-    check_averaging(average, absent, exclude)
+    check_averaging(average, absent)
     included = included_classes(confusion, exclude) & (denominator > 0)
     if average is None:
         return ratio(numerator, denominator, absent)
@@ -38,13 +38,12 @@ def averaged(
     return divide(parts.sum(), weights.sum(), "no class is left to average", absent)
 
 
-def check_averaging(average: Any, absent: Any, exclude: Any) -> None:
+def check_averaging(average: Any, absent: Any) -> None:
     """Reject wrong parameters of an average before any pixel is counted."""
     if average not in AVERAGES:
         raise ValueError(f"average is {average!r}; expected one of {AVERAGES}.")
     if not isinstance(absent, Real) or isinstance(absent, bool):
         raise TypeError(f"absent is {absent!r}; expected a number, or NaN.")
-    excluded_labels(exclude)
 
 
 def included_classes(confusion: Confusion, exclude: Sequence[Any]) -> NDArray[np.bool_]:
@@ -65,7 +64,8 @@ def excluded_labels(exclude: Any) -> tuple[Any, ...]:
     """Return the labels to exclude, or say what is wrong with them."""
     if isinstance(exclude, str) or not np.iterable(exclude):
         raise TypeError(
-            f"exclude={exclude!r}; expected a sequence of labels, such as exclude=(0,)."
+            f"exclude is {exclude!r}; expected a sequence of labels, such as "
+            f"exclude=(0,)."
         )
     return tuple(exclude)
 

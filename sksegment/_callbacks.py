@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import Any
 
+from sklearn.base import clone
 from skorch.callbacks import (
     BatchScoring,
     Callback,
@@ -154,20 +155,29 @@ def without_memory(callbacks: Any) -> Any:
     By the convention of scikit-learn and skorch, that is in attributes whose names end
     in an underscore; some hold tensors, or the optimizer.
     """
-    if not isinstance(callbacks, (list, tuple)):
-        return callbacks
-    return type(callbacks)(
+    if callbacks is None:
+        return None
+    return [
         (item[0], _fresh(item[1])) if _bare(item) is not item else _fresh(item)
         for item in callbacks
-    )
+    ]
 
 
 def _fresh(callback: Any) -> Any:
+    """Return a callback as its constructor left it, with the settings of today."""
     if not isinstance(callback, Callback):
         return callback
+    settings = inspect.signature(type(callback)).parameters
+    learned = {name for name in vars(callback) if name.endswith("_")} - {*settings}
+    try:
+        made = vars(clone(callback)) if learned else {}
+    except (AttributeError, RuntimeError, TypeError):  # no constructor to rely on
+        return callback
     fresh = copy(callback)
-    for name in [name for name in vars(fresh) if name.endswith("_")]:
+    for name in learned:
         delattr(fresh, name)
+        if name in made:
+            setattr(fresh, name, made[name])
     return fresh
 
 

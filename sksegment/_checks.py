@@ -22,6 +22,11 @@ def is_integer(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def is_number(value: Any) -> bool:
+    """Tell whether a value is a real number of some kind, and not a boolean."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def check_integer(name: str, value: Any, low: int, high: float = math.inf) -> None:
     """Reject anything but an integer from `low` to `high`, both included.
 
@@ -64,7 +69,7 @@ def check_number(
     ValueError: dropout is 1.0; expected a finite number of at least 0 and below 1.
     """
     expected = f"expected a finite number {_limits(low, high, closed)}."
-    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+    if not is_number(value):
         raise TypeError(f"{name} is {value!r}; {expected}")
     number = _as_float(value)
     above = low < number if closed == "neither" else low <= number

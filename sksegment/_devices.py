@@ -102,7 +102,7 @@ def searched_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
     The search may choose another kernel each time, so it is left out if the user asked
     torch for deterministic ones.
     """
-    cudnn = torch.backends.cudnn
+    cudnn: Any = torch.backends.cudnn
     settled = cudnn.deterministic or torch.are_deterministic_algorithms_enabled()
     if device.type != "cuda" or not wanted or settled or cudnn.benchmark:
         yield
@@ -133,21 +133,19 @@ class _TF32:
     def __init__(self) -> None:
         self._lock = Lock()
         self._n_inside = 0
-        self._was_allowed = False
+        self._turned_off = (False, False)
 
     def forbid(self) -> None:
         with self._lock:
             if not self._n_inside:
-                self._was_allowed = allows_tf32()
-                if self._was_allowed:
-                    _forbid_tf32()
+                self._turned_off = _turn_tf32_off()
             self._n_inside += 1
 
     def allow_again(self) -> None:
         with self._lock:
             self._n_inside -= 1
-            if not self._n_inside and self._was_allowed:
-                _allow_tf32()
+            if not self._n_inside:
+                _turn_tf32_on(*self._turned_off)
 
 
 TF32 = _TF32()
@@ -161,24 +159,33 @@ def allows_tf32() -> bool:
 
 
 # Since 2.9, torch has a switch for each operation. The older one, for all of cuDNN,
-# does not affect an operation that the user set separately.
+# does not affect an operation that the user set separately. It is turned first all the
+# same: where operations differ, torch raises an error at whoever asks for it.
 
 
-def _forbid_tf32() -> None:
-    if hasattr(torch.backends.cudnn, "conv"):
-        torch.backends.cudnn.conv.fp32_precision = "ieee"
-    else:
-        torch.backends.cudnn.allow_tf32 = False
+def _turn_tf32_off() -> tuple[bool, bool]:
+    """Turn off the switch for cuDNN and that for convolutions; tell which were on."""
+    cudnn: Any = torch.backends.cudnn
+    try:
+        was_on = bool(cudnn.allow_tf32)
+    except RuntimeError:  # operations differ
+        was_on = False
+    if was_on:
+        cudnn.allow_tf32 = False
+    by_itself = allows_tf32()
+    if by_itself:
+        cudnn.conv.fp32_precision = "ieee"
+    return was_on, by_itself
 
 
-def _allow_tf32() -> None:
-    if not hasattr(torch.backends.cudnn, "conv"):
-        torch.backends.cudnn.allow_tf32 = True
-        return
-    # First as it was initially, so that it follows the switches above it.
-    torch.backends.cudnn.conv.fp32_precision = "none"
-    if not allows_tf32():
-        torch.backends.cudnn.conv.fp32_precision = "tf32"
+def _turn_tf32_on(was_on: bool, by_itself: bool) -> None:
+    cudnn: Any = torch.backends.cudnn
+    if by_itself:
+        cudnn.conv.fp32_precision = "none"  # it may follow a switch above it
+    if was_on:
+        cudnn.allow_tf32 = True
+    if by_itself and not allows_tf32():
+        cudnn.conv.fp32_precision = "tf32"
 
 
 def _best_device() -> torch.device:

@@ -229,7 +229,13 @@ def _upright(image: PILImage) -> NDArray[Any]:
     """Decode an image, and turn it according to its EXIF orientation."""
     pixels = np.array(image)
     # Looked up after decoding: Pillow turns a TIFF itself, and drops the tag.
-    return _oriented(pixels, image.getexif().get(EXIF_ORIENTATION, 1))
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    except (
+        Exception
+    ):  # whatever a damaged block makes Pillow raise; the pixels are fine
+        orientation = 1
+    return _oriented(pixels, orientation)
 
 
 def _oriented(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:

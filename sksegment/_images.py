@@ -360,7 +360,8 @@ def _labels_hint(shape: tuple[int, ...], argument: str) -> str:
     """Say how to make masks of this."""
     if argument == "y_pred" and len(shape) == 4:
         return (
-            " Convert probabilities (n, n_classes, height, width) with "
-            "segmenter.classes_[y_pred.argmax(axis=1)]."
+            " Probabilities of predict_proba become labels by "
+            "segmenter.classes_[y_pred.argmax(axis=1)]; of other sources, the classes "
+            "may be on the last axis."
         )
     return several_values_hint(shape)

@@ -205,8 +205,9 @@ class Predictor:
     def _blended(self, image: NDArray[Any], reduce: Reduce) -> NDArray[Any]:
         """Predict one large image in overlapping tiles, approximately."""
         warnings.warn(
-            "This network looks at the whole image: the tiles of a large one are "
-            "blended, and the result depends on tile_size.",
+            "This network looks at the whole image, or at where in it a pixel lies: "
+            "the tiles of a large one are blended, and the result depends on "
+            "tile_size.",
             UserWarning,
             stacklevel=2,
         )

@@ -37,7 +37,12 @@ class BatchNorm(nn.BatchNorm2d):
         """Normalise `input` of shape (n, channels, height, width)."""
         if self.training and input.numel() == input.shape[1]:
             return F.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias
+                input,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                eps=self.eps,
             )
         return super().forward(input)
 

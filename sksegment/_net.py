@@ -201,8 +201,8 @@ class SegmentationNet(NeuralNet):
         """Return the loss of a batch."""
         if training and not y_pred.requires_grad:
             raise ValueError(
-                "network makes a network without trainable weights; expected some with "
-                "requires_grad=True."
+                "No weight of the network is trainable; expected some with "
+                "requires_grad=True. Check the parameters network and callbacks."
             )
         codes, weights = y_true
         loss: Tensor = self.criterion_(y_pred, codes, weights)

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sksegment._checks import takes
-from sksegment._layers import BatchNorm
 from sksegment._probing import answer_to
 from sksegment._tensors import pad_to_multiple
 
@@ -72,8 +71,6 @@ def own_network(
             f"network({n_channels}, {n_classes}) returned {made!r}; expected a "
             f"torch.nn.Module."
         )
-    for module in made.modules():
-        _take_single_values(module)
     # Like the images: torch makes layers in its default dtype, on its default device.
     resized = Resized(made.float().cpu())
     _check_scores(made, n_channels, n_classes, resized.stride)
@@ -84,16 +81,6 @@ def own_network(
             f"weights; expected a network that can be trained."
         )
     return resized
-
-
-def _take_single_values(module: nn.Module) -> None:
-    """Let batch normalisation take one value per channel, as that of `FCN` does.
-
-    An image alone in its batch has only one after global pooling, which torch rejects
-    in training.
-    """
-    if type(module) is nn.BatchNorm2d and module.track_running_stats:
-        module.__class__ = BatchNorm
 
 
 def _check_scores(

@@ -200,7 +200,10 @@ def _label(name: str, value: Any) -> None:
 
 
 def _crop_size(name: str, value: Any) -> None:
-    crop_sides(value)
+    try:
+        crop_sides(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{error} None trains on whole images.") from None
 
 
 def _auto_or_integer(what: str) -> Check:

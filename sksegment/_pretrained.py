@@ -324,18 +324,24 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _check_bare(origin: str, tensors: Mapping[str, Any]) -> None:
     """Reject a state dict that is wrapped: in a checkpoint, or by longer names."""
+    if FIRST_LAYER in tensors:
+        return
     for key, value in tensors.items():
-        if isinstance(value, Mapping) and any(map(torch.is_tensor, value.values())):
+        if isinstance(value, Mapping) and any(map(_is_first_layer, value)):
             raise ValueError(
                 f"pretrained={origin!r} has its tensors under {key!r}; expected them "
                 f"alone: torch.save(torch.load(path)[{key!r}], new_path)."
             )
-        prefix, found, _ = str(key).rpartition(FIRST_LAYER)
-        if found and prefix:
+        if _is_first_layer(key):
+            prefix = key.removesuffix(FIRST_LAYER)
             raise ValueError(
                 f"pretrained={origin!r} has names that begin with {prefix!r}, as in "
                 f"{key!r}; expected those of torchvision, without it."
             )
+
+
+def _is_first_layer(key: Any) -> bool:
+    return str(key).endswith(FIRST_LAYER)
 
 
 def _check_norm(origin: str, tensors: Mapping[str, Any], has_norm: bool) -> None:

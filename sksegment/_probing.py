@@ -99,9 +99,8 @@ def _zeros_drawn(network: nn.Module) -> Iterator[None]:
     Score layers and the last normalisation of residual blocks often start from zero.
     What lies before them is seen only once they are trained.
     """
-    zeros = [
-        parameter.data for parameter in network.parameters() if not parameter.any()
-    ]
+    weights = (parameter.data for parameter in network.parameters())
+    zeros = [one for one in weights if one.is_floating_point() and not one.any()]
     for values in zeros:
         values.normal_(std=0.1)
     try:

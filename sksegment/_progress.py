@@ -102,5 +102,5 @@ def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return numbers of numpy or torch as Python's, and other values as they are."""
+    """Return numbers and arrays of numpy or torch as Python's, the rest as it is."""
     return value.tolist() if hasattr(value, "tolist") else value

@@ -106,7 +106,7 @@ class ChannelSums:
         std = np.sqrt(self.squares / self.n_pixels)
         # The squares of smaller numbers underflow.
         tiny = std < SMALLEST_STD
-        std[tiny] = (self.high - self.low)[tiny] / 2
+        std[tiny] = (self.high - self.low)[tiny]
         # Compared by range: the squares of a constant channel may round above zero.
         std[self.low == self.high] = 1.0
         return Scale(self.mean, std, self.low, self.high)

@@ -18,6 +18,7 @@ from torch import nn
 from sksegment._batches import Batches
 from sksegment._checkpoints import Checkpoint, progress_in
 from sksegment._footprint import room_for_images, too_large
+from sksegment._layers import BatchNorm
 from sksegment._memory import OutOfMemory, attempt
 from sksegment._net import DivergenceError, SegmentationNet, TrainingStop, local_rng
 from sksegment._progress import (
@@ -168,7 +169,7 @@ def _trained(
         net.initialize()
         if optimizer_state is not None:
             _go_on(net.optimizer_, optimizer_state)
-        with _freezing_undone(network):
+        with _freezing_undone(network), _single_values_normalised(network):
             diverged_at = _run(net, batches, validation)
     rows = [_row(row, net.first_epoch) for row in net.history]
     if diverged_at is not None:
@@ -194,6 +195,27 @@ def _freezing_undone(network: nn.Module) -> Iterator[None]:
     finally:
         for weight, required in before:
             weight.requires_grad_(required)
+
+
+@contextmanager
+def _single_values_normalised(network: nn.Module) -> Iterator[None]:
+    """Let batch normalisation train on one value per channel, as that of `FCN` does.
+
+    A single image has one after pooling over all of it (ASPP), which torch rejects. The
+    layers of the user's own network get their class back, which other tools look at.
+    """
+    layers = [
+        module
+        for module in network.modules()
+        if type(module) is nn.BatchNorm2d and module.track_running_stats
+    ]
+    for layer in layers:
+        layer.__class__ = BatchNorm
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.__class__ = nn.BatchNorm2d
 
 
 def _go_on(optimizer: torch.optim.Optimizer, learned: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -347,9 +348,15 @@ def make_loss(
         The loss.
     """
     if not isinstance(loss, str):
-        return UserLoss(loss)
+        return UserLoss(_own_copy(loss))
     weights = None if class_weight is None else torch.from_numpy(class_weight)
     return LOSSES[loss](weights)
+
+
+def _own_copy(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a copy of a loss that holds tensors: they are moved, and trained."""
+    holds_tensors = isinstance(loss, nn.Module) and bool(loss.state_dict())
+    return deepcopy(loss) if holds_tensors else loss
 
 
 def pixel_mean(

@@ -179,7 +179,8 @@ def iou_score(
     >>> iou_score(y_true, y_pred, exclude=(0,))
     0.8
     """
-    check_averaging(average, absent, exclude)
+    check_averaging(average, absent)
+    exclude = excluded_labels(exclude)
     tally = ConfusionTally(labels, ignore_label)
     tally_all(tally, y_true, y_pred, sample_weight)
     return _iou(tally, average=average, absent=absent, exclude=exclude)
@@ -241,7 +242,8 @@ def dice_score(
     >>> dice_score([[[0, 1, 1, 1]]], [[[0, 0, 1, 1]]], average=None)
     array([0.66666667, 0.8       ])
     """
-    check_averaging(average, absent, exclude)
+    check_averaging(average, absent)
+    exclude = excluded_labels(exclude)
     tally = ConfusionTally(labels, ignore_label)
     tally_all(tally, y_true, y_pred, sample_weight)
     return _dice(tally, average=average, absent=absent, exclude=exclude)

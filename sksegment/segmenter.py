@@ -207,7 +207,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Spacing, in pixels, of the grid on which the network treats all positions alike.
     margin_ : int or None
         Radius of the receptive field in pixels, measured for a network of your own;
-        None if it is the whole image.
+        None if it is the whole image, or if scores depend on where in it a pixel lies.
 
     See Also
     --------
@@ -615,8 +615,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         """Return parameters, fitted numpy attributes and the weights as arrays."""
         state = dict(super().__getstate__())
         state.pop("_optimizer_state", None)
-        state["callbacks"] = without_memory(self.callbacks)
         if "network_" in state:
+            state["callbacks"] = without_memory(self.callbacks)
             state["network_"] = arrays_to_save(self.network_, self._architecture)
         return {**state, VERSION_KEY: __version__}
 

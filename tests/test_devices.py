@@ -184,6 +184,8 @@ from sksegment._devices import full_float32
 {set_by_user}
 before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
 with full_float32(torch.device("cuda")):
+    if before == ("tf32", "tf32") and not {set_by_user!r}:
+        assert not cudnn.allow_tf32  # legible, as for who asks at the same time
     assert cudnn.conv.fp32_precision in ("ieee", "none"), cudnn.conv.fp32_precision
 assert (cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision) == before
 """

@@ -141,6 +141,13 @@ def test_photos_are_turned_upright(
     assert_array_equal(read_mask(path), UPRIGHT[orientation](GREY))
 
 
+def test_a_damaged_exif_block_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "grey.png"
+    Image.fromarray(GREY).save(path, exif=b"Exif\0\0garbage!!")
+    assert_array_equal(read_image(path), GREY)
+    assert_array_equal(read_mask(path), GREY)
+
+
 def test_orientation_in_a_jpeg(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6

@@ -708,7 +708,7 @@ def test_intervals_that_cannot_be_made_are_refused(kwargs, error, message):
             ValueError,
             "random_state is -1; expected an integer",
         ),
-        ({"exclude": 3}, TypeError, "exclude=3; expected a sequence of labels"),
+        ({"exclude": 3}, TypeError, "exclude is 3; expected a sequence of labels"),
         ({"exclude": (5,), "labels": [0, 1]}, ValueError, "exclude holds 5"),
     ],
 )
@@ -828,6 +828,14 @@ def test_labels_that_are_names_of_scores_need_target_names(output_dict):
     with pytest.raises(ValueError, match=r"labels holds \['mean_iou'\].*target_names="):
         report()
     assert "mean iou of what" in report(target_names=["mean iou of what", "sky"])
+
+
+@pytest.mark.parametrize("score", [iou_score, dice_score, mean_accuracy_score])
+def test_labels_to_exclude_may_be_drawn_once(score):
+    y_true, y_pred = [[[0, 0, 0, 1]]], [[[0, 0, 1, 1]]]
+    expected = score(y_true, y_pred, exclude=(0,))
+    assert score(y_true, y_pred, exclude=iter([0])) == expected
+    assert score(y_true, y_pred) != expected
 
 
 @pytest.mark.parametrize("score", [iou_score, dice_score, pixel_accuracy_score])

@@ -273,7 +273,7 @@ def parallel(state):
     [
         (lambda state: {"epoch": 3, "state_dict": state}, r"under 'state_dict'; expec"),
         (
-            lambda state: {"model": state, "optimizer": {}},
+            lambda state: {"opt": {0: torch.ones(1)}, "model": state},
             r"torch.load\(path\)\['model",
         ),
         (parallel, r"begin with 'module\.', as in 'module\.features\.0\.weight'"),
@@ -294,6 +294,16 @@ def test_wrapped_state_dicts_are_told(tmp_path, wrapped, message):
     torch.save(wrapped(vgg16().state_dict()), path)
     with pytest.raises(ValueError, match=message):
         load(path, FCN(3, 4, width=3))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"ema.features.0.weight": torch.ones(1)}, {"meta": {"mean": torch.ones(3)}}],
+)
+def test_what_else_a_state_dict_holds_does_not_matter(tmp_path, more):
+    path = tmp_path / "vgg16.pth"
+    torch.save({**vgg16().state_dict(), **more}, path)
+    load(path, FCN(3, 4, width=3))
 
 
 def test_a_compiled_segmenter_gives_its_weights():

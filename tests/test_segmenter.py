@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import cross_val_score
 from skorch.callbacks import (
     Callback,
     Checkpoint,
@@ -906,6 +908,30 @@ def test_pickles_hold_no_memory_of_callbacks(data: Any) -> None:
     np.testing.assert_array_equal(weights(again.fit(*data)), weights(segmenter))
 
 
+class Listing(Callback):  # type: ignore[misc]
+    """Names what its constructor makes as what it learns, against the convention."""
+
+    def __init__(self, lambda_: float = 0.5) -> None:
+        self.lambda_ = lambda_
+        self.losses_: list[float] = []
+
+    def on_epoch_end(self, net: Any, **_: Any) -> None:
+        self.losses_.append(self.lambda_ * net.history[-1, "train_loss"])
+
+
+def test_callbacks_work_after_a_pickle(data: Any) -> None:
+    segmenter = small(callbacks=(Listing(0.25),))
+    unfitted = pickle.loads(pickle.dumps(segmenter)).fit(*data)
+    again = pickle.loads(pickle.dumps(unfitted))
+    assert again.callbacks[0].lambda_ == 0.25
+    assert again.callbacks[0].losses_ == []
+    learned = list(unfitted.callbacks[0].losses_)
+    assert len(learned) == unfitted.n_iter_
+    assert again.fit(*data).callbacks[0].losses_ == learned
+    scores = cross_val_score(segmenter, *data, cv=2, n_jobs=2, error_score="raise")
+    assert len(scores) == 2
+
+
 def test_what_callbacks_record_becomes_plain(data: Any) -> None:
     class Record(Callback):  # type: ignore[misc]
         def on_epoch_end(self, net: Any, **_: Any) -> None:
@@ -931,6 +957,19 @@ def test_a_loss_of_the_user_is_left_alone(data: Any) -> None:
     small(loss=own).fit(*data)
     assert own.scale.item() == 1
     assert own.scale.grad is None
+
+
+def test_a_loss_that_counts_goes_on_counting(data: Any) -> None:
+    class Counting:
+        calls, lock = 0, threading.Lock()  # a lock cannot be copied
+
+        def __call__(self, scores: Any, codes: Any, weights: Any) -> Any:
+            self.calls += 1
+            return nn.functional.cross_entropy(scores, codes)
+
+    loss = Counting()
+    small(loss=loss).fit(*data)
+    assert loss.calls > 0
 
 
 def test_an_autocast_of_the_caller_changes_nothing(data: Any) -> None:
