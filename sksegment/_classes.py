@@ -24,7 +24,7 @@ from sksegment._labels import (
 )
 
 # Most tasks have fewer classes.
-MANY_CLASSES = 32
+MANY_CLASSES = 64
 
 
 def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:

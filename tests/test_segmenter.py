@@ -850,13 +850,13 @@ def test_a_validation_loss_that_does_not_fit_is_computed_on_the_cpu(data: Any) -
 def test_many_labels_are_told(data: Any) -> None:
     X, y = data
     # As many as interpolation makes of a mask of 0 and 255.
-    blurred = (np.arange(y.size) % 40 + 10).astype(np.uint8).reshape(y.shape)
-    with pytest.warns(UserWarning, match="Each of the 40 labels .*check_masks"):
+    blurred = (np.arange(y.size) % 100 + 10).astype(np.uint8).reshape(y.shape)
+    with pytest.warns(UserWarning, match="Each of the 100 labels .*check_masks"):
         small(max_epochs=1).fit(X, blurred)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        small(max_epochs=1, classes=range(60)).fit(X, blurred)
+        small(max_epochs=1, classes=range(110)).fit(X, blurred)
 
 
 @pytest.mark.parametrize("unit", [1e-300, 1e-170, 1e-3, 1e30])
