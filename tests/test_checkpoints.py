@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,14 @@ class SlowCallback(EpochTimer):  # type: ignore[misc]
         if len(net.history) == 3:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(10)
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Let SIGINT interrupt: shells make background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")
@@ -573,7 +582,9 @@ def test_ctrl_c_while_a_checkpoint_is_written_reaches_the_caller(
     assert not [*tmp_path.iterdir()]
 
 
-def test_ctrl_c_within_a_callback_is_no_wish_of_it(tmp_path: Path, data: Any) -> None:
+def test_ctrl_c_within_a_callback_is_no_wish_of_it(
+    tmp_path: Path, data: Any, heard: None
+) -> None:
     X, y = data
     model = segmenter(checkpoint_dir=tmp_path, callbacks=[SlowCallback()])
     with pytest.raises(KeyboardInterrupt):
