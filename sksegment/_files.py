@@ -231,9 +231,7 @@ def _upright(image: PILImage) -> NDArray[Any]:
     # Looked up after decoding: Pillow turns a TIFF itself, and drops the tag.
     try:
         orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-    except (
-        Exception
-    ):  # whatever a damaged block makes Pillow raise; the pixels are fine
+    except Exception:  # whatever a damaged block makes Pillow raise
         orientation = 1
     return _oriented(pixels, orientation)
 

@@ -70,7 +70,7 @@ def save_masks(
     [[0, 1], [2, 255]]
     """
     colors = _palette_array(palette)
-    labels = as_masks(masks)
+    labels = as_masks(masks, "masks")
     files = _checked_paths(paths, len(labels))
     for index, mask in enumerate(labels):
         _check_labels(mask, colors, labels.name(index))

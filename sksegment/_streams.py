@@ -32,7 +32,7 @@ def stream(purpose: int, seed: int, *key: int) -> np.random.Generator:
 
 
 def own_random_state(random_state: Any) -> np.random.RandomState:
-    """Return a source of random numbers, never numpy's global generator.
+    """Return a source of random numbers; for None, not numpy's global generator.
 
     Parameters
     ----------
