@@ -74,7 +74,7 @@ class ImageList(Sequence[NDArray[Any]]):
     def name(self, index: int) -> str:
         """Name item `index` for a message."""
         name = f"{'mask' if self.is_mask else 'image'} {index}"
-        if self.argument not in ("X", "y"):  # there are others besides these
+        if self.argument in ("y_true", "y_pred"):  # there are two kinds of masks
             name += f" of {self.argument}"
         item = self.items[index]
         return f"{name} ({str(item)!r})" if is_path(item) else name
