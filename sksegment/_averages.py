@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._checks import is_number
 from sksegment._confusion import Confusion, ratio
 
 AVERAGES = ("macro", "micro", "weighted", None)
@@ -42,7 +42,7 @@ def check_averaging(average: Any, absent: Any) -> None:
     """Reject wrong parameters of an average before any pixel is counted."""
     if average not in AVERAGES:
         raise ValueError(f"average is {average!r}; expected one of {AVERAGES}.")
-    if not isinstance(absent, Real) or isinstance(absent, bool):
+    if not is_number(absent):
         raise TypeError(f"absent is {absent!r}; expected a number, or NaN.")
 
 

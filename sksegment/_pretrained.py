@@ -333,7 +333,7 @@ def _check_bare(origin: str, tensors: Mapping[str, Any]) -> None:
                 f"alone: torch.save(torch.load(path)[{key!r}], new_path)."
             )
         if _is_first_layer(key):
-            prefix = key.removesuffix(FIRST_LAYER)
+            prefix = str(key).removesuffix(FIRST_LAYER)
             raise ValueError(
                 f"pretrained={origin!r} has names that begin with {prefix!r}, as in "
                 f"{key!r}; expected those of torchvision, without it."

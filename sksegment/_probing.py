@@ -129,9 +129,12 @@ def _is_exact(network: nn.Module, n_channels: int, margin: int, stride: int) -> 
     side = 2 * cut + 3 * stride
     images = torch.randn(1, n_channels, side, side, dtype=torch.float32)
     inner, core = slice(stride, -stride), slice(cut, -cut)
-    with torch.no_grad():
-        whole = answer_to(images, network)[..., inner, inner][..., core, core]
-        part = answer_to(images[..., inner, inner], network)[..., core, core]
+    try:
+        with torch.no_grad():
+            whole = answer_to(images, network)[..., inner, inner][..., core, core]
+            part = answer_to(images[..., inner, inner], network)[..., core, core]
+    except ValueError:  # it does not take all sizes that tiles have
+        return False
     return bool((whole - part).abs().max() <= SAME * whole.abs().max())
 
 

@@ -372,6 +372,21 @@ def test_a_field_behind_weights_of_zero_is_measured():
     assert not any(parameter.any() for parameter in network[1].parameters())
 
 
+class PowersOfTwo(nn.Conv2d):
+    def forward(self, images):
+        if any(side & (side - 1) for side in images.shape[-2:]):
+            raise RuntimeError("sizes of tensors must match")
+        return super().forward(images)
+
+
+def test_networks_of_some_sizes_only_have_no_margin():
+    X, y = make_shapes(2, size=64, n_classes=3, random_state=0)
+    network = partial(PowersOfTwo, kernel_size=3, padding=1)
+    segmenter = FCNSegmenter(network=network, max_epochs=1, random_state=0).fit(X, y)
+    assert segmenter.margin_ is None
+    assert segmenter.predict(X).shape == y.shape
+
+
 def test_numbers_of_zero_are_left_alone():
     network = nn.Conv2d(1, 2, 3, padding=1)
     network.steps = nn.Parameter(torch.zeros(1, dtype=torch.long), requires_grad=False)
