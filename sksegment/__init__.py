@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sksegment._version import __version__
+
 if TYPE_CHECKING:
     from sksegment.display import SegmentationDisplay
     from sksegment.metrics import iou_scorer
@@ -23,8 +25,6 @@ __all__ = [
     "load_model",
     "save_model",
 ]
-
-__version__ = "0.1.0"
 
 _HOME_OF = {
     "FCNSegmenter": "sksegment.segmenter",

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
 from sksegment._arrays import FLOAT32_MAX
+from sksegment._batch import Batch
 from sksegment._checks import check_number, is_number
 from sksegment._classes import check_kind_of_ignored
 from sksegment._images import (
@@ -29,7 +30,6 @@ from sksegment._images import (
 from sksegment._labels import LabelEncoder, unique_labels
 from sksegment._plan import (
     AugmentedImages,
-    Batch,
     PlannedStep,
     augment_batch,
     common_fill,

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sksegment._batch import Batch
 from sksegment._devices import arithmetic_device
 from sksegment._images import Window
 from sksegment._labels import IGNORED
 from sksegment._pieces import Piece, PieceStore, mirrored
-from sksegment._plan import Batch, PlannedStep, augment_batch
+from sksegment._plan import PlannedStep, augment_batch
 from sksegment._samples import Samples, Survey
 from sksegment._scale import Scale
 from sksegment._streams import CROP, ORDER, stream

@@ -10,12 +10,12 @@ import joblib
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sksegment import __version__
 from sksegment._callbacks import kind_of, only_watches, settings_of
 from sksegment._files import is_path
 from sksegment._images import ImageList
 from sksegment._plan import PlannedStep
 from sksegment._samples import Samples
+from sksegment._version import __version__
 
 # What makes no difference to the weights; for `random_state`, the seed counts.
 IRRELEVANT = ("checkpoint_dir", "random_state", "verbose")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.torch_version import TorchVersion
 
-from sksegment import __version__
 from sksegment._classes import check_classes
 from sksegment._parameters import check_parameters, network_options
+from sksegment._version import __version__
 
 # What a model file keeps of a fitted segmenter besides the weights. Stride and margin
 # follow from the network.

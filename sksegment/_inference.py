@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sksegment._blending import Interval, blended, overlapping
+from sksegment._blending import blended
 from sksegment._devices import free_bytes, full_float32
 from sksegment._images import CHANNELS_FIRST_HINT, ImageList
 from sksegment._layer_sizes import LayerSizes, layer_sizes
 from sksegment._memory import OutOfMemory, attempt, copied, moved, room
 from sksegment._scale import Scale
 from sksegment._tensors import images_to_tensor, pad_to_multiple
-from sksegment._tiles import Tiling, spans
+from sksegment._tiles import Interval, Tiling, overlapping, spans
 
 # The positions of a square: quarter turns, and whether it is mirrored.
 VIEWS = tuple(product(range(4), (False, True)))

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from sksegment._memory import copied, moved
-from sksegment._net import local_rng, seed_torch
 from sksegment._own_network import Resized
 from sksegment._probing import probed_margin
 from sksegment._scale import Scale
+from sksegment._torch_random import local_rng, seed_torch
 from sksegment.networks import make_network
 
 

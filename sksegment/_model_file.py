@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment import __version__
 from sksegment._atomic import replace_file
+from sksegment._version import __version__
 
 FORMAT_VERSION = 1
 # Our only key in the metadata of the safetensors format. Only one, because the order of

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dis import opmap
-from threading import RLock
 from typing import Any
 
 import torch
@@ -20,10 +18,7 @@ from sksegment._checkpoints import Checkpoint
 from sksegment._devices import searched_kernels
 from sksegment._progress import progress_of
 from sksegment._streams import DROPOUT, stream
-
-# The seeds that torch is given are below this.
-MAX_TORCH_SEED = 2**63 - 1
-RNG_LOCK = RLock()
+from sksegment._torch_random import MAX_TORCH_SEED, seed_torch
 
 
 class TrainingStop(Exception):  # noqa: N818 - it ends training, not an error
@@ -259,36 +254,3 @@ class SegmentationNet(NeuralNet):
         if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
             raise DivergenceError
         self.finite_state_ = deepcopy(state)
-
-
-def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed what torch draws on the CPU and on one device, and on no other."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        index = torch.cuda.current_device() if device.index is None else device.index
-        torch.cuda.default_generators[index].manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
-
-
-@contextmanager
-def local_rng(device: torch.device) -> Iterator[None]:
-    """Leave torch's global random state as it was found.
-
-    The whole process shares it: fits in several threads wait for each other.
-    """
-    devices = [device] if device.type == "cuda" else []
-    with RNG_LOCK, torch.random.fork_rng(devices=devices), _local_mps_rng(device):
-        yield
-
-
-@contextmanager
-def _local_mps_rng(device: torch.device) -> Iterator[None]:
-    if device.type != "mps":
-        yield
-        return
-    before = torch.mps.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.mps.set_rng_state(before)

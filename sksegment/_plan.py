@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from sksegment._batch import Batch
 from sksegment._scale import Scale
 from sksegment._streams import AUGMENT, stream
 
@@ -75,25 +76,6 @@ class AugmentedImages:
 
     def __getitem__(self, index: Any) -> NoReturn:
         self.__array__()
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Images with all that moves along with them, on one device.
-
-    Parameters
-    ----------
-    images : Tensor of shape (n, n_channels, height, width)
-        Standardised images, float32.
-    codes : Tensor of shape (n, height, width)
-        Class codes, negative where ignored.
-    weights : Tensor of shape (n, height, width) or None
-        Pixel weights.
-    """
-
-    images: Tensor
-    codes: Tensor
-    weights: Tensor | None
 
 
 def without_plan(X: Any) -> tuple[Any, Sequence[PlannedStep]]:

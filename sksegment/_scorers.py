@@ -14,6 +14,7 @@ from sksegment._confusion import as_labels, positions
 from sksegment._files import is_path
 from sksegment._images import ImageList, as_masks
 from sksegment._labels import unique_labels
+from sksegment._pipelines import final_estimator
 from sksegment._tally import STREAMS, Stream, tally_part
 from sksegment._weights import as_weights
 
@@ -63,8 +64,6 @@ class SegmentationScorer:
         self.__name__ = ("neg_" if sign < 0 else "") + getattr(
             func, "__name__", "score"
         )
-        if name is not None:
-            self.__module__ = "sksegment.metrics"  # where pickle looks the name up
 
     def __call__(
         self, estimator: Any, X: Any, y: Any, sample_weight: Any = None
@@ -226,6 +225,10 @@ class SegmentationScorer:
         return float(score)
 
 
+# Where pickle looks up the class, and the ready-made scorers.
+SegmentationScorer.__module__ = "sksegment.metrics"
+
+
 def make_segmentation_scorer(
     func: Callable[..., Any],
     *,
@@ -286,17 +289,6 @@ def make_segmentation_scorer(
     return SegmentationScorer(
         func, response_method, 1 if greater_is_better else -1, kwargs
     )
-
-
-def final_estimator(estimator: Any) -> Any:
-    """Return the estimator that predicts inside Pipelines and search objects."""
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif isinstance(getattr(estimator, "steps", None), list):
-            estimator = estimator.steps[-1][1]
-        else:
-            return estimator
 
 
 def _takes(func: Callable[..., Any], name: str) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import ceil, isqrt, prod
 
-from sksegment._blending import Interval, overlapping
+# The share of a tile that overlaps with its neighbour.
+OVERLAP = 0.5
+
+Interval = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -147,3 +150,32 @@ class Tiling:
             return overlapping(size, self.tile(), self.stride)
         cut = spans(size, self.tile(), self.margin, self.stride)
         return [span.window for span in cut]
+
+
+def overlapping(size: int, tile: int, stride: int) -> list[Interval]:
+    """Cut one side of an image into overlapping tiles, on the stride grid.
+
+    Parameters
+    ----------
+    size : int
+        Length of the side in pixels.
+    tile : int
+        Length of a tile; rounded up to two strides.
+    stride : int
+        The grid on which the network sees all positions alike.
+
+    Returns
+    -------
+    list of tuple of int
+        Start and stop of each tile; together they cover the side.
+
+    Examples
+    --------
+    >>> overlapping(size=100, tile=40, stride=8)
+    [(0, 40), (16, 56), (32, 72), (48, 88), (64, 100)]
+    """
+    tile = max(-(-tile // stride), 2) * stride
+    step = max(int(tile * OVERLAP) // stride, 1) * stride
+    last = max(size - tile, 0)
+    starts = range(0, last + step, step)
+    return [(start, min(start + tile, size)) for start in starts if start < size]

@@ -20,7 +20,7 @@ from sksegment._checkpoints import Checkpoint, progress_in
 from sksegment._footprint import room_for_images, too_large
 from sksegment._layers import BatchNorm
 from sksegment._memory import OutOfMemory, attempt
-from sksegment._net import DivergenceError, SegmentationNet, TrainingStop, local_rng
+from sksegment._net import DivergenceError, SegmentationNet, TrainingStop
 from sksegment._progress import (
     EARLY_STOPPING,
     plain,
@@ -28,6 +28,7 @@ from sksegment._progress import (
     restore_stopping,
 )
 from sksegment._schedules import SCHEDULES
+from sksegment._torch_random import local_rng
 from sksegment._validation import Validation
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {

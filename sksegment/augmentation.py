@@ -28,7 +28,7 @@ from sksegment._augmenters import (
     draw_up_to,
 )
 from sksegment._checks import check_boolean, check_number
-from sksegment._plan import AugmentedImages, tensor_like
+from sksegment._plan import AugmentedImages, PlannedStep, tensor_like
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,8 +46,8 @@ __all__ = [
     "RandomZoom",
 ]
 
-# Pickle looks the class up by its public name.
-AugmentedImages.__module__ = __name__
+# Where pickle looks them up.
+AugmentedImages.__module__ = PlannedStep.__module__ = __name__
 
 # A constant channel has no range to raise to a power; dividing by this keeps it as is.
 SMALLEST_EXTENT = 1e-12

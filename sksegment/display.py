@@ -28,7 +28,7 @@ from sksegment._pictures import (
     error_picture,
     wrong_pixels,
 )
-from sksegment._scorers import final_estimator
+from sksegment._pipelines import final_estimator
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -16,7 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sksegment import __version__
 from sksegment._assembly import (
     batches_of,
     divided,
@@ -49,6 +48,7 @@ from sksegment._samples import (
     surveyed,
 )
 from sksegment._training import TrainingResult, train
+from sksegment._version import __version__
 from sksegment.metrics import iou_scorer
 
 __all__ = ["FCNSegmenter"]

@@ -20,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
 from sksegment import FCNSegmenter, _plan
-from sksegment._plan import Batch, augment_batch
+from sksegment._batch import Batch
+from sksegment._plan import augment_batch
 from sksegment._scale import Scale
 from sksegment.augmentation import (
     AugmentedImages,

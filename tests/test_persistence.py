@@ -36,7 +36,7 @@ import sksegment
 from sksegment import FCNSegmenter, augmentation, load_model, save_model
 from sksegment._fitted import FITTED
 from sksegment._model_file import digest
-from sksegment._net import local_rng
+from sksegment._torch_random import local_rng
 from sksegment.datasets import make_shapes
 from sksegment.persistence import ModelFileError
 

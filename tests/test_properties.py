@@ -20,7 +20,7 @@ from sklearn.metrics import confusion_matrix, log_loss
 
 from sksegment import FCNSegmenter
 from sksegment._batches import Patch, cut_batches
-from sksegment._blending import blended, overlapping
+from sksegment._blending import blended
 from sksegment._class_weights import RULES, class_weights
 from sksegment._files import read_mask
 from sksegment._images import as_images, as_masks
@@ -29,7 +29,7 @@ from sksegment._plain import pack, unpack
 from sksegment._samples import split_indices
 from sksegment._scale import channel_sums
 from sksegment._schedules import SCHEDULES
-from sksegment._tiles import Tiling
+from sksegment._tiles import Tiling, overlapping
 from sksegment._warp import warp
 from sksegment.augmentation import (
     RandomBrightness,

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from skimage.transform import AffineTransform, warp
 from sklearn.pipeline import make_pipeline
 
-from sksegment._plan import Batch, augment_batch
+from sksegment._batch import Batch
+from sksegment._plan import augment_batch
 from sksegment._scale import Scale
 from sksegment.augmentation import (
     AugmentedImages,
