@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
 
-    Names = Sequence[str] | Mapping[Any, str] | None
-
 __all__ = ["SegmentationDisplay"]
+
+Names = Sequence[str] | Mapping[Any, str] | None
 
 
 def _error_title(truth: NDArray[Any], wrong: NDArray[np.bool_]) -> str:
