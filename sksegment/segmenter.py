@@ -16,7 +16,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sksegment._assembly import (
+from sksegment._inputs.classes import check_classes
+from sksegment._inputs.image_list import ImageList, as_images
+from sksegment._inputs.labels import format_labels, is_ignored
+from sksegment._inputs.samples import as_samples
+from sksegment._inputs.survey import Survey, held_out_samples, surveyed
+from sksegment._segmenter.components import (
     batches_of,
     divided,
     fitted_model,
@@ -27,29 +32,17 @@ from sksegment._assembly import (
     predictor_of,
     validation_of,
 )
-from sksegment._callbacks import check_watched, without_memory
-from sksegment._checkpoints import progress_in
-from sksegment._classes import check_classes
-from sksegment._fitted import warn_of_newer
-from sksegment._images import ImageList, as_images
-from sksegment._labels import format_labels, is_ignored
-from sksegment._memory import room
-from sksegment._model import Model, arrays_to_save, restored_network
-from sksegment._parameters import (
-    check_network_options,
-    check_parameters,
-)
-from sksegment._plan import without_plan
-from sksegment._pretrained import unfrozen
-from sksegment._samples import (
-    Survey,
-    as_samples,
-    held_out_samples,
-    surveyed,
-)
-from sksegment._training import TrainingResult, train
+from sksegment._segmenter.model import Model, warn_of_newer
+from sksegment._segmenter.parameters import check_network_options, check_parameters
+from sksegment._segmenter.pretrained import unfrozen
+from sksegment._torch.out_of_memory import room
+from sksegment._training.callbacks import check_watched, without_memory
+from sksegment._training.checkpoint import progress_in
+from sksegment._training.train import TrainingResult, train
 from sksegment._version import __version__
+from sksegment.augmentation._plan import without_plan
 from sksegment.metrics import iou_scorer
+from sksegment.networks._state import arrays_to_save, restored_network
 
 __all__ = ["FCNSegmenter"]
 

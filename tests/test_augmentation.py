@@ -19,10 +19,9 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
-from sksegment import FCNSegmenter, _plan
-from sksegment._batch import Batch
-from sksegment._plan import augment_batch
-from sksegment._scale import Scale
+from sksegment import FCNSegmenter
+from sksegment._inputs.channel_scale import Scale
+from sksegment._torch.batch import Batch
 from sksegment.augmentation import (
     AugmentedImages,
     RandomBrightness,
@@ -34,7 +33,9 @@ from sksegment.augmentation import (
     RandomShear,
     RandomTranslation,
     RandomZoom,
+    _apply,
 )
+from sksegment.augmentation._apply import augment_batch
 
 MOVERS = [RandomFlip, RandomRotation, RandomZoom, RandomTranslation, RandomShear]
 FILLERS = MOVERS[1:]
@@ -68,7 +69,7 @@ class Largest:
 
 @pytest.fixture
 def largest_draw(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_plan, "_generator", lambda *key: Largest())
+    monkeypatch.setattr(_apply, "_generator", lambda *key: Largest())
 
 
 def planned(*augmenters: Any) -> Any:

@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from sksegment._batches import (
+from sksegment._inputs.labels import IGNORED
+from sksegment._inputs.random import ORDER, stream
+from sksegment._inputs.samples import as_samples
+from sksegment._inputs.survey import survey
+from sksegment._training.batches import (
     AUTO_BATCH_SIZE,
     AUTO_STEPS,
     POOL_BATCHES,
@@ -18,9 +22,6 @@ from sksegment._batches import (
     cut_batches,
     images_in_batch,
 )
-from sksegment._labels import IGNORED
-from sksegment._samples import as_samples, survey
-from sksegment._streams import ORDER, stream
 from sksegment.augmentation import RandomRotation
 
 CPU = torch.device("cpu")

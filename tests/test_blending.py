@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sksegment._blending import blended, hat
-from sksegment._tiles import overlapping
+from sksegment._prediction.blending import blended, hat
+from sksegment._prediction.tiles import overlapping
 
 
 @pytest.mark.parametrize("seed", range(200))

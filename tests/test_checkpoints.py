@@ -33,9 +33,9 @@ from skorch.callbacks import (
 from torch import nn
 
 from sksegment import FCNSegmenter
-from sksegment._checkpoints import Checkpoint, opened_checkpoint, read_progress
-from sksegment._fingerprint import fingerprint
-from sksegment._pretrained import source_contents
+from sksegment._segmenter.pretrained import source_contents
+from sksegment._training.checkpoint import Checkpoint, opened_checkpoint, read_progress
+from sksegment._training.fingerprint import fingerprint
 from sksegment.augmentation import RandomFlip, RandomNoise
 from sksegment.datasets import make_shapes
 from sksegment.metrics import iou_scorer
@@ -490,7 +490,7 @@ def test_a_full_disk_raises_and_leaves_the_old_checkpoint(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"sksegment._atomic.os.{call}", full)
+        patch.setattr(f"sksegment._atomic_write.os.{call}", full)
         with pytest.raises(OSError, match="checkpoint cannot be written") as raised:
             model.fit(X, y)
     assert raised.value.errno == errno.ENOSPC
@@ -517,7 +517,7 @@ def test_a_disk_in_trouble_does_not_hide_what_is_wrong(
         raise OSError(errno.EROFS, "Read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr("sksegment._atomic.os.replace", read_only)
+        patch.setattr("sksegment._atomic_write.os.replace", read_only)
         patch.setattr("pathlib.Path.unlink", read_only)
         with pytest.raises(OSError, match="the checkpoint cannot be written") as error:
             segmenter(checkpoint_dir=tmp_path).fit(*data)
@@ -576,7 +576,7 @@ def test_ctrl_c_while_a_checkpoint_is_written_reaches_the_caller(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("sksegment._atomic.os.fsync", ctrl_c)
+        patch.setattr("sksegment._atomic_write.os.fsync", ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             segmenter(checkpoint_dir=tmp_path).fit(*data)
     assert not [*tmp_path.iterdir()]
@@ -643,7 +643,7 @@ KILLED = """
 import contextlib, hashlib, os, random, signal, sys, time
 from pathlib import Path
 import torch
-from sksegment import FCNSegmenter, _atomic
+from sksegment import FCNSegmenter, _atomic_write
 from sksegment.datasets import make_shapes
 
 torch.set_num_threads(1)
@@ -722,7 +722,7 @@ moments = [
 for number in (1, 5, 9):
     moments.append(dict(prepare=lambda n=number: die_in_call("fsync", n)))
     moments.append(dict(prepare=lambda n=number: die_in_call("replace", n)))
-moments.append(dict(prepare=lambda: setattr(_atomic, "open", HalfAFile)))
+moments.append(dict(prepare=lambda: setattr(_atomic_write, "open", HalfAFile)))
 moments.append(dict(prepare=lambda: die_in_call("unlink", 1)))
 killed = resumed = equal = 0
 for moment in moments:

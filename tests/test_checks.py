@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sksegment._checks import (
+from sksegment._inputs.checks import (
     check_boolean,
     check_choice,
     check_integer,

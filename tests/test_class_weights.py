@@ -7,7 +7,7 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from sksegment import FCNSegmenter
-from sksegment._class_weights import class_weights
+from sksegment.losses._class_weight import class_weights
 
 LABELS = np.array([0, 7, 9])
 # Two images of 12 labelled pixels and one of 4; label 9 is in the last only.

@@ -13,8 +13,9 @@ from PIL import Image
 from sklearn.metrics import jaccard_score
 from sklearn.tree import DecisionTreeClassifier
 
-from sksegment._files import read_image, read_mask
-from sksegment.datasets import MAX_CLASSES, load_image_pairs, load_voc, make_shapes
+from sksegment._inputs.image_files import read_image, read_mask
+from sksegment.datasets import load_image_pairs, load_voc, make_shapes
+from sksegment.datasets._shapes import MAX_CLASSES
 
 # make_shapes
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from sksegment import _footprint
-from sksegment._batches import Batches
-from sksegment._devices import allows_tf32, full_float32, searched_kernels, sent
-from sksegment._samples import as_samples, survey
+from sksegment._inputs.samples import as_samples
+from sksegment._inputs.survey import survey
+from sksegment._torch.devices import searched_kernels, sent
+from sksegment._torch.precision import allows_tf32, full_float32
+from sksegment._training import memory_estimate
+from sksegment._training.batches import Batches
 from sksegment.networks import FCN
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -21,7 +23,7 @@ CUDNN = torch.backends.cudnn
 OWN_PRECISION = """
 import torch
 from sksegment import FCNSegmenter
-from sksegment._devices import full_float32
+from sksegment._torch.precision import full_float32
 from sksegment.datasets import make_shapes
 
 {choice}
@@ -154,13 +156,13 @@ def test_training_comes_before_images_that_stay(
     found = survey(samples, np.array([0, 1]), None)
     batches = Batches(samples, found, found.scale, (), 4, None, "uniform", 0, CUDA)
     network = FCN(3, 2, width=8)
-    need = _footprint.training_bytes(network, (3, 3, 64, 64), torch.float32)
+    need = memory_estimate.training_bytes(network, (3, 3, 64, 64), torch.float32)
     assert 10**6 < 1.5 * need < 10**8
-    monkeypatch.setattr(_footprint, "free_bytes", lambda device: free)
-    room = _footprint.room_for_images(network, batches, torch.float32)
+    monkeypatch.setattr(memory_estimate, "free_bytes", lambda device: free)
+    room = memory_estimate.room_for_images(network, batches, torch.float32)
     assert room == max(0, min(free / 4, free - 1.5 * need))
     batches.device = CPU
-    assert _footprint.room_for_images(network, batches, torch.float32) == 0
+    assert memory_estimate.room_for_images(network, batches, torch.float32) == 0
 
 
 @pytest.mark.skipif(not hasattr(CUDNN, "conv"), reason="one switch for all operations")
@@ -180,7 +182,7 @@ def test_convolutions_are_exact_whatever_the_user_set(set_by_user: str) -> None:
     script = f"""
 import torch
 from torch.backends import cudnn
-from sksegment._devices import full_float32
+from sksegment._torch.precision import full_float32
 {set_by_user}
 before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
 with full_float32(torch.device("cuda")):

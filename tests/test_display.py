@@ -19,16 +19,16 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sksegment._files import read_mask
-from sksegment._pictures import (
+from sksegment._inputs.image_files import read_mask
+from sksegment.datasets import load_image_pairs, load_voc, make_shapes
+from sksegment.display import SegmentationDisplay
+from sksegment.display._pictures import (
     ERROR_COLOUR,
     PALETTE,
     class_colours,
     displayable,
     error_picture,
 )
-from sksegment.datasets import load_image_pairs, load_voc, make_shapes
-from sksegment.display import SegmentationDisplay
 
 pytestmark = pytest.mark.usefixtures("pyplot")
 

@@ -12,9 +12,10 @@ import pytest
 import sklearn
 from PIL import Image
 
-from sksegment import FCNSegmenter, _images
-from sksegment._file_cache import FileCache
-from sksegment._images import as_images, as_masks
+from sksegment import FCNSegmenter
+from sksegment._inputs import image_list
+from sksegment._inputs.image_list import as_images, as_masks
+from sksegment._training.image_store import FileCache
 
 N_BYTES = 16 * 16 * 3  # of an image; a mask has a third of that
 WINDOW = slice(2, 9), slice(5, 16)
@@ -51,7 +52,7 @@ def reads(monkeypatch):
         return counted
 
     for name in ("read_image", "read_mask"):
-        monkeypatch.setattr(_images, name, counting(getattr(_images, name)))
+        monkeypatch.setattr(image_list, name, counting(getattr(image_list, name)))
     return counts
 
 

@@ -15,7 +15,7 @@ import tifffile
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from sksegment._files import MAX_PIXELS, read_image, read_mask
+from sksegment._inputs.image_files import MAX_PIXELS, read_image, read_mask
 
 GREY = np.arange(6, dtype=np.uint8).reshape(2, 3)
 COLOUR = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
@@ -438,7 +438,7 @@ def test_refused_files_are_closed(
     frames[0].save(tmp_path / "two.png", save_all=True, append_images=frames[1:])
     with pytest.raises(ValueError, match="holds 2 pictures"):
         read(tmp_path / "two.png")
-    monkeypatch.setattr("sksegment._files.MAX_PIXELS", 5)
+    monkeypatch.setattr("sksegment._inputs.image_files.MAX_PIXELS", 5)
     frames[0].save(tmp_path / "large.png")
     with pytest.raises(ValueError, match="too large"):
         read(tmp_path / "large.png")

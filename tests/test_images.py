@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from sklearn.exceptions import DataConversionWarning
 
-from sksegment._images import as_images, as_masks, check_pair, check_pairs
-from sksegment._weights import as_weights, check_weight_size
+from sksegment._inputs.image_list import as_images, as_masks, check_pair, check_pairs
+from sksegment._inputs.sample_weight import as_weights, check_weight_size
 
 GREY = np.random.default_rng(0).integers(0, 2, (4, 5, 6), np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 2, (4, 5, 6, 3), np.uint8)

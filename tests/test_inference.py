@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from sksegment import FCNSegmenter
-from sksegment._images import as_images
-from sksegment._inference import Predictor, most_probable, spans
-from sksegment._layer_sizes import PEAK_LAYERS
-from sksegment._scale import Scale
+from sksegment._inputs.channel_scale import Scale
+from sksegment._inputs.image_list import as_images
+from sksegment._prediction.activation_sizes import PEAK_LAYERS
+from sksegment._prediction.predictor import Predictor, most_probable
+from sksegment._prediction.tiles import spans
 from sksegment.networks import FCN
 
 CPU = torch.device("cpu")
@@ -319,9 +320,9 @@ def test_batches_shrink_with_the_working_memory():
 
 MEMORY = """
 import numpy as np, torch
-from sksegment._images import as_images
-from sksegment._inference import Predictor
-from sksegment._scale import Scale
+from sksegment._inputs.image_list import as_images
+from sksegment._prediction.predictor import Predictor
+from sksegment._inputs.channel_scale import Scale
 from sksegment.networks import FCN
 
 torch.set_num_threads(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sksegment._labels import (
+from sksegment._inputs.labels import (
     IGNORED,
     LabelEncoder,
     count_labels,

@@ -12,14 +12,13 @@ from sklearn.metrics import jaccard_score
 from torch import nn
 
 from sksegment.losses import (
-    LOSSES,
     CombinedLoss,
     CrossEntropyLoss,
     DiceLoss,
     FocalLoss,
     LovaszLoss,
-    make_loss,
 )
+from sksegment.losses._factory import LOSSES, make_loss
 
 CLASS_WEIGHT = np.array([0.5, 3.0, 1.0, 0.25], np.float32)
 NAMES = sorted(LOSSES)

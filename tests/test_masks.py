@@ -18,10 +18,8 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 from skimage.draw import disk
 
-from sksegment import FCNSegmenter, _atomic
-from sksegment._files import read_image, read_mask
-from sksegment._mask_doctor import CURES
-from sksegment._palette import voc_palette
+from sksegment import FCNSegmenter, _atomic_write
+from sksegment._inputs.image_files import read_image, read_mask
 from sksegment.datasets import (
     Finding,
     check_masks,
@@ -30,6 +28,8 @@ from sksegment.datasets import (
     make_shapes,
     save_masks,
 )
+from sksegment.datasets._check_masks import CURES
+from sksegment.datasets._voc_palette import voc_palette
 
 
 def images_like(y: Any) -> list[np.ndarray]:
@@ -587,7 +587,7 @@ def test_no_half_file_is_left(
     path = tmp_path / "mask.png"
     save_masks(np.array([[[0, 3]]]), [path])
 
-    monkeypatch.setattr(_atomic.os, moment, refuse)
+    monkeypatch.setattr(_atomic_write.os, moment, refuse)
     with pytest.raises(OSError, match="No space left"):
         save_masks(np.array([[[1, 1]]]), [path])
     assert os.listdir(tmp_path) == ["mask.png"]
@@ -614,7 +614,7 @@ def test_no_two_writers_share_a_temporary_name(
         sources.append(str(source))
         really_replace(source, target)
 
-    monkeypatch.setattr(_atomic.os, "replace", watched)
+    monkeypatch.setattr(_atomic_write.os, "replace", watched)
     for _ in range(2):
         save_masks(np.array([[[0, 3]]]), [tmp_path / "mask.png"])
     assert len(set(sources)) == 2

@@ -28,10 +28,10 @@ from sklearn.model_selection import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sksegment import _scorers, metrics
-from sksegment._confusion import count_codes
-from sksegment._scorers import STREAMS
+from sksegment import metrics
 from sksegment.metrics import (
+    _report,
+    _scorers,
     dice_score,
     dice_scorer,
     iou_score,
@@ -45,6 +45,8 @@ from sksegment.metrics import (
     pixel_log_loss,
     segmentation_report,
 )
+from sksegment.metrics._accumulator import STREAMS
+from sksegment.metrics._confusion_matrix import count_codes
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 CLOSE = partial(pytest.approx, rel=1e-12, abs=1e-12)
@@ -715,7 +717,7 @@ def test_intervals_that_cannot_be_made_are_refused(kwargs, error, message):
 def test_parameters_of_the_report_are_refused_before_pixels_are_counted(
     kwargs, error, message, monkeypatch
 ):
-    monkeypatch.setattr(metrics, "tally_all", None)
+    monkeypatch.setattr(_report, "tally_all", None)
     with pytest.raises(error, match=message):
         segmentation_report(TWO, TWO, **{"confidence_level": 0.9, **kwargs})
 

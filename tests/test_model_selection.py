@@ -14,13 +14,13 @@ from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
-from sksegment._blocks import is_near
 from sksegment.metrics import iou_scorer
 from sksegment.model_selection import (
     SpatialBlockKFold,
     StratifiedImageKFold,
     cut_blocks,
 )
+from sksegment.model_selection._blocks import is_near
 
 Masks = list[np.ndarray]
 

@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from sksegment import FCNSegmenter
-from sksegment._layers import ConvBlock, GroupNorm, UpConv
-from sksegment._own_network import Resized
-from sksegment._probing import probed_margin
 from sksegment.datasets import make_shapes
-from sksegment.networks import FCN, make_network, receptive_radius
+from sksegment.networks import FCN
+from sksegment.networks._factory import make_network
+from sksegment.networks._fcn import receptive_radius
+from sksegment.networks._layers import ConvBlock, GroupNorm, UpConv
+from sksegment.networks._receptive_field import probed_margin
+from sksegment.networks._user_network import Resized
 
 SKIPS = (None, "concat", "add")
 NORMS = (None, "batch", "group")

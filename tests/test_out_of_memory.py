@@ -20,12 +20,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sksegment import FCNSegmenter, _batches, _inference, _memory, _tiles
-from sksegment._assembly import fitted_model, predictor_of
-from sksegment._footprint import training_bytes
-from sksegment._inference import placed
-from sksegment._layer_sizes import probed
-from sksegment._memory import (
+from sksegment import FCNSegmenter
+from sksegment._prediction import predictor, tiles
+from sksegment._prediction.activation_sizes import probed
+from sksegment._prediction.predictor import placed
+from sksegment._prediction.tiles import Tiling
+from sksegment._segmenter.components import fitted_model, predictor_of
+from sksegment._torch import out_of_memory
+from sksegment._torch.out_of_memory import (
     NoRoomError,
     OutOfMemory,
     attempt,
@@ -34,7 +36,8 @@ from sksegment._memory import (
     moved,
     room,
 )
-from sksegment._tiles import Tiling
+from sksegment._training import batches
+from sksegment._training.memory_estimate import training_bytes
 from sksegment.datasets import make_shapes
 from sksegment.losses import CrossEntropyLoss
 from sksegment.networks import FCN
@@ -191,7 +194,7 @@ def test_what_failed_is_freed_before_the_next_try(
     def release(device: torch.device) -> None:
         alive.append(tensors[0]() is not None)
 
-    monkeypatch.setattr(_memory, "release_memory", release)
+    monkeypatch.setattr(out_of_memory, "release_memory", release)
     assert isinstance(attempt(fail, CPU), OutOfMemory)
     assert alive == [False]
 
@@ -199,9 +202,9 @@ def test_what_failed_is_freed_before_the_next_try(
 def test_the_cache_of_a_cuda_device_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("cuda"))
-    _memory.release_memory(CPU)
+    out_of_memory.release_memory(CPU)
     assert calls == []
-    _memory.release_memory(torch.device("cuda"))
+    out_of_memory.release_memory(torch.device("cuda"))
     assert calls == ["cuda"]
 
 
@@ -223,7 +226,7 @@ def test_tiles_shrink_down_to_the_floor(
         assert below.side(*size) >= max(margin or 0, 16)
         assert below.side(*size) <= max(above.side(*size) / 2, margin or 0, 16)
         assert prod(below.window(*size)) < prod(above.window(*size))
-    floor = _tiles.replace(ladder[-1], tile_size=max(margin or 0, 16))
+    floor = tiles.replace(ladder[-1], tile_size=max(margin or 0, 16))
     assert prod(floor.window(*size)) >= prod(ladder[-1].window(*size))
 
 
@@ -304,14 +307,14 @@ def test_numpy_out_of_memory_counts(
     data: Any, fitted: FCNSegmenter, monkeypatch: Any, steps: list[str]
 ) -> None:
     expected = fitted.predict(data[0])
-    make_tensor = _inference.images_to_tensor
+    make_tensor = predictor.images_to_tensor
 
     def allocate(images: Any, *arguments: Any) -> Tensor:
         if len(images) > 1:
             return np.empty(10**16)  # type: ignore[return-value]  # it never returns
         return make_tensor(images, *arguments)
 
-    monkeypatch.setattr(_inference, "images_to_tensor", allocate)
+    monkeypatch.setattr(predictor, "images_to_tensor", allocate)
     np.testing.assert_array_equal(fitted.predict(data[0]), expected)
     assert len(steps) == 1
 
@@ -382,7 +385,7 @@ def test_a_result_that_does_not_fit_is_not_tried_again(
     def no_room(*arguments: Any) -> None:
         raise NoRoomError("no room")
 
-    monkeypatch.setattr(_inference, "room", no_room)
+    monkeypatch.setattr(predictor, "room", no_room)
     with pytest.raises(MemoryError, match="no room"):
         deepcopy(fitted).set_params(tile_size=16).predict(data[0])
     assert steps == []
@@ -432,7 +435,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
 
     Its tensors are on the CPU in truth.
     """
-    make_tensor, copy = _inference.images_to_tensor, _inference.copied
+    make_tensor, copy = predictor.images_to_tensor, predictor.copied
     copies: list[nn.Module] = []
 
     def to_cpu(images: Any, scale: Any, device: torch.device) -> Tensor:
@@ -448,8 +451,8 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
             raise torch.OutOfMemoryError(TEXTS[0])
         return FORWARD(network, images)
 
-    monkeypatch.setattr(_inference, "images_to_tensor", to_cpu)
-    monkeypatch.setattr(_inference, "copied", kept_copy)
+    monkeypatch.setattr(predictor, "images_to_tensor", to_cpu)
+    monkeypatch.setattr(predictor, "copied", kept_copy)
     monkeypatch.setattr(FCN, "forward", fails_on_device)
     monkeypatch.setattr(torch.mps, "empty_cache", lambda: None)
     return copies
@@ -467,7 +470,7 @@ def test_after_the_last_tiles_comes_the_cpu(
     model = fitted_model(fitted)
     on_cpu = predictor_of(fitted, model)
     images = fitted._images(X)
-    run = _inference.replace(on_cpu, device=OTHER, tile_size=tile_size)
+    run = predictor.replace(on_cpu, device=OTHER, tile_size=tile_size)
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
     masks = np.array([*run.labels(images, fitted.classes_)])
     assert len(other_device) == 1  # one copy for all four images
@@ -561,7 +564,7 @@ def fail_with_values(network: FCN, images: Tensor) -> Tensor:
         (CrossEntropyLoss, "forward"),
         (Tensor, "backward"),
         (torch.optim.Adam, "step"),
-        (_batches, "standardized"),
+        (batches, "standardized"),
     ],
 )
 @pytest.mark.parametrize("how", ["fit", "warm_start", "partial_fit"])
@@ -604,7 +607,7 @@ def test_validation_that_does_not_fit_in_any_way_is_told_by_fit(
     data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X, y = data
-    monkeypatch.setattr(_inference, "images_to_tensor", fail)
+    monkeypatch.setattr(predictor, "images_to_tensor", fail)
     segmenter = small(device="cpu")
     with pytest.raises(MemoryError, match=r"Training ran .* MiB\. Prediction ran out"):
         segmenter.fit(X, y, X_val=X, y_val=y)

@@ -34,11 +34,11 @@ from skorch.callbacks import Checkpoint
 
 import sksegment
 from sksegment import FCNSegmenter, augmentation, load_model, save_model
-from sksegment._fitted import FITTED
-from sksegment._model_file import digest
-from sksegment._torch_random import local_rng
+from sksegment._torch.random import local_rng
 from sksegment.datasets import make_shapes
 from sksegment.persistence import ModelFileError
+from sksegment.persistence._file import digest
+from sksegment.persistence._validation import FITTED
 
 DATA = Path(__file__).resolve().parent / "data"
 
@@ -1264,5 +1264,5 @@ def test_files_of_earlier_versions_load_and_predict_the_same(model: Path) -> Non
 
 
 def test_there_is_a_file_of_this_format() -> None:
-    version = sksegment._model_file.FORMAT_VERSION
+    version = sksegment.persistence._file.FORMAT_VERSION
     assert (DATA / f"format_{version}.safetensors").is_file()

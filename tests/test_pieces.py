@@ -9,14 +9,16 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sksegment import _pieces, augmentation
-from sksegment._batches import Batches
-from sksegment._images import ImageList
-from sksegment._net import predicted_classes
-from sksegment._plan import PlannedStep
-from sksegment._samples import as_samples, survey
-from sksegment._tensors import in_torch_dtype
-from sksegment.losses import make_loss
+from sksegment import augmentation
+from sksegment._inputs.image_list import ImageList
+from sksegment._inputs.samples import as_samples
+from sksegment._inputs.survey import survey
+from sksegment._torch.tensors import in_torch_dtype
+from sksegment._training import image_store
+from sksegment._training.batches import Batches
+from sksegment._training.skorch_net import predicted_classes
+from sksegment.augmentation._plan import PlannedStep
+from sksegment.losses._factory import make_loss
 
 CPU = torch.device("cpu")
 # A stand-in for a GPU: its tensors have no values, so nothing can be asked of them.
@@ -103,7 +105,7 @@ def test_what_stays_on_a_device_is_read_once(monkeypatch: pytest.MonkeyPatch) ->
     crop = ImageList.crop
 
     def counted(images: ImageList, index: int, window: Any) -> Any:
-        if window != _pieces.CORNER:
+        if window != image_store.CORNER:
             reads.append(index)
         return crop(images, index, window)
 
@@ -150,11 +152,13 @@ def test_a_large_image_is_read_in_parts_and_does_not_stop_the_others(
         return crop(images, index, window)
 
     monkeypatch.setattr(ImageList, "crop", noted)
-    monkeypatch.setattr(_pieces, "MAX_KEPT", 1000)
+    monkeypatch.setattr(image_store, "MAX_KEPT", 1000)
     batches = made(crop_size=(8, 8), room=10**9)
     values(batches)
     assert set(bytes_of(batches)) == {0, 2, 3}  # of 504, 504 and 924 bytes
-    assert all(window != _pieces.WHOLE for index, window in windows if index in (1, 4))
+    assert all(
+        window != image_store.WHOLE for index, window in windows if index in (1, 4)
+    )
 
 
 def test_where_others_took_the_memory_nothing_stays(
@@ -169,7 +173,7 @@ def test_where_others_took_the_memory_nothing_stays(
         return tensor
 
     expected = values(made())
-    monkeypatch.setattr(_pieces, "sent", taken)
+    monkeypatch.setattr(image_store, "sent", taken)
     batches = made(room=10**9)
     assert values(batches) == expected
     assert not bytes_of(batches)

@@ -18,12 +18,14 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from torch import nn
 
-from sksegment import FCNSegmenter, _pretrained
-from sksegment._pretrained import imagenet_scale, start_from
-from sksegment._scale import Scale
-from sksegment._transplant import spread_channels
+from sksegment import FCNSegmenter
+from sksegment._inputs.channel_scale import Scale
+from sksegment._segmenter.pretrained import start_from
 from sksegment.augmentation import RandomFlip
-from sksegment.networks import FCN, NETWORKS, FCN8s, FCN16s, FCN32s
+from sksegment.networks import FCN, FCN8s, FCN16s, FCN32s, _vgg16_weights
+from sksegment.networks._factory import NETWORKS
+from sksegment.networks._vgg16_weights import imagenet_scale
+from sksegment.networks._weight_transfer import spread_channels
 
 # VGG16 with 3 in place of 64 channels.
 WIDTHS = (3, 6, 12, 24, 24)
@@ -431,7 +433,7 @@ def test_imagenet_is_fetched_from_torchvision_in_fit(
         return vgg16("_bn" in url).state_dict()
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetch)
-    monkeypatch.setattr(_pretrained, "VGG16_WIDTH", 3)
+    monkeypatch.setattr(_vgg16_weights, "VGG16_WIDTH", 3)
     options = {"width": 3, "norm": norm} if network == "fcn" else {}
     segmenter = FCNSegmenter(
         network=network, pretrained="imagenet", **options, **NEVER_FAR
@@ -462,7 +464,7 @@ def test_without_network_the_way_by_a_path_is_told(monkeypatch, error):
     segmenter = FCNSegmenter(width=3, norm=None, depth=1, **NEVER_FAR).fit(X, y)
     before = segmenter.predict_proba(X)
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fail)
-    monkeypatch.setattr(_pretrained, "VGG16_WIDTH", 3)
+    monkeypatch.setattr(_vgg16_weights, "VGG16_WIDTH", 3)
     segmenter.set_params(pretrained="imagenet")
     with pytest.raises(
         OSError,

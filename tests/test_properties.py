@@ -19,18 +19,15 @@ from hypothesis.extra import numpy as npst
 from sklearn.metrics import confusion_matrix, log_loss
 
 from sksegment import FCNSegmenter
-from sksegment._batches import Patch, cut_batches
-from sksegment._blending import blended
-from sksegment._class_weights import RULES, class_weights
-from sksegment._files import read_mask
-from sksegment._images import as_images, as_masks
-from sksegment._labels import IGNORED, LabelEncoder, count_labels
-from sksegment._plain import pack, unpack
-from sksegment._samples import split_indices
-from sksegment._scale import channel_sums
-from sksegment._schedules import SCHEDULES
-from sksegment._tiles import Tiling, overlapping
-from sksegment._warp import warp
+from sksegment._inputs.channel_scale import channel_sums
+from sksegment._inputs.image_files import read_mask
+from sksegment._inputs.image_list import as_images, as_masks
+from sksegment._inputs.labels import IGNORED, LabelEncoder, count_labels
+from sksegment._prediction.blending import blended
+from sksegment._prediction.tiles import Tiling, overlapping
+from sksegment._training.batches import Patch, cut_batches
+from sksegment._training.schedules import SCHEDULES
+from sksegment._training.validation import split_indices
 from sksegment.augmentation import (
     RandomBrightness,
     RandomContrast,
@@ -42,8 +39,10 @@ from sksegment.augmentation import (
     RandomTranslation,
     RandomZoom,
 )
+from sksegment.augmentation._warp import warp
 from sksegment.datasets import check_masks, colors_to_labels, save_masks
-from sksegment.losses import LOSSES, make_loss
+from sksegment.losses._class_weight import RULES, class_weights
+from sksegment.losses._factory import LOSSES, make_loss
 from sksegment.metrics import (
     dice_score,
     iou_score,
@@ -56,6 +55,7 @@ from sksegment.model_selection import (
     cut_blocks,
 )
 from sksegment.networks import FCN
+from sksegment.persistence._json import pack, unpack
 
 # Derandomised: the same examples in every run, so that a failure repeats.
 examples = settings(max_examples=200, derandomize=True, deadline=None, database=None)

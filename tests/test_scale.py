@@ -11,9 +11,10 @@ import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from sksegment import FCNSegmenter, _scale
-from sksegment._scale import Scale, channel_sums
-from sksegment._tensors import images_to_tensor
+from sksegment import FCNSegmenter
+from sksegment._inputs import channel_scale
+from sksegment._inputs.channel_scale import Scale, channel_sums
+from sksegment._torch.tensors import images_to_tensor
 from sksegment.datasets import make_shapes
 
 
@@ -28,7 +29,7 @@ def scale_of(images):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, ">f4", np.float64])
 @pytest.mark.parametrize("block", [1, 7, 2**20])
 def test_scale_equals_numpy_over_all_pixels(dtype, block, monkeypatch):
-    monkeypatch.setattr(_scale, "BLOCK_VALUES", block)
+    monkeypatch.setattr(channel_scale, "BLOCK_VALUES", block)
     rng = np.random.default_rng(0)
     shapes = [(1, 1, 3), (9, 4, 3), (2, 30, 3)]
     images = [rng.integers(0, 256, shape).astype(dtype) for shape in shapes]
@@ -89,7 +90,7 @@ def test_values_beyond_bytes_are_kept_beside_bytes():
 
 @pytest.mark.parametrize("block", [1, 7, 2**20])
 def test_only_pixels_that_count_make_the_scale(block, monkeypatch):
-    monkeypatch.setattr(_scale, "BLOCK_VALUES", block)
+    monkeypatch.setattr(channel_scale, "BLOCK_VALUES", block)
     rng = np.random.default_rng(0)
     images = [rng.normal(size=shape) for shape in [(9, 4, 3), (2, 30, 3), (5, 5, 3)]]
     counted = [rng.random(image.shape[:2]) < 0.5 for image in images]

@@ -29,8 +29,8 @@ from skorch.callbacks import (
 from torch import nn
 
 from sksegment import FCNSegmenter, iou_scorer
-from sksegment._batches import Batches
-from sksegment._net import predicted_classes
+from sksegment._training.batches import Batches
+from sksegment._training.skorch_net import predicted_classes
 from sksegment.augmentation import RandomFlip
 from sksegment.datasets import make_shapes
 from sksegment.metrics import iou_score

@@ -10,13 +10,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from sksegment import FCNSegmenter
-from sksegment._images import as_images
-from sksegment._inference import Predictor
-from sksegment._model import arrays_of, restored_network
-from sksegment._scale import Scale
-from sksegment._vgg import LAST_OFFSETS, POOL_OFFSETS, bilinear_kernel, upsampled
+from sksegment._inputs.channel_scale import Scale
+from sksegment._inputs.image_list import as_images
+from sksegment._prediction.predictor import Predictor
 from sksegment.datasets import make_shapes
-from sksegment.networks import NETWORKS, FCN8s, FCN16s, FCN32s, make_network
+from sksegment.networks import FCN8s, FCN16s, FCN32s
+from sksegment.networks._factory import NETWORKS, make_network
+from sksegment.networks._fcn_vgg16 import (
+    LAST_OFFSETS,
+    POOL_OFFSETS,
+    bilinear_kernel,
+    upsampled,
+)
+from sksegment.networks._state import arrays_of, restored_network
 
 # Each network, and by how much its last step enlarges.
 FACTORS = {FCN32s: 32, FCN16s: 16, FCN8s: 8}

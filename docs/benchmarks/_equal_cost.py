@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch.utils.flop_counter import FlopCounterMode
 
 from sksegment import FCNSegmenter
-from sksegment._batches import images_in_batch
+from sksegment._training.batches import images_in_batch
 from sksegment.networks import FCN
 
 # What a run may cost at a budget of 1: half a minute of one core in bfloat16.

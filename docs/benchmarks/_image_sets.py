@@ -11,7 +11,7 @@ import numpy as np
 from _shared import CAMVID_VOID, all_reduced, read_pairs
 from numpy.typing import NDArray
 
-from sksegment._files import read_image, read_mask
+from sksegment._inputs.image_files import read_image, read_mask
 from sksegment.datasets import load_voc, make_shapes
 from sksegment.metrics import iou_score
 from sksegment.model_selection import cut_blocks

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from skimage.transform import downscale_local_mean
 
 from sksegment import __version__
-from sksegment._files import read_image, read_mask
+from sksegment._inputs.image_files import read_image, read_mask
 from sksegment.datasets import load_image_pairs
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 from skimage.transform import AffineTransform, warp
 from sklearn.pipeline import make_pipeline
 
-from sksegment._batch import Batch
-from sksegment._plan import augment_batch
-from sksegment._scale import Scale
+from sksegment._inputs.channel_scale import Scale
+from sksegment._torch.batch import Batch
 from sksegment.augmentation import (
     AugmentedImages,
     RandomFlip,
     RandomRotation,
     RandomZoom,
 )
+from sksegment.augmentation._apply import augment_batch
 
 DEGREES = 30
 ZOOM = (0.8, 1.2)

@@ -29,11 +29,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 
 from sksegment import FCNSegmenter, SegmentationDisplay, __version__
-from sksegment.augmentation import (
-    RandomBrightness,
-    RandomFlip,
-    RandomZoom,
-)
+from sksegment.augmentation import RandomBrightness, RandomFlip, RandomZoom
 from sksegment.datasets import load_voc
 from sksegment.metrics import iou_score, pixel_accuracy_score, segmentation_report
 

@@ -16,7 +16,7 @@ from _script import Options, run_script
 from _segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
 from _timing import timed
 
-from sksegment._devices import training_dtype
+from sksegment._torch.precision import training_dtype
 from sksegment.networks import FCN
 
 PEER = "PyTorch, hand-written loop of the same arithmetic"

@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 
 from sksegment import FCNSegmenter, save_model
-from sksegment._model_file import FORMAT_VERSION
 from sksegment.augmentation import RandomFlip, RandomZoom
+from sksegment.persistence._file import FORMAT_VERSION
 
 FOLDER = Path(__file__).resolve().parent
 LABELS = np.array(["dark", "bright", "unknown"])

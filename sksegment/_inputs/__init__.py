@@ -1,0 +1,1 @@
+"""What the user passes: images, masks, labels and weights, read and checked."""

@@ -1,0 +1,367 @@
+"""Sequences of images and masks: what is accepted, and reading them one at a time."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.image import (
+    check_image,
+    check_mask,
+    check_not_empty,
+    from_torch,
+    plain_array,
+    several_values_hint,
+)
+from sksegment._inputs.image_files import is_path, read_image, read_mask
+
+# Rows and columns of a part of an image.
+Window = tuple[slice, slice]
+
+CHANNELS_FIRST_HINT = (
+    " The image has its channels first: move them to the end with np.moveaxis."
+)
+
+
+@dataclass(frozen=True)
+class ImageList(Sequence[NDArray[Any]]):
+    """A sequence of images or masks; a file is read each time it is asked for.
+
+    Parameters
+    ----------
+    items : sequence of ndarray or path
+        One image or mask each.
+    is_array : bool
+        Whether the user gave one array. It decides what `predict` returns.
+    is_mask : bool
+        Whether the items are masks.
+    argument : str, default="X"
+        What the user calls them.
+    """
+
+    items: Sequence[Any]
+    is_array: bool
+    is_mask: bool
+    argument: str = "X"
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return item `index`, checked: (height, width, n_channels), or a mask."""
+        item = self.items[index]
+        if self.is_mask:
+            mask = read_mask(item) if is_path(item) else item
+            return check_mask(mask, self.name(index))
+        image = read_image(item) if is_path(item) else item
+        return check_image(image, self.name(index))
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def crop(self, index: int, window: Window) -> Any:
+        """Return a part of item `index`, an array; only that part is read."""
+        item = self.items[index]
+        part = plain_array(item, self.name(index))[window]
+        check = check_mask if self.is_mask else check_image
+        return check(part, self.name(index))
+
+    def name(self, index: int) -> str:
+        """Name item `index` for a message."""
+        name = f"{'mask' if self.is_mask else 'image'} {index}"
+        if self.argument in ("y_true", "y_pred"):  # there are two kinds of masks
+            name += f" of {self.argument}"
+        item = self.items[index]
+        return f"{name} ({str(item)!r})" if is_path(item) else name
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ImageList:
+        """Return the items at `indices`, in that order, as a list: none is copied."""
+        items = [self.items[index] for index in indices]
+        return replace(self, items=items, is_array=False)
+
+
+def as_images(X: Any, n_channels: int | None = None) -> ImageList:
+    """Return the images that `X` stands for.
+
+    Parameters
+    ----------
+    X : array-like or sequence of array-like or sequence of path
+        See "Images and masks" in the documentation.
+    n_channels : int, default=None
+        The channels of the fitted model. A three-dimensional array is grey only where
+        this is 1 or unknown.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `X` cannot be images. Single images are checked when read.
+    """
+    container = _container(X, "X")
+    if not isinstance(container, np.ndarray):
+        return ImageList(container, is_array=False, is_mask=False)
+    _check_image_axes(container, n_channels)
+    if container.ndim == 3:
+        container = container[..., np.newaxis]
+    return ImageList(container, is_array=True, is_mask=False)  # type: ignore[arg-type]
+
+
+def as_masks(y: Any, argument: str = "y") -> ImageList:
+    """Return the masks that `y` stands for.
+
+    Parameters
+    ----------
+    y : array-like of shape (n, height, width) or sequence of mask or of path
+        See "Images and masks" in the documentation.
+    argument : str, default="y"
+        What the user calls them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `y` cannot be masks. Single masks are checked when read.
+    """
+    if y is None and argument != "y":
+        raise ValueError(f"{argument} is None; expected masks.")
+    if y is None:  # in the words of scikit-learn
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None."
+        )
+    container = _container(y, argument)
+    if not isinstance(container, np.ndarray):
+        return ImageList(container, False, is_mask=True, argument=argument)
+    container = _without_channel_axis(container, argument)
+    return ImageList(container, True, is_mask=True, argument=argument)  # type: ignore[arg-type]
+
+
+def check_pairs(images: ImageList, masks: ImageList) -> None:
+    """Reject images and masks that cannot belong together.
+
+    Numbers are compared here, sizes pair by pair when read.
+    """
+    first = masks.items[0]
+    if (
+        images.is_array
+        and images.items[0].shape[-1] == 1
+        and len(images) != len(masks)
+        and not is_path(first)
+        and np.shape(first) == images.items.shape[:2]  # type: ignore[attr-defined]
+    ):
+        raise ValueError(
+            f"X of shape {images.items.shape[:-1]} looks like one "  # type: ignore[attr-defined]
+            f"image: wrap it as X[np.newaxis], and its mask as y[np.newaxis]."
+        )
+    if len(images) != len(masks):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has "
+            f"{len(images)} images and y has {len(masks)} masks; expected one mask per "
+            f"image."
+        )
+
+
+def check_pair(
+    image: NDArray[Any], mask: NDArray[Any], masks: ImageList, index: int
+) -> None:
+    """Reject a mask whose size differs from that of its image."""
+    if mask.shape != image.shape[:2]:
+        is_channels_first = mask.shape == image.shape[1:]
+        raise ValueError(
+            f"{masks.name(index)} has height and width {mask.shape}, but its image has "
+            f"{image.shape[:2]}; expected the same."
+            + CHANNELS_FIRST_HINT
+            * is_channels_first
+        )
+
+
+def check_channels(image: NDArray[Any], n_channels: int, name: str) -> None:
+    """Reject an image whose number of channels differs from that of the others."""
+    if image.shape[-1] != n_channels:
+        raise ValueError(
+            f"{name} has {image.shape[-1]} channels, but image 0 has {n_channels}; "
+            f"expected the same number in all images."
+        )
+
+
+def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
+    """Return one array, or a list of arrays or paths, whatever `data` came as."""
+    if isinstance(data, np.ma.MaskedArray):
+        raise TypeError(
+            f"{argument} is a masked array, whose mask would be lost; expected a plain "
+            f"array (mark ignored pixels in y with ignore_label=)."
+        )
+    items = listed(data, argument)
+    if items is None:
+        return _checked_array(from_torch(data, argument), argument)
+    if not items:
+        raise ValueError(f"Found array with 0 sample(s) in {argument}: it is empty.")
+    return _list_of_items(items, argument)
+
+
+def listed(data: Any, argument: str) -> list[Any] | None:
+    """Return the elements of a list of images or paths; None for one array."""
+    if hasattr(data, "iloc") and getattr(data, "ndim", 0) == 2:
+        raise TypeError(
+            f"{argument} is a DataFrame; expected images or paths. Pass one column, as "
+            f"in {argument}['path']."
+        )
+    if is_path(data):
+        raise TypeError(
+            f"{argument} is one path, {str(data)!r}; expected an array, or a list of "
+            f"arrays or paths."
+        )
+    if hasattr(data, "to_numpy") and len(getattr(data, "shape", ())) == 1:
+        return list(data)  # a pandas Series or Index: positions count, not labels
+    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OSTU":
+        return list(data) if data.dtype.kind == "O" else data.tolist()
+    if isinstance(data, (list, tuple)):
+        is_nested = len(data) > 0 and isinstance(data[0], (list, tuple))
+        return None if is_nested and _is_rectangular(data) else list(data)
+    return None
+
+
+def _is_rectangular(nested: Sequence[Any]) -> bool:
+    try:
+        return np.asarray(nested).ndim > 2
+    except ValueError:
+        return False
+
+
+def _list_of_items(items: list[Any], argument: str) -> list[Any]:
+    paths = [is_path(item) for item in items]
+    if any(paths) and not all(paths):
+        raise TypeError(
+            f"{argument} mixes paths and arrays; expected one kind. Read the files "
+            f"first, or save the arrays."
+        )
+    if all(paths):
+        return items
+    _check_no_bytes(items, argument)
+    kind = "image" if argument == "X" else "mask"
+    items = [from_torch(item, f"{kind} {index}") for index, item in enumerate(items)]
+    if any(map(_has_axes, items)):
+        return items
+    if argument != "X":
+        raise ValueError(
+            f"{argument} has one value per image; expected (n, height, width), one "
+            f"label per pixel."
+        )
+    # A flat list of numbers, or 1-D objects: let check_array name what it is.
+    return [_checked_array(np.asarray(items), argument)]
+
+
+def _check_no_bytes(items: list[Any], argument: str) -> None:
+    for index, item in enumerate(items):
+        if isinstance(item, bytes):
+            raise TypeError(
+                f"{argument} holds bytes, {item!r} at position {index}; expected "
+                f"arrays, or paths as str or path-like: os.fsdecode makes a str of one."
+            )
+
+
+def _has_axes(item: Any) -> bool:
+    # Lists are not converted to find out: ragged ones would raise without a name.
+    return isinstance(item, (list, tuple)) or np.ndim(item) > 0
+
+
+def _checked_array(data: Any, argument: str) -> NDArray[Any]:
+    """Return one array of numbers (or, for y, of labels)."""
+    # Imported here: it takes a second, which computing scores alone does not need.
+    from sklearn.utils import check_array
+
+    _check_kind(np.asarray(data).dtype, argument)
+    try:
+        array: NDArray[Any] = check_array(
+            data,
+            # Masks may be strings, which "numeric" would reject.
+            dtype="numeric" if argument == "X" else None,
+            ensure_2d=False,
+            allow_nd=True,
+            ensure_all_finite=False,
+            ensure_min_samples=0,
+            ensure_min_features=0,
+            input_name=argument,
+        )
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{argument} cannot be taken as an array: {error}") from error
+    if array.ndim == 0 and array.dtype == object:
+        raise no_images(data, argument)
+    return array
+
+
+def _check_kind(dtype: np.dtype[Any], argument: str) -> None:
+    """Reject what check_array rejects without a name, or by printing all values."""
+    if dtype.kind == "c":
+        raise ValueError(
+            f"Complex data not supported: {argument} has dtype {dtype}; expected real "
+            f"numbers. Pass the real part, or the modulus (np.abs)."
+        )
+    if argument == "X" and dtype.kind in "STUV":
+        raise ValueError(
+            f"{argument} has dtype {dtype}; expected real numbers, not strings or "
+            f"records. Pass paths as a list of them."
+        )
+
+
+def no_images(data: Any, argument: str) -> TypeError:
+    """Return the error for data that can be neither images nor masks."""
+    return TypeError(
+        f"{argument} is a {type(data).__name__}; expected an array, or a list of "
+        f"arrays or paths."
+    )
+
+
+def _check_image_axes(array: NDArray[Any], n_channels: int | None) -> None:
+    if array.ndim == 3 and n_channels == 1 and array.shape[2] == 1 < array.shape[1]:
+        raise ValueError(
+            f"X has shape {array.shape}, which looks like one grey image: wrap it as "
+            f"X[np.newaxis], or pass list(X) if these are images of width 1."
+        )
+    is_grey = array.ndim == 3 and n_channels in (None, 1)
+    if not is_grey and array.ndim != 4:
+        raise ValueError(
+            f"X has shape {array.shape}; expected (n, height, width, n_channels), or "
+            f"(n, height, width) for grey images. Reshape your data: wrap a single "
+            f"image as X[np.newaxis]."
+        )
+    if len(array) == 0:
+        raise ValueError(f"Found array with 0 sample(s) (shape={array.shape}) in X.")
+    check_not_empty(array.shape, "X")
+
+
+def _without_channel_axis(array: NDArray[Any], argument: str) -> NDArray[Any]:
+    if array.ndim == 4 and array.shape[-1] == 1:
+        from sklearn.exceptions import DataConversionWarning
+
+        warnings.warn(
+            "A mask array of shape (n, height, width, 1) was passed; expected (n, "
+            "height, width). The last axis is dropped.",
+            DataConversionWarning,
+            stacklevel=2,
+        )
+        array = array[..., 0]
+    if array.ndim != 3:
+        raise ValueError(
+            f"{argument} has shape {array.shape}; expected (n, height, width) with one "
+            f"label value per pixel.{_labels_hint(array.shape, argument)}"
+        )
+    if 0 in array.shape:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={array.shape}) in {argument}."
+        )
+    return array
+
+
+def _labels_hint(shape: tuple[int, ...], argument: str) -> str:
+    """Say how to make masks of this."""
+    if argument == "y_pred" and len(shape) == 4:
+        return (
+            " Probabilities of predict_proba become labels by "
+            "segmenter.classes_[y_pred.argmax(axis=1)]; of other sources, the classes "
+            "may be on the last axis."
+        )
+    return several_values_hint(shape)

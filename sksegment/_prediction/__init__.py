@@ -1,0 +1,1 @@
+"""Prediction: batches of small images, exact tiles of large ones."""

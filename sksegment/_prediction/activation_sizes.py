@@ -1,0 +1,106 @@
+"""Values per pixel that the layers of a network hold, found by running it once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from threading import get_ident
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from sksegment._torch.out_of_memory import HOOKS_LOCK
+
+# What a forward pass holds at its peak, in units of its largest layer output. FCN keeps
+# 4.6 alive (a skip connection, the image below, three of one stage). The rest is what
+# the allocator could not give back: up to 7.3 were measured over depths and widths.
+PEAK_LAYERS = 8
+# On a CPU, torch convolves a lone image of at most this many values with other kernels
+# than a batch, and the results differ in the sixth digit.
+LONE_VALUES = 20_480
+
+Layers = tuple[tuple[Any, ...], ...]
+
+# What the probe found for each network, with the layers that it had then. Probing in
+# each call would take as long as labelling a small image.
+PROBED: WeakKeyDictionary[nn.Module, tuple[Layers, LayerSizes]] = WeakKeyDictionary()
+
+
+class LayerSizes(NamedTuple):
+    """The smallest and the largest number of values per pixel within a network.
+
+    Parameters
+    ----------
+    smallest : float
+        Of the images that are convolved.
+    largest : float
+        Of all inputs and outputs of layers. The scores of the whole network count as
+        well: they may be upsampled.
+    """
+
+    smallest: float
+    largest: float
+
+    def differs_alone(self, n_pixels: int) -> bool:
+        """Tell whether a lone image of that size is convolved by other kernels."""
+        return n_pixels * self.smallest <= LONE_VALUES
+
+    def pixels_in(self, n_bytes: float) -> int:
+        """Return how many pixels a float32 forward pass can have in `n_bytes`."""
+        bytes_per_pixel = 4 * PEAK_LAYERS * self.largest
+        return int(n_bytes / bytes_per_pixel)
+
+
+def layer_sizes(
+    network: nn.Module, side: int, run: Callable[[int], object]
+) -> LayerSizes:
+    """Return what the probe finds for a network, or found before.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network; pixels that its attribute `padding` adds are not counted.
+    side : int
+        Side of the image that it is probed with, in pixels.
+    run : callable
+        Runs the network on an image of that side.
+    """
+    layers = layers_of(network)
+    known, found = PROBED.get(network, ((), LayerSizes(0.0, 0.0)))
+    if known != layers:
+        found = probed(network, side, run)
+        PROBED[network] = layers, found
+    return found
+
+
+def probed(network: nn.Module, side: int, run: Callable[[int], object]) -> LayerSizes:
+    """Run a network and note the inputs and outputs of layers; see `layer_sizes`."""
+    sizes: list[int] = []
+    convolved: list[int] = []
+    # Padding that a network adds itself does not grow with the image.
+    padded = side + 2 * getattr(network, "padding", 0)
+    thread = get_ident()
+
+    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if get_ident() != thread:  # another prediction by the same network
+            return
+        tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
+        sizes.extend(tensor.numel() for tensor in tensors)
+        if isinstance(module, nn.Conv2d):
+            # Called by keyword, a layer has no inputs here.
+            convolved.extend(image.numel() for image in inputs[:1])
+
+    with HOOKS_LOCK, ExitStack() as hooks:
+        for module in network.modules():
+            hooks.callback(module.register_forward_hook(record).remove)
+        run(side)
+    return LayerSizes(min(convolved or sizes) / side**2, max(sizes) / padded**2)
+
+
+def layers_of(network: nn.Module) -> Layers:
+    """Return a key that changes when a layer is replaced."""
+    return tuple(
+        (id(module), *(tensor.shape for tensor in module.parameters(recurse=False)))
+        for module in network.modules()
+    )

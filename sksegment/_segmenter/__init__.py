@@ -1,0 +1,1 @@
+"""The parts of `FCNSegmenter`: its parameters, its model, where weights start."""

@@ -1,0 +1,1 @@
+"""Torch below the networks: devices, precision, tensors, memory, random numbers."""

@@ -1,0 +1,79 @@
+"""From numpy images to what a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sksegment._inputs.channel_scale import Scale
+from sksegment._torch.devices import arithmetic_device, sent
+
+
+def images_to_tensor(
+    images: Sequence[NDArray[Any]], scale: Scale, device: torch.device
+) -> Tensor:
+    """Return images of one size, standardised, as one batch on the device.
+
+    Parameters
+    ----------
+    images : sequence of ndarray of shape (height, width, n_channels)
+        Images of any real dtype and memory layout.
+    scale : Scale
+        What is subtracted from each channel, and what it is divided by.
+    device : torch.device
+        Where the batch is wanted.
+
+    Returns
+    -------
+    Tensor of shape (n, n_channels, height, width)
+        float32, in channels-last memory order, whatever that of the arrays is.
+    """
+    pixels = torch.from_numpy(in_torch_dtype(np.stack(images)))
+    return standardized(pixels.to(arithmetic_device(device)), scale, device)
+
+
+def in_torch_dtype(image: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy of an image in a dtype of torch that holds its values."""
+    return np.array(image, torch_dtype(image.dtype), order="C")
+
+
+def torch_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return a dtype of torch that holds the values of another.
+
+    Bytes stay bytes: a quarter of the data to send to a GPU.
+    """
+    if dtype == np.uint8:
+        return np.dtype(np.uint8)
+    fits = np.can_cast(dtype, np.float32)
+    return np.dtype(np.float32 if fits else np.float64)
+
+
+def standardized(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
+    """Return images of shape (n, height, width, n_channels) as `images_to_tensor` does.
+
+    The mean is subtracted in double precision: small differences around 1e9 would
+    otherwise be lost. Values far from those of training are clipped to `Scale.limits`.
+    """
+    arithmetic = arithmetic_device(device)
+    values = sent(pixels, arithmetic).double()
+    lowest, highest = map(torch.from_numpy, scale.limits())
+    values = values.clamp_(sent(lowest, arithmetic), sent(highest, arithmetic))
+    # Copied, unlike the batch: in a memory-mapped model file they are read-only.
+    values -= sent(torch.tensor(scale.mean, device="cpu"), arithmetic)
+    values /= sent(torch.tensor(scale.std, device="cpu"), arithmetic)
+    return values.float().to(device).permute(0, 3, 1, 2)
+
+
+def pad_to_multiple(images: Tensor, stride: int) -> Tensor:
+    """Repeat the last row and column until height and width divide by `stride`."""
+    height, width = images.shape[-2:]
+    below, right = -height % stride, -width % stride
+    if not (below or right):
+        return images
+    return F.pad(images, (0, right, 0, below), mode="replicate")

@@ -1,0 +1,1 @@
+"""Training: batches, the loop, its checkpoints and its validation."""

@@ -1,0 +1,293 @@
+"""Mini-batches: their order, the part of each image, and what is done to it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sksegment._inputs.channel_scale import Scale
+from sksegment._inputs.image_list import Window
+from sksegment._inputs.labels import IGNORED
+from sksegment._inputs.random import CROP, ORDER, stream
+from sksegment._inputs.samples import Samples
+from sksegment._inputs.survey import Survey
+from sksegment._torch.batch import Batch
+from sksegment._torch.devices import arithmetic_device
+from sksegment._torch.tensors import standardized
+from sksegment._training.image_store import Piece, PieceStore, mirrored
+from sksegment.augmentation._apply import augment_batch
+from sksegment.augmentation._plan import PlannedStep
+
+# Batches are cut from a shuffled pool of this many, sorted by size: images of similar
+# size meet, so that little padding is needed, yet batches differ in every epoch.
+POOL_BATCHES = 16
+
+# What "auto" stands for: this many images, but smaller batches in a small data set, so
+# that an epoch has about this many steps.
+AUTO_BATCH_SIZE = 8
+AUTO_STEPS = 4
+
+Target = tuple[Tensor, Tensor | None]
+
+
+class Patch(NamedTuple):
+    """A part of an image that is trained on.
+
+    Parameters
+    ----------
+    image : int
+        Index of the image.
+    copy : int
+        Which of the crops of that image in this epoch.
+    height, width : int
+        Size in pixels.
+    """
+
+    image: int
+    copy: int
+    height: int
+    width: int
+
+    def size(self) -> tuple[int, int]:
+        """Return height and width."""
+        return self.height, self.width
+
+
+@dataclass
+class Batches:
+    """The mini-batches of training; each iteration over them is one epoch.
+
+    Every draw is a function of the seed, the epoch and the image, so that nothing
+    depends on how many batches were drawn before.
+
+    Parameters
+    ----------
+    samples : Samples
+        Images, masks and weights.
+    survey : Survey
+        What is known of them.
+    scale : Scale
+        How the images are standardised.
+    steps : sequence of PlannedStep
+        The augmentations.
+    batch_size : int or "auto"
+        Largest number of images in a batch.
+    crop_size : tuple of int or None
+        Height and width in pixels of the parts that are trained on; None for whole
+        images.
+    crop_sampling : str
+        "uniform", or "balanced": crops are centred on pixels of a class of their
+        image, on each class equally often.
+    seed : int
+        The seed of all draws.
+    device : torch.device
+        Where the batches are wanted.
+    epoch : int
+        Number of epochs trained before.
+    room : float
+        Bytes that images kept on the device may take.
+    """
+
+    samples: Samples
+    survey: Survey
+    scale: Scale
+    steps: Sequence[PlannedStep]
+    batch_size: int | str
+    crop_size: tuple[int, int] | None
+    crop_sampling: str
+    seed: int
+    device: torch.device
+    epoch: int = 0
+    room: float = 0
+
+    def __len__(self) -> int:
+        n_patches = len(self._patches())
+        return -(-n_patches // images_in_batch(self.batch_size, n_patches))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Target]]:
+        self.epoch += 1
+        rng = stream(ORDER, self.seed, self.epoch)
+        patches = self._patches()
+        batch_size = images_in_batch(self.batch_size, len(patches))
+        for members in cut_batches(patches, batch_size, rng):
+            batch = self._batch(members)
+            yield batch.images, (batch.codes, batch.weights)
+
+    def largest(self) -> tuple[int, int, int]:
+        """Return the largest number of images, height and width of a batch."""
+        patches = self._patches()
+        n_images = -(-len(patches) // len(self))
+        sizes = np.array([patch.size() for patch in patches])
+        height, width = sizes.max(axis=0).tolist()
+        return n_images, height, width
+
+    def let_go(self) -> None:
+        """Forget the images that are kept on the device."""
+        self.__dict__.pop("_store", None)
+
+    def are_alike(self) -> bool:
+        """Tell whether all batches hold images of one size."""
+        return len({patch.size() for patch in self._patches()}) == 1
+
+    def _patches(self) -> list[Patch]:
+        """List what an epoch trains on: about as many pixels as the images have."""
+        patches = []
+        for index, (height, width) in enumerate(self.survey.sizes):
+            crop_height, crop_width = self.crop_size or (height, width)
+            copies = max(1, round(height * width / (crop_height * crop_width)))
+            patches += [
+                Patch(index, copy, crop_height, crop_width) for copy in range(copies)
+            ]
+        return patches
+
+    def _batch(self, patches: Sequence[Patch]) -> Batch:
+        # Augmented before padding: the result for an image must not depend on the other
+        # images of its batch.
+        groups = [
+            self._augmented(list(group)) for _, group in groupby(patches, Patch.size)
+        ]
+        height = max(patch.height for patch in patches)
+        width = max(patch.width for patch in patches)
+        return joined([mirrored_out(group, height, width) for group in groups])
+
+    def _augmented(self, patches: Sequence[Patch]) -> Batch:
+        """Return patches of one size, augmented."""
+        keys = [(self.epoch, patch.image, patch.copy) for patch in patches]
+        # In one expression, so that the pieces are freed before augmentation copies.
+        batch = stacked([*map(self._piece, patches)], self.scale, self.device)
+        return augment_batch(self.steps, batch, keys, self.seed, self.scale)
+
+    def _piece(self, patch: Patch) -> Piece:
+        piece = self._store.piece(patch.image, self._window(patch))
+        return piece.padded(patch.size())
+
+    @cached_property
+    def _store(self) -> PieceStore:
+        device = arithmetic_device(self.device)
+        return PieceStore(self.samples, self.survey, device, self.room)
+
+    def _window(self, patch: Patch) -> Window:
+        """Draw where a patch lies in its image."""
+        # How far the patch can be moved; an image that is too small leaves no choice.
+        size = self.survey.sizes[patch.image]
+        room = np.maximum(np.subtract(size, patch.size()), 0)
+        starts = self._starts(patch, room) if room.any() else room
+        top, left = starts.tolist()
+        return slice(top, top + patch.height), slice(left, left + patch.width)
+
+    def _starts(self, patch: Patch, room: NDArray[np.intp]) -> NDArray[np.intp]:
+        rng = stream(CROP, self.seed, self.epoch, patch.image, patch.copy)
+        if self.crop_sampling != "balanced":
+            return rng.integers(room + 1)
+        codes = self._store.codes(patch.image)
+        middle = np.floor_divide(patch.size(), 2)
+        return (class_aware_position(codes, rng) - middle).clip(0, room)
+
+
+def images_in_batch(batch_size: int | str, n_images: int) -> int:
+    """Return the largest number of images in a batch, given those of an epoch.
+
+    Examples
+    --------
+    >>> from sksegment._training.batches import images_in_batch
+    >>> [images_in_batch("auto", n_images) for n_images in (2, 5, 20, 1000)]
+    [1, 2, 5, 8]
+    """
+    if isinstance(batch_size, str):
+        return min(AUTO_BATCH_SIZE, -(-n_images // AUTO_STEPS))
+    return batch_size
+
+
+def class_aware_position(
+    codes: NDArray[np.int32], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Draw a class that a mask holds, and a pixel (row, column) of that class."""
+    present = np.unique(codes[codes >= 0])
+    pixels = np.argwhere(codes == rng.choice(present))
+    return np.asarray(pixels[rng.integers(len(pixels))])
+
+
+def stacked(pieces: Sequence[Piece], scale: Scale, device: torch.device) -> Batch:
+    """Make a batch of pieces of one size, with the images standardised."""
+    pixels, codes, weights = zip(*pieces, strict=True)
+    # The pieces are on the device already, unless its arithmetic is done elsewhere.
+    return Batch(
+        standardized(torch.stack(pixels), scale, device),
+        torch.stack(codes).to(device, torch.int64),
+        None if weights[0] is None else torch.stack(weights).to(device),
+    )
+
+
+def mirrored_out(batch: Batch, height: int, width: int) -> Batch:
+    """Pad images to a size by mirroring; the added pixels are ignored.
+
+    They never enter the loss, and batch statistics see the image's own content there
+    rather than a constant.
+    """
+    size = batch.images.shape[-2:]
+    if size == (height, width):
+        return batch
+    rows, columns = (
+        mirrored(old, new, batch.images.device)
+        for old, new in zip(size, (height, width), strict=True)
+    )
+    padding = (0, width - size[1], 0, height - size[0])
+    return Batch(
+        batch.images[:, :, rows][..., columns],
+        F.pad(batch.codes, padding, value=IGNORED),
+        None if batch.weights is None else F.pad(batch.weights, padding),
+    )
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """Join batches of one size."""
+    if len(batches) == 1:
+        return batches[0]
+    weights = [batch.weights for batch in batches if batch.weights is not None]
+    return Batch(
+        torch.cat([batch.images for batch in batches]),
+        torch.cat([batch.codes for batch in batches]),
+        torch.cat(weights) if weights else None,
+    )
+
+
+def cut_batches(
+    patches: Sequence[Patch], batch_size: int, rng: np.random.Generator
+) -> list[list[Patch]]:
+    """Shuffle patches and cut them into batches of nearly equal length.
+
+    Parameters
+    ----------
+    patches : sequence of Patch
+        What is to be trained on.
+    batch_size : int
+        Largest number of patches in a batch.
+    rng : Generator
+        Where the order comes from.
+
+    Returns
+    -------
+    list of list of Patch
+        The batches. None is much smaller than the others: a last batch of one image
+        would make a noisy step, and noisier batch statistics.
+    """
+    order = [patches[index] for index in rng.permutation(len(patches))]
+    pool = POOL_BATCHES * batch_size
+    for start in range(0, len(order), pool):
+        order[start : start + pool] = sorted(
+            order[start : start + pool], key=Patch.size
+        )
+    n_batches = -(-len(order) // batch_size)
+    cuts = np.linspace(0, len(order), n_batches + 1).round().astype(int)
+    batches = [order[start:stop] for start, stop in itertools.pairwise(cuts)]
+    return [batches[index] for index in rng.permutation(len(batches))]

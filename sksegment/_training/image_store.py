@@ -1,0 +1,223 @@
+"""Pieces of images with their masks and weights, and where batches get them."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import sklearn
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sksegment._inputs.image_files import is_path
+from sksegment._inputs.image_list import ImageList, Window
+from sksegment._inputs.labels import IGNORED
+from sksegment._inputs.samples import Samples
+from sksegment._inputs.survey import Survey
+from sksegment._torch.devices import sent
+from sksegment._torch.tensors import in_torch_dtype, torch_dtype
+
+# Share of scikit-learn's ``working_memory`` (1024 MiB by default) that files may take.
+SHARE = 1 / 4
+
+
+class FileCache:
+    """Images and masks read from files; the least recently used are dropped first.
+
+    It lives as long as one training run: a changed file is read again in the next.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[bool, str], NDArray[Any]] = OrderedDict()
+        self._limit = SHARE * 2**20 * float(sklearn.get_config()["working_memory"])
+        self.n_bytes = 0
+
+    def whole(self, images: ImageList, index: int) -> NDArray[Any]:
+        """Return item `index` of images or masks, checked."""
+        item = images.items[index]
+        if not is_path(item):
+            return images[index]
+        key = (images.is_mask, os.fspath(item))
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            return self._kept[key]
+        # A view, such as colours without alpha, would keep its whole base array alive.
+        pixels = np.ascontiguousarray(images[index])
+        pixels.flags.writeable = False
+        self._keep(key, pixels)
+        return pixels
+
+    def crop(self, images: ImageList, index: int, window: Window) -> NDArray[Any]:
+        """Return a part of item `index`; from an array, only that part is read."""
+        if is_path(images.items[index]):
+            return self.whole(images, index)[window]
+        return images.crop(index, window)
+
+    def _keep(self, key: tuple[bool, str], pixels: NDArray[Any]) -> None:
+        if pixels.nbytes > self._limit:
+            return
+        self._kept[key] = pixels
+        self.n_bytes += pixels.nbytes
+        while self.n_bytes > self._limit:
+            self.n_bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+# The largest image, in bytes, that is read as a whole to be kept. Larger ones may not
+# fit into memory, and are read part by part.
+MAX_KEPT = 2**28
+WHOLE: Window = (slice(None), slice(None))
+CORNER: Window = (slice(1), slice(1))
+
+
+class Piece(NamedTuple):
+    """A part of an image, or all of it, with what belongs to its pixels.
+
+    Parameters
+    ----------
+    pixels : Tensor of shape (height, width, n_channels)
+        The values as they were given, in a dtype of torch.
+    codes : Tensor of shape (height, width)
+        Class codes, negative where ignored.
+    weights : Tensor of shape (height, width) or None
+        Pixel weights.
+    """
+
+    pixels: Tensor
+    codes: Tensor
+    weights: Tensor | None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Piece:
+        """Return a piece with the same change made to each of its tensors."""
+        weights = None if self.weights is None else change(self.weights)
+        return Piece(change(self.pixels), change(self.codes), weights)
+
+    def padded(self, size: tuple[int, int]) -> Piece:
+        """Pad a piece that is too small by mirroring; the added pixels are ignored."""
+        height, width = self.codes.shape
+        if (height, width) == size:
+            return self
+        rows, columns = (
+            mirrored(old, new, self.codes.device)
+            for old, new in zip((height, width), size, strict=True)
+        )
+        padding = (0, size[1] - width, 0, size[0] - height)
+        return Piece(
+            self.pixels[rows][:, columns],
+            F.pad(self.codes, padding, value=IGNORED),
+            None if self.weights is None else F.pad(self.weights, padding),
+        )
+
+
+def mirrored(old: int, new: int, device: torch.device) -> Tensor:
+    """Return which of `old` pixels each of `new` pixels shows, mirrored at the end."""
+    indices = np.pad(np.arange(old), (0, new - old), mode="symmetric")
+    return sent(torch.from_numpy(indices), device)
+
+
+@dataclass
+class PieceStore:
+    """Reads pieces from memory and from files, and keeps whole images on a GPU.
+
+    If there is room, what was sent to a GPU stays there until training ends. It is not
+    read, encoded or sent again, except for masks if crops are drawn around a class.
+
+    Parameters
+    ----------
+    samples : Samples
+        Images, masks and weights.
+    survey : Survey
+        What is known of them.
+    device : torch.device
+        Where the pieces are wanted.
+    room : float
+        Bytes that images kept on the device may take.
+    files : FileCache
+        What was read from files.
+    """
+
+    samples: Samples
+    survey: Survey
+    device: torch.device
+    room: float
+    files: FileCache = field(default_factory=FileCache)
+    _kept: dict[int, Piece] = field(default_factory=dict)
+
+    def piece(self, index: int, window: Window) -> Piece:
+        """Return the part of image `index` in a window, on the device."""
+        whole = self._kept.get(index) or self._sent_whole(index)
+        if whole is not None:
+            return whole.each(lambda tensor: tensor[window])
+        return self._read(index, window).each(self._send)
+
+    def codes(self, index: int) -> NDArray[np.int32]:
+        """Return the class codes of a whole mask, ignored where the weight is 0."""
+        codes = self._encoded(index, WHOLE)
+        if self.samples.weights is None:
+            return codes
+        # Raw weights, as in the survey: in units of their mean, tiny ones may become 0.
+        counts = self.samples.weights[index] > 0
+        return np.where(counts, codes, IGNORED)
+
+    def _sent_whole(self, index: int) -> Piece | None:
+        """Send a whole image to stay on the device, if there is room for it."""
+        if self.room <= 0:
+            return None
+        n_bytes = self._size_on_device(index)
+        if n_bytes > min(self.room, MAX_KEPT):
+            return None
+        try:
+            piece = self._read(index, WHOLE).each(self._send)
+        except torch.OutOfMemoryError:  # the room was taken in the meantime
+            self.room = 0
+            return None
+        self.room -= n_bytes
+        self._kept[index] = piece
+        return piece
+
+    def _size_on_device(self, index: int) -> int:
+        """Return the bytes of a whole image, its codes and weights.
+
+        From an array, only a corner is read.
+        """
+        height, width = self.survey.sizes[index]
+        corner = self.files.crop(self.samples.images, index, CORNER)
+        pixel = torch_dtype(corner.dtype).itemsize
+        weights = 0 if self.samples.weights is None else np.float32().itemsize
+        each = self.survey.n_channels * pixel + self._codes_dtype.itemsize + weights
+        return height * width * each
+
+    @property
+    def _codes_dtype(self) -> np.dtype[Any]:
+        """Signed and as narrow as possible: codes are sent to the device, and stay."""
+        return np.min_scalar_type(-len(self.survey.encoder.classes))
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        return sent(tensor, self.device)
+
+    def _read(self, index: int, window: Window) -> Piece:
+        image = self.files.crop(self.samples.images, index, window)
+        codes = self._encoded(index, window)
+        return Piece(
+            torch.from_numpy(in_torch_dtype(image)),
+            torch.from_numpy(codes.astype(self._codes_dtype)),
+            self._read_weights(index, window),
+        )
+
+    def _encoded(self, index: int, window: Window) -> NDArray[np.int32]:
+        masks = self.samples.masks
+        mask = self.files.crop(masks, index, window)
+        return self.survey.encoder.encode(mask, masks.name(index))
+
+    def _read_weights(self, index: int, window: Window) -> Tensor | None:
+        weight = self.samples.weight(index)
+        if weight is None:
+            return None
+        size = self.survey.sizes[index]
+        cut: NDArray[Any] = np.broadcast_to(weight, size)[window]
+        return torch.from_numpy(cut.astype(np.float32))

@@ -1,0 +1,256 @@
+"""The skorch net that is trained: it knows batches of masks, seeds and precision."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dis import opmap
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
+from torch import Tensor, nn
+
+from sksegment._inputs.random import DROPOUT, stream
+from sksegment._torch.devices import searched_kernels
+from sksegment._torch.random import MAX_TORCH_SEED, seed_torch
+from sksegment._training.batches import Batches, Target
+from sksegment._training.checkpoint import Checkpoint
+from sksegment._training.training_state import progress_of
+
+
+class TrainingStop(Exception):  # noqa: N818 - it ends training, not an error
+    """A callback asked for training to end."""
+
+
+class DivergenceError(Exception):
+    """The loss is no longer a finite number."""
+
+
+def check_finite(losses: Sequence[Tensor]) -> list[float]:
+    """Return losses as numbers; raise `DivergenceError` if one is not finite."""
+    values: list[float] = torch.stack(list(losses)).tolist()
+    if not all(map(math.isfinite, values)):
+        raise DivergenceError
+    return values
+
+
+def is_wish(stop: KeyboardInterrupt) -> bool:
+    """Tell whether a statement raised an interrupt, as callbacks do, not Ctrl-C.
+
+    Ctrl-C strikes in the middle of whatever runs, never at a ``raise``.
+    """
+    place = stop.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None:
+        return False
+    instruction = place.tb_frame.f_code.co_code[place.tb_lasti]
+    return instruction == opmap["RAISE_VARARGS"]
+
+
+def predicted_classes(scores: Tensor, codes: Tensor) -> Tensor:
+    """Tell which classes have the highest score at some labelled pixel.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (n, n_classes, height, width)
+        The output of the network.
+    codes : Tensor of shape (n, height, width)
+        Class codes, negative where ignored.
+
+    Returns
+    -------
+    Tensor of shape (n_classes,), bool
+    """
+    n_classes = scores.shape[1]
+    labels = scores.max(dim=1).indices.masked_fill(codes < 0, n_classes)
+    found = torch.zeros(n_classes + 1, dtype=torch.bool, device=scores.device)
+    return found.scatter_(0, labels.flatten(), True)[:n_classes]
+
+
+class SegmentationNet(NeuralNet):
+    """skorch's training loop over batches of images, class codes and pixel weights.
+
+    `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Nothing of
+    skorch's prediction is used by sksegment; that its softmax runs over the classes
+    matters to the user's callbacks.
+
+    Parameters
+    ----------
+    module : nn.Module
+        The network.
+    seed : int, default=0
+        The seed of what torch draws.
+    first_epoch : int, default=0
+        Epochs for which the network was trained before.
+    precision : torch.dtype, default=torch.float32
+        Arithmetic of the forward pass.
+    checkpoint : Checkpoint or None, default=None
+        Where progress is kept after each epoch.
+    **parameters : dict
+        Parameters of skorch's net.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        seed: int = 0,
+        first_epoch: int = 0,
+        precision: torch.dtype = torch.float32,
+        checkpoint: Checkpoint | None = None,
+        **parameters: Any,
+    ) -> None:
+        self.seed = seed
+        self.first_epoch = first_epoch
+        self.precision = precision
+        self.checkpoint = checkpoint
+        super().__init__(module, **parameters)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Any]]:
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
+            ("print_log", PrintLog()),
+        ]
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Do nothing: the data were checked before."""
+
+    def get_split_datasets(self, X: Any, y: Any = None, **parameters: Any) -> Any:
+        """Return the batches and the validation as they were given."""
+        return X
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Return the batches, which iterate over themselves."""
+        return dataset
+
+    def run_single_epoch(
+        self,
+        iterator: Any,
+        training: bool,
+        prefix: str,
+        step_fn: Any,
+        **parameters: Any,
+    ) -> None:
+        """Train on all batches, or validate on the whole held-out set at once."""
+        if training:
+            self._train_epoch(iterator, step_fn, **parameters)
+        elif iterator is not None:
+            loss, iou = iterator.scores()
+            self._record("valid_loss", loss, min)
+            self._record("valid_iou", iou, max)
+
+    def _train_epoch(self, batches: Batches, step_fn: Any, **parameters: Any) -> None:
+        """Train on all batches, as skorch does, and read the losses at the end.
+
+        Reading a loss makes the program wait for the GPU. On a CPU it is there at once,
+        and training stops at the first loss that is not finite.
+        """
+        with searched_kernels(batches.device, batches.are_alike()):
+            losses = self._train_batches(batches, step_fn, **parameters)
+        rows = self.history[-1]["batches"]
+        for row, loss in zip(rows, check_finite(losses), strict=True):
+            row["train_loss"] = loss
+        self.history.record("train_batch_count", len(losses))
+
+    def _train_batches(
+        self, batches: Batches, step_fn: Any, **parameters: Any
+    ) -> list[Tensor]:
+        """Train on each batch; return the losses, on the device."""
+        losses: list[Tensor] = []
+        for batch in batches:
+            self.notify("on_batch_begin", batch=batch, training=True)
+            step = step_fn(batch, **parameters)
+            losses.append(step["loss"].detach())
+            on_cpu = losses[-1].device.type == "cpu"
+            loss = check_finite(losses[-1:])[0] if on_cpu else losses[-1]
+            self.history.record_batch("train_loss", loss)
+            self.history.record_batch("train_batch_size", len(batch[0]))
+            self.notify("on_batch_end", batch=batch, training=True, **step)
+        return losses
+
+    def _record(self, name: str, value: float, best: Callable[..., float]) -> None:
+        """Write a score to the history, and whether it is the best so far."""
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", value == best(self.history[:, name]))
+
+    def infer(self, x: Tensor, **parameters: Any) -> Tensor:
+        """Return the scores of a batch in float32, computed in `precision`."""
+        enabled = self.precision is not torch.float32
+        # No cache of weights: within an autocast of the caller it would outlive this
+        # step, and the next one would see outdated weights.
+        with torch.autocast(
+            x.device.type, self.precision, enabled=enabled, cache_enabled=False
+        ):
+            scores = self.module_(x)
+        return scores.float()
+
+    def get_loss(
+        self, y_pred: Tensor, y_true: Target, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Return the loss of a batch."""
+        if training and not y_pred.requires_grad:
+            raise ValueError(
+                "No weight of the network is trainable; expected some with "
+                "requires_grad=True. Check the parameters network and callbacks."
+            )
+        codes, weights = y_true
+        loss: Tensor = self.criterion_(y_pred, codes, weights)
+        return loss
+
+    def notify(self, method_name: str, **parameters: Any) -> None:
+        """Call the callbacks, any of which may ask to end training.
+
+        skorch's callbacks do so with a KeyboardInterrupt at the end of an epoch, which
+        Ctrl-C raises, too; only the former may end in a fitted estimator.
+        """
+        getattr(self, method_name)(self, **parameters)
+        for _, callback in self.callbacks_:
+            try:
+                getattr(callback, method_name)(self, **parameters)
+            except KeyboardInterrupt as stop:
+                if method_name == "on_epoch_end" and is_wish(stop):
+                    raise TrainingStop from stop
+                raise
+        # After all callbacks, so that their counts are kept, too.
+        if method_name == "on_epoch_end" and self.checkpoint is not None:
+            self.checkpoint.save(progress_of(self))
+
+    def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
+        """Keep the weights that training begins with."""
+        self.finite_state_ = deepcopy(self.module_.state_dict())
+        self.predicted_: Tensor | None = None
+
+    def on_epoch_begin(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
+    ) -> None:
+        """Seed what torch draws (dropout) from the number of the epoch."""
+        super().on_epoch_begin(net, dataset_train, dataset_valid)
+        self.predicted_ = None
+        epoch = self.first_epoch + len(self.history)
+        rng = stream(DROPOUT, self.seed, epoch)
+        seed_torch(int(rng.integers(MAX_TORCH_SEED)), torch.device(self.device))
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **step: Any
+    ) -> None:
+        """Note which classes are predicted: any epoch may turn out to be the last."""
+        if training:
+            _images, (codes, _weights) = batch
+            found = predicted_classes(step["y_pred"], codes)
+            before = self.predicted_
+            self.predicted_ = found if before is None else found | before
+
+    def on_epoch_end(
+        self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
+    ) -> None:
+        """Keep the weights, if they are finite; otherwise training has diverged."""
+        state = self.module_.state_dict()
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+            raise DivergenceError
+        self.finite_state_ = deepcopy(state)

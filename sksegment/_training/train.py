@@ -1,0 +1,331 @@
+"""Training: how it is planned, how it runs, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch.callbacks import EarlyStopping, LRScheduler
+from torch import nn
+
+from sksegment._torch.out_of_memory import OutOfMemory, attempt
+from sksegment._torch.random import local_rng
+from sksegment._training.batches import Batches
+from sksegment._training.checkpoint import Checkpoint, progress_in
+from sksegment._training.memory_estimate import room_for_images, too_large
+from sksegment._training.schedules import SCHEDULES
+from sksegment._training.skorch_net import (
+    DivergenceError,
+    SegmentationNet,
+    TrainingStop,
+)
+from sksegment._training.training_state import (
+    EARLY_STOPPING,
+    plain,
+    restore_progress,
+    restore_stopping,
+)
+from sksegment._training.validation import Validation
+from sksegment.networks._layers import BatchNorm
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, fused=True),
+}
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a network is to be trained.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        The loss.
+    optimizer : str
+        A key of `OPTIMIZERS`.
+    learning_rate, weight_decay : float
+        Of the optimizer.
+    schedule : str
+        "constant", "cosine" or "poly".
+    n_epochs : int
+        Largest number of epochs.
+    precision : torch.dtype
+        Arithmetic of the forward pass.
+    patience : int or None
+        Epochs without a better validation IoU after which training ends; None for no
+        limit.
+    tol : float
+        By how much an IoU must be better.
+    callbacks : sequence
+        Callbacks of the user.
+    verbose : int
+        Whether a table is printed.
+    """
+
+    criterion: nn.Module
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    schedule: str
+    n_epochs: int
+    precision: torch.dtype
+    patience: int | None
+    tol: float
+    callbacks: Sequence[Any]
+    verbose: int
+
+
+@dataclass
+class TrainingResult:
+    """What came out of training.
+
+    Parameters
+    ----------
+    history : list of dict
+        One row per epoch.
+    best_epoch : int or None
+        The epoch whose weights the network has, counted from 1, if one was chosen.
+    optimizer_state : dict
+        What the optimizer learned of each parameter.
+    predicted : ndarray of shape (n_classes,) or None
+        Whether a class was predicted, at any labelled pixel, in the last epoch; None
+        if it was not recorded.
+    diverged_at : int or None
+        The epoch in which the loss became NaN or infinite.
+    """
+
+    history: list[dict[str, Any]]
+    best_epoch: int | None
+    optimizer_state: dict[str, Any] = field(repr=False)
+    predicted: NDArray[np.bool_] | None
+    diverged_at: int | None = None
+
+
+def train(
+    network: nn.Module,
+    batches: Batches,
+    validation: Validation | None,
+    plan: TrainingPlan,
+    optimizer_state: dict[str, Any] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> TrainingResult:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    network : nn.Module
+        On the device of the batches.
+    batches : Batches
+        What it is trained on.
+    validation : Validation or None
+        What it is judged on after each epoch.
+    plan : TrainingPlan
+        How it is trained.
+    optimizer_state : dict or None, default=None
+        What the optimizer learned in an earlier training that is continued.
+    checkpoint : Checkpoint or None, default=None
+        Where progress is kept. If there is some already, training resumes from it.
+
+    Returns
+    -------
+    TrainingResult
+        What happened. If the loss diverged, the network has the weights of the last
+        epoch that ended with finite ones.
+
+    Raises
+    ------
+    MemoryError
+        If memory runs out. Nothing is made smaller: other batches would train another
+        network.
+    """
+    training = partial(
+        _trained, network, batches, validation, plan, optimizer_state, checkpoint
+    )
+    try:
+        result = attempt(training, batches.device)
+    finally:
+        batches.let_go()  # a notebook keeps a traceback, and everything it refers to
+    if isinstance(result, OutOfMemory):
+        raise MemoryError(too_large(network, batches, plan.precision, result.reason))
+    return result
+
+
+def _trained(
+    network: nn.Module,
+    batches: Batches,
+    validation: Validation | None,
+    plan: TrainingPlan,
+    optimizer_state: dict[str, Any] | None,
+    checkpoint: Checkpoint | None,
+) -> TrainingResult:
+    net = _net(network, batches, plan, checkpoint)
+    if plan.n_epochs > 1:  # what is used once need not stay
+        batches.room = room_for_images(network, batches, plan.precision)
+    with local_rng(batches.device):
+        net.initialize()
+        if optimizer_state is not None:
+            _go_on(net.optimizer_, optimizer_state)
+        with _freezing_undone(network), _single_values_normalised(network):
+            diverged_at = _run(net, batches, validation)
+    rows = [_row(row, net.first_epoch) for row in net.history]
+    if diverged_at is not None:
+        rows = rows[: diverged_at - 1]
+    best_epoch = None
+    if plan.patience is not None and rows:
+        best_epoch = net.first_epoch + _restore_best(net)
+    state = net.optimizer_.state_dict()["state"]
+    predicted = None if net.predicted_ is None else net.predicted_.cpu().numpy()
+    return TrainingResult(rows, best_epoch, state, predicted, diverged_at)
+
+
+@contextmanager
+def _freezing_undone(network: nn.Module) -> Iterator[None]:
+    """Restore which weights are trainable.
+
+    Callbacks freeze weights for one training run. What is frozen is not saved: a
+    network in memory would continue differently from the same one loaded from a file.
+    """
+    before = [(weight, weight.requires_grad) for weight in network.parameters()]
+    try:
+        yield
+    finally:
+        for weight, required in before:
+            weight.requires_grad_(required)
+
+
+@contextmanager
+def _single_values_normalised(network: nn.Module) -> Iterator[None]:
+    """Let batch normalisation train on one value per channel, as that of `FCN` does.
+
+    A single image has one after pooling over all of it (ASPP), which torch rejects. The
+    layers of the user's own network get their class back, which other tools look at.
+    """
+    layers = [
+        module
+        for module in network.modules()
+        if type(module) is nn.BatchNorm2d and module.track_running_stats
+    ]
+    for layer in layers:
+        layer.__class__ = BatchNorm
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.__class__ = nn.BatchNorm2d
+
+
+def _go_on(optimizer: torch.optim.Optimizer, learned: dict[str, Any]) -> None:
+    """Give an optimizer what it learned of each parameter, and nothing else.
+
+    Learning rate and decay stay those of the plan. `learned` itself is not changed: an
+    interrupted run must leave the earlier state as it was.
+    """
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": deepcopy(learned)})
+
+
+def _run(
+    net: SegmentationNet, batches: Batches, validation: Validation | None
+) -> int | None:
+    """Run the loop; return the epoch, counted from 1, in which it diverged, if any."""
+    progress = progress_in(net.checkpoint)
+    if progress:
+        restore_progress(net, progress)
+        batches.epoch += len(net.history)
+    net.notify("on_train_begin", X=batches, y=None)
+    if progress:
+        restore_stopping(net, progress)
+    n_epochs = net.max_epochs - len(net.history)
+    try:
+        with suppress(TrainingStop):
+            net.fit_loop((batches, validation), epochs=n_epochs)
+    except DivergenceError:
+        net.module_.load_state_dict(net.finite_state_)
+        return len(net.history)
+    net.notify("on_train_end", X=batches, y=None)
+    return None
+
+
+def _net(
+    network: nn.Module,
+    batches: Batches,
+    plan: TrainingPlan,
+    checkpoint: Checkpoint | None,
+) -> SegmentationNet:
+    n_done = len(progress_in(checkpoint).get("history", ()))
+    return SegmentationNet(
+        network,
+        seed=batches.seed,
+        first_epoch=batches.epoch,
+        precision=plan.precision,
+        checkpoint=checkpoint,
+        criterion=plan.criterion,
+        optimizer=OPTIMIZERS[plan.optimizer],
+        optimizer__weight_decay=plan.weight_decay,
+        lr=plan.learning_rate,
+        max_epochs=plan.n_epochs,
+        callbacks=_callbacks(plan, len(batches), n_done),
+        # skorch's own guess is a softmax over the width of the image.
+        predict_nonlinearity=partial(torch.softmax, dim=1),
+        train_split=None,
+        # Some callbacks divide the length of the batches by it.
+        batch_size=1,
+        verbose=plan.verbose,
+        device=batches.device,
+    )
+
+
+def _callbacks(plan: TrainingPlan, n_batches: int, n_done: int) -> list[Any]:
+    callbacks: list[Any] = []
+    if plan.schedule != "constant":
+        n_steps = plan.n_epochs * n_batches
+        factor = partial(SCHEDULES[plan.schedule], n_steps=n_steps)
+        scheduler = LRScheduler(
+            torch.optim.lr_scheduler.LambdaLR,
+            lr_lambda=factor,
+            # The last step before; skorch would count epochs. -1 starts anew.
+            last_epoch=n_done * n_batches - 1,
+            step_every="batch",
+            event_name=None,
+        )
+        callbacks.append(("learning_rate_schedule", scheduler))
+    if plan.patience is not None:
+        stopping = EarlyStopping(
+            monitor="valid_iou",
+            patience=plan.patience,
+            threshold=plan.tol,
+            threshold_mode="abs",
+            lower_is_better=False,
+            load_best=True,
+        )
+        callbacks.append((EARLY_STOPPING, stopping))
+    return [*callbacks, *plan.callbacks]
+
+
+def _restore_best(net: SegmentationNet) -> int:
+    """Give the network the weights of the best epoch, and return which it is.
+
+    skorch does so, too, but not after training that diverged.
+    """
+    stopping = dict(net.callbacks_)[EARLY_STOPPING]
+    if stopping.best_model_weights_ is not None:
+        net.module_.load_state_dict(stopping.best_model_weights_)
+    return int(stopping.best_epoch_)
+
+
+def _row(row: dict[str, Any], first_epoch: int) -> dict[str, Any]:
+    """Return the history of one epoch without that of its batches."""
+    kept = {
+        key: plain(value)
+        for key, value in row.items()
+        if key != "batches" and not key.endswith(("_batch_count", "_best"))
+    }
+    return {**kept, "epoch": first_epoch + row["epoch"]}

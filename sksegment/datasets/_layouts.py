@@ -1,0 +1,171 @@
+"""The usual folder layouts: which files must exist, and the errors if they do not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sklearn.utils import Bunch
+
+from sksegment._inputs.checks import LISTED
+from sksegment._inputs.image_files import LOSSY_SUFFIXES, SUFFIXES
+
+
+def files_by_stem(folder: Path, argument: str) -> dict[str, Path]:
+    """Return the image files of a folder by their names without suffix."""
+    _check_folder(folder, argument)
+    visible = [p for p in folder.iterdir() if p.is_file() and p.name[0] != "."]
+    files = sorted(p for p in visible if p.suffix.lower() in SUFFIXES)
+    if not files:
+        others = sorted({path.suffix or path.name for path in visible})
+        holds = f" It holds {_listed(others)}." if others else ""
+        raise ValueError(
+            f"{argument} {str(folder)!r} holds no image; expected files that end in "
+            f"{', '.join(SUFFIXES)}.{holds}"
+        )
+    counts = Counter(path.stem for path in files)
+    _check_unique(
+        [path.name for path in files if counts[path.stem] > 1], folder, argument
+    )
+    return {path.stem: path for path in files}
+
+
+def _check_folder(folder: Path, argument: str) -> None:
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"{argument} {str(folder)!r} does not exist; expected a folder."
+        )
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"{argument} {str(folder)!r} is not a folder; expected a folder."
+        )
+
+
+def _check_unique(shared: list[str], folder: Path, argument: str) -> None:
+    if shared:
+        raise ValueError(
+            f"{argument} {str(folder)!r} has files that share a name: "
+            f"{_listed(shared)}. Expected one file per name."
+        )
+
+
+def check_partners(images: dict[str, Path], masks: dict[str, Path]) -> None:
+    """Reject images without a mask and masks without an image."""
+    no_mask = [images[stem].name for stem in sorted(set(images) - set(masks))]
+    no_image = [masks[stem].name for stem in sorted(set(masks) - set(images))]
+    if not no_mask and not no_image:
+        return
+    parts = [
+        f"{kind} without {partner}: {_listed(names)}."
+        for kind, partner, names in (
+            ("Images", "a mask", no_mask),
+            ("Masks", "an image", no_image),
+        )
+        if names
+    ]
+    raise ValueError(
+        f"images_dir and masks_dir do not match. {' '.join(parts)} Expected the same "
+        f"file names up to the suffix; move or rename these files."
+    )
+
+
+def check_lossless(masks: list[Path]) -> None:
+    """Reject masks in a format that changes label values."""
+    lossy = [Path(m).name for m in masks if Path(m).suffix.lower() in LOSSY_SUFFIXES]
+    if lossy:
+        raise ValueError(
+            f"masks_dir holds JPEG files: {_listed(lossy)}. Their compression changes "
+            f"label values; expected PNG, BMP or TIFF. Export the masks again."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    """Write a few names for a message, and count the rest."""
+    shown = ", ".join(repr(name) for name in names[:LISTED])
+    rest = len(names) - LISTED
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def voc_folder(root: Path) -> Path:
+    """Return the folder of the layout: `root` itself, or one inside it."""
+    _check_folder(root, "root")
+    candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
+    for folder in candidates:
+        if (folder / "JPEGImages").is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"root {str(root)!r} is not laid out as PASCAL VOC; expected a folder "
+        f"JPEGImages in it, or in VOC2012 or VOCdevkit/VOC2012 under it."
+    )
+
+
+def split_ids(lists: Path, split: str) -> list[str]:
+    """Return the IDs that the list of a split holds."""
+    if not lists.is_dir():
+        raise FileNotFoundError(
+            f"{str(lists)!r} is missing; expected lists of ids in it: train.txt, ..."
+        )
+    splits = sorted(path.stem for path in lists.glob("*.txt"))
+    if split not in splits:
+        raise ValueError(
+            f"split is {split!r}; expected one of the lists in {str(lists)!r}: "
+            f"{', '.join(map(repr, splits)) or 'there is none'}."
+        )
+    lines = _text(lists / f"{split}.txt").splitlines()
+    ids = [line.strip() for line in lines if line.strip()]
+    if not ids:
+        raise ValueError(f"The list of split {split!r} in {str(lists)!r} is empty.")
+    _check_inside(ids, split)
+    return ids
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # Windows adds a byte order mark
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{str(path)!r} is not text in UTF-8 ({error}); expected one ID per line. "
+            f"Save it as UTF-8."
+        ) from error
+
+
+def _check_inside(ids: list[str], split: str) -> None:
+    """Reject ids that lead out of the folders: a list may come from anywhere."""
+    outside = [name for name in ids if Path(name).anchor or ".." in Path(name).parts]
+    if outside:
+        raise ValueError(
+            f"The list of split {split!r} names files outside the layout: "
+            f"{_listed(outside)}. Expected IDs of files in JPEGImages and "
+            f"SegmentationClass."
+        )
+
+
+def check_files(paths: list[Path], split: str) -> None:
+    """Reject a split whose files are missing."""
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"The list of split {split!r} names {len(missing)} files that are missing: "
+            f"{_listed(missing)}. Expected each ID as JPEGImages/ID.jpg and "
+            f"SegmentationClass/ID.png."
+        )
+
+
+def _result(
+    data: list[Path],
+    target: list[Path],
+    target_names: list[str] | None,
+    ignore_label: Any,
+    description: str,
+    return_X_y: bool,
+) -> Bunch | tuple[list[Path], list[Path]]:
+    if return_X_y:
+        return data, target
+    return Bunch(
+        data=data,
+        target=target,
+        target_names=target_names,
+        ignore_label=ignore_label,
+        DESCR=description,
+    )

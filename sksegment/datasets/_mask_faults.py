@@ -1,0 +1,221 @@
+"""What an image and its mask show by themselves: shapes, colours, edges, objects."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.checks import LISTED
+from sksegment._inputs.image import check_image, from_torch
+from sksegment._inputs.image_files import is_path, read_image, read_mask
+from sksegment._inputs.labels import format_labels
+
+JPEG_MAGIC = b"\xff\xd8\xff"
+# A value that covers this share of a mask is frequent: a label. Interpolation and JPEG
+# put many rarer values between two of these. The lower limit finds them beside small
+# objects, the higher one where edges make up a large part of the mask.
+FREQUENT = (0.005, 0.04)
+# (how many rare values, which share of their pixels may have four equal neighbours):
+# classes cover areas, however small, while interpolation makes thin edges.
+RARE_LIMITS = ((8, 0.1), (3, 0.01))
+# This many labels in one mask, with one area each, are instances.
+MIN_INSTANCES = 10
+
+# What is found in one image: the kind, and a sentence about it.
+Note = tuple[str, str]
+
+
+def read_picture(image: Any) -> tuple[NDArray[Any] | None, list[Note]]:
+    """Read an image, and tell why `fit` would reject it, if it would."""
+    try:
+        picture = _quietly(read_image, image) if is_path(image) else image
+        return np.asarray(from_torch(picture, "An image")), _refusal(picture)
+    except (OSError, ValueError) as error:
+        return None, [("unreadable", f"{error}")]
+    except TypeError as error:  # a tensor that numpy cannot hold
+        return None, [("image", f"{error}")]
+
+
+def _refusal(picture: Any) -> list[Note]:
+    """Return the message with which `fit` would reject an image, if it would."""
+    try:
+        check_image(picture, "An image")
+    except (TypeError, ValueError) as error:
+        return [("image", f"{error}")]
+    return []
+
+
+def read_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
+    """Read a mask, as a picture if it is not a mask."""
+    if not is_path(mask):
+        return _plain_labels(mask)
+    try:
+        if _is_jpeg(mask):
+            text = f"The mask {os.fspath(mask)!r} is a JPEG file, which changes labels."
+            return _quietly(read_image, mask), [("jpeg", text)]
+        return read_mask(mask), []
+    except (OSError, ValueError) as error:
+        return _read_colored(mask, error)
+
+
+def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
+    """Return a mask that is in memory as an array, if it is one."""
+    if isinstance(mask, np.ma.MaskedArray):
+        return None, [("masked", "A mask is a masked array; fit takes plain ones.")]
+    try:
+        pixels = np.asarray(from_torch(mask, "A mask"))
+        if pixels.dtype.kind in "OT":
+            pixels = np.array(pixels.tolist())
+    except ValueError as error:
+        return None, [("unreadable", f"{error}")]
+    except TypeError as error:  # a tensor that numpy cannot hold
+        return None, [("axes", f"{error}")]
+    if not pixels.ndim or pixels.dtype.kind not in "buifUS":
+        text = f"A mask is a {type(mask).__name__} ({pixels.dtype}) without labels."
+        return None, [("axes", text)]
+    return pixels, []
+
+
+def _read_colored(
+    mask: Any, error: Exception
+) -> tuple[NDArray[Any] | None, list[Note]]:
+    """Read a file that is not a mask as a picture, if it is one."""
+    try:
+        return _quietly(read_image, mask), []
+    except (OSError, ValueError):
+        return None, [("unreadable", f"{error}")]
+
+
+def _is_jpeg(path: Any) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(JPEG_MAGIC)) == JPEG_MAGIC
+
+
+def _quietly(read: Any, path: Any) -> NDArray[Any]:
+    """Read a file without its warnings; `fit` will give them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return read(path)
+
+
+def size_notes(image: tuple[int, ...], mask: tuple[int, ...]) -> Iterator[Note]:
+    """Compare the shapes of an image and its mask."""
+    size = mask[:2]
+    if image[:2] == size:
+        return
+    if len(image) == 3 and image[1:] == size:
+        yield "channels_first", f"An image has shape {image}, its mask {mask}."
+    elif image[:2] == mask[1:]:
+        return  # the axes of the mask are the problem
+    elif image[:2] == size[::-1]:
+        yield "transposed", f"An image has shape {image}, its mask {mask}."
+    else:
+        yield "size", f"An image has shape {image}, but its mask {mask}."
+
+
+def axes_note(pixels: NDArray[Any]) -> Note | None:
+    """Tell what a mask with several values per pixel is; None if it has one."""
+    shape = pixels.shape
+    if not pixels.size:
+        return "axes", f"A mask is empty: it has shape {shape}."
+    if pixels.ndim == 2 or (pixels.ndim == 3 and shape[2] == 1):
+        return None
+    if pixels.ndim != 3 or pixels.dtype.kind not in "buif":
+        return "axes", f"A mask has shape {shape}."
+    for axis in (0, 2):
+        if shape[axis] > 1 and _is_one_hot(pixels, axis):
+            return "one_hot", f"A mask has shape {shape}, one-hot along axis {axis}."
+    if shape[2] not in (3, 4):
+        return "axes", f"A mask has shape {shape}."
+    if (pixels[..., 1:3] == pixels[..., :1]).all():
+        return "grey_rgb", f"A mask has shape {shape}, and equal channels."
+    return "colors", f"A mask of shape {shape} is a picture {_colors_text(pixels)}."
+
+
+def _colors_text(pixels: NDArray[Any]) -> str:
+    """Write the colours of a picture for a message."""
+    red, green, blue = (pixels[..., channel].astype(np.float64) for channel in range(3))
+    # One number per colour: sorting rows of three takes ten times as long.
+    _, first = np.unique(red * 65536 + green * 256 + blue, return_index=True)
+    colors = pixels[..., :3].reshape(-1, 3)[first].tolist()
+    some = ", ".join(str(tuple(color)) for color in colors[:LISTED])
+    return f"of {len(colors)} colours: {some}{', ...' if len(colors) > LISTED else ''}"
+
+
+def _is_one_hot(pixels: NDArray[Any], axis: int) -> bool:
+    total = pixels.sum(axis=axis, dtype=np.float64)
+    return bool(np.isin(pixels, (0, 1)).all() and (total == 1).all())
+
+
+def value_note(
+    mask: NDArray[Any], labels: NDArray[Any], counts: NDArray[np.intp]
+) -> Note | None:
+    """Tell what the values of a mask are if they are not classes."""
+    if mask.dtype.kind not in "iuf":
+        return None  # booleans and strings are what they are
+    if mask.dtype.kind == "f":
+        if not np.isfinite(labels).all():
+            return "not_finite", "A mask holds NaN or infinity."
+        fractions = labels[labels != np.floor(labels)]
+        if len(fractions):
+            return "interpolated", f"A mask holds {format_labels(fractions, LISTED)}."
+    for frequent in FREQUENT:
+        rare = _rare_between(labels, counts / mask.size, frequent)
+        if _are_edges(mask, rare):
+            text = format_labels(rare, LISTED)
+            return "interpolated", f"Rare values lie between frequent ones: {text}."
+    n_objects = int(np.count_nonzero(labels))
+    if n_objects >= MIN_INSTANCES and n_areas(mask) <= 1.2 * n_objects:
+        return "instances", f"A mask has {n_objects} labels, with one area each."
+    return None
+
+
+def _rare_between(
+    labels: NDArray[Any], shares: NDArray[np.float64], limit: float
+) -> NDArray[Any]:
+    """Return the rare values between the lowest and the highest frequent one."""
+    frequent = labels[shares >= limit]
+    if len(frequent) < 2:
+        return labels[:0]
+    is_between = (labels > frequent[0]) & (labels < frequent[-1])
+    return labels[is_between & (shares < limit)]
+
+
+def _are_edges(mask: NDArray[Any], rare: NDArray[Any]) -> bool:
+    """Tell whether the pixels of rare values cover no areas, only edges."""
+    if len(rare) < RARE_LIMITS[-1][0] or min(mask.shape) < 3:
+        return False
+    inner = mask[1:-1, 1:-1]
+    chosen = np.isin(inner, rare)
+    others = (mask[:-2, 1:-1], mask[2:, 1:-1], mask[1:-1, :-2], mask[1:-1, 2:])
+    is_area = np.logical_and.reduce(
+        [other[chosen] == inner[chosen] for other in others]
+    )
+    if not is_area.size:
+        return False
+    return any(
+        len(rare) >= number and is_area.mean() <= share for number, share in RARE_LIMITS
+    )
+
+
+def counts_up(labels: NDArray[Any]) -> bool:
+    """Tell whether the labels are 1, 2, 3, ..., with or without 0."""
+    if labels.dtype.kind not in "iu" or not len(labels) or labels[0] not in (0, 1):
+        return False
+    return len(labels) > 1 and int(labels[-1]) - int(labels[0]) == len(labels) - 1
+
+
+def n_areas(mask: NDArray[Any]) -> int:
+    """Count the connected areas of one value, those of 0 left out."""
+    from skimage.measure import label
+
+    _, codes = np.unique(mask, return_inverse=True)
+    codes = codes.reshape(mask.shape) + 1
+    codes[mask == 0] = 0
+    _, number = label(codes, background=0, connectivity=2, return_num=True)
+    return int(number)

@@ -1,0 +1,213 @@
+"""Pictures to look at: of images, of masks, and of where a prediction is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.labels import IGNORED
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+
+# A dark and quiet first colour, which is usually the background; then the palette of
+# Okabe and Ito; then colours that lie far from all before them, in CIELAB, as seen
+# with full and with red-green-blind colour vision.
+# fmt: off
+PALETTE = (
+    0x2b3440, 0xe69f00, 0x56b4e9, 0x009e73, 0xf0e442, 0x0072b2,
+    0xd55e00, 0xcc79a7, 0x0000ff, 0x00ff95, 0x6a6aff, 0x950015,
+    0x5500bf, 0x950080, 0xea1555, 0xbfaa55, 0x8095ff, 0x40eaff,
+    0xaaeabf, 0x406a40, 0x4040aa, 0xbfea6a, 0xaa2a6a, 0xff6a80,
+)
+# fmt: on
+ERROR_COLOUR = (1.0, 0.12, 0.12)
+# Ignored pixels are striped in two greys, which no class has.
+STRIPES = (0.92, 0.72)
+STRIPES_PER_SIDE = 24
+
+
+def displayable(
+    image: NDArray[Any], counted: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
+    """Return an image of any kind in a form that can be displayed.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, n_channels)
+        The image, of any real dtype. Of 2 channels the first is shown, of 4 or more
+        the first three.
+    counted : ndarray of shape (height, width), dtype bool, default=None
+        The pixels whose values set the brightness; by default, or if there are none,
+        all. Others may hold marks of missing values.
+
+    Returns
+    -------
+    ndarray of shape (height, width) or (height, width, 3), dtype float32
+        Values in 0 to 1. Images of uint8, bool, or floats in 0 to 1 keep their
+        brightness; all others are stretched from their 1st to their 99th percentile,
+        each channel separately if there are 4 or more.
+    """
+    channels = image[..., :3] if image.shape[-1] > 2 else image[..., 0]
+    if image.dtype == np.uint8:
+        return (channels / np.float32(255)).astype(np.float32)
+    if image.shape[-1] > 3:
+        # Bands measure different things: each has its own brightness.
+        bands = [_stretched(channels[..., i], counted) for i in range(3)]
+        return np.stack(bands, axis=-1)
+    return _stretched(channels, counted)
+
+
+def _stretched(
+    channels: NDArray[Any], counted: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    values = channels.astype(np.float64)
+    some = values if counted is None or not counted.any() else values[counted]
+    low, high = _brightness_range(channels.dtype, some)
+    if high == low:
+        return np.full(values.shape, 0.5, dtype=np.float32)
+    return ((values - low) / (high - low)).clip(0.0, 1.0).astype(np.float32)
+
+
+def _brightness_range(
+    dtype: np.dtype[Any], values: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the values that are drawn black and white."""
+    is_unit = dtype.kind == "f" and values.min() >= 0.0 and values.max() <= 1.0
+    if dtype.kind == "b" or (is_unit and values.max() > values.min()):
+        return 0.0, 1.0
+    low, high = np.percentile(values, [1.0, 99.0])
+    if low == high:  # nearly all pixels are equal: do not clip the few others
+        low, high = values.min(), values.max()
+    return float(low), float(high)
+
+
+def class_colours(
+    n_classes: int, cmap: str | Colormap | None = None
+) -> NDArray[np.float64]:
+    """Return one colour per class.
+
+    Parameters
+    ----------
+    n_classes : int
+        How many colours.
+    cmap : str or Colormap, default=None
+        A colour map of matplotlib to take them from; by default a palette of 24
+        distinct colours, which repeats paler.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, 3), dtype float64
+        Red, green and blue in 0 to 1.
+    """
+    if cmap is not None:
+        return _colours_of_map(n_classes, cmap)
+    base = np.array([[code >> shift & 255 for shift in (16, 8, 0)] for code in PALETTE])
+    positions = np.arange(n_classes)
+    paler = (0.6 ** (positions // len(base)))[:, np.newaxis]
+    colours: NDArray[np.float64] = (
+        1.0 - (1.0 - base[positions % len(base)] / 255.0) * paler
+    )
+    return colours
+
+
+def _colours_of_map(n_classes: int, cmap: str | Colormap) -> NDArray[np.float64]:
+    import matplotlib as mpl
+    from matplotlib.colors import ListedColormap
+
+    _check_cmap(cmap)
+    colour_map = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
+    if isinstance(colour_map, ListedColormap) and colour_map.N < 256:
+        # A qualitative map: its colours in turn. The others are sampled end to end.
+        colours = colour_map(np.arange(n_classes) % colour_map.N)
+    else:
+        colours = colour_map(np.linspace(0.0, 1.0, n_classes))
+    return np.asarray(colours, dtype=np.float64)[:, :3]
+
+
+def _check_cmap(cmap: Any) -> None:
+    import matplotlib as mpl
+    from matplotlib.colors import Colormap
+
+    expected = "expected the name of a colour map of matplotlib, or a Colormap"
+    if not isinstance(cmap, (str, Colormap)):
+        raise TypeError(f"cmap is {cmap!r}; {expected}.")
+    if isinstance(cmap, str) and cmap not in mpl.colormaps:
+        raise ValueError(f"cmap is {cmap!r}; {expected}, such as 'tab20'.")
+
+
+def colour_mask(
+    codes: NDArray[Any], colours: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return a mask as a picture: class codes in colours, ignored pixels striped.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (height, width), dtype int
+        Class codes from 0, -1 where a pixel is ignored.
+    colours : ndarray of shape (n_classes, 3), dtype float64
+        The colour of each code.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), dtype float64
+        Red, green and blue in 0 to 1.
+    """
+    picture: NDArray[np.float64] = colours[np.maximum(codes, 0)]
+    ignored = codes == IGNORED
+    picture[ignored] = _stripes(codes.shape)[ignored]
+    return picture
+
+
+def _stripes(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return diagonal stripes that look equally wide in images of any size."""
+    width = max(1, round(max(shape) / (2 * STRIPES_PER_SIDE)))
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    grey = np.asarray(STRIPES)[(rows + columns) // width % 2]
+    return np.repeat(grey[..., np.newaxis], 3, axis=2)
+
+
+def error_picture(
+    image: NDArray[Any], truth: NDArray[Any], prediction: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return the image in pale grey, with wrong pixels red and ignored ones striped.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, n_channels)
+        The image.
+    truth, prediction : ndarray of shape (height, width), dtype int
+        Class codes from 0, -1 where a pixel is ignored.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), dtype float64
+        Red, green and blue in 0 to 1.
+    """
+    visible = displayable(image, truth != IGNORED)
+    grey = visible if visible.ndim == 2 else visible.mean(axis=-1)
+    # Pale, so that dark images do not hide the marks.
+    picture = np.repeat((0.35 + 0.6 * grey)[..., np.newaxis], 3, axis=2)
+    picture = picture.astype(np.float64)
+    ignored = truth == IGNORED
+    picture[ignored] = _stripes(truth.shape)[ignored]
+    picture[wrong_pixels(truth, prediction)] = ERROR_COLOUR
+    return picture
+
+
+def wrong_pixels(truth: NDArray[Any], prediction: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which pixels are wrong; an ignored pixel of the truth never is.
+
+    Parameters
+    ----------
+    truth, prediction : ndarray of shape (height, width), dtype int
+        Class codes from 0, -1 where a pixel is ignored.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype bool
+        True where the prediction is wrong.
+    """
+    return np.asarray((truth != prediction) & (truth != IGNORED))

@@ -1,0 +1,113 @@
+"""A tally: what a score keeps of masks and predictions, added up image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.image_list import ImageList, as_masks
+from sksegment._inputs.sample_weight import as_weights, check_weight_size
+
+AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
+Weight = NDArray[np.float64] | None
+TallyType = TypeVar("TallyType", bound="Tally")
+
+# Pixels counted at a time. Small enough for its temporaries to stay in the cache.
+BLOCK_PIXELS = 2**16
+
+
+class Tally(Protocol):
+    """Something to which images are added one by one, for a score to be read from."""
+
+    def items(self, predictions: Any) -> Sequence[NDArray[Any]]:
+        """Return the predictions as a sequence with one item per image."""
+
+    def add(
+        self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
+    ) -> None:
+        """Add image `index`."""
+
+
+@dataclass(frozen=True)
+class Stream:
+    """How a score function is computed image by image.
+
+    Parameters
+    ----------
+    tally : callable
+        Called with `(labels, ignore_label)`, returns an empty tally.
+    finish : callable
+        Called with the full tally and the score's other arguments, returns the score.
+    """
+
+    tally: Callable[[Any, Any], Tally]
+    finish: Callable[..., Any]
+
+
+STREAMS: dict[Callable[..., Any], Stream] = {}
+
+
+def streamed(
+    tally: Callable[[Any, Any], Tally], finish: Callable[..., Any]
+) -> Callable[[AnyFunction], AnyFunction]:
+    """Register how the decorated score function is computed image by image."""
+
+    def register(function: AnyFunction) -> AnyFunction:
+        STREAMS[function] = Stream(tally, finish)
+        return function
+
+    return register
+
+
+def tally_all(
+    tally: TallyType, y_true: Any, predictions: Any, sample_weight: Any
+) -> TallyType:
+    """Add all images to `tally`, and return it."""
+    masks = y_true if isinstance(y_true, ImageList) else as_masks(y_true, "y_true")
+    weights = as_weights(sample_weight, len(masks))
+    return tally_part(tally, masks, predictions, weights, first=0)
+
+
+def tally_part(
+    tally: TallyType,
+    masks: Sequence[NDArray[Any]],
+    predictions: Any,
+    weights: Sequence[NDArray[np.float64]] | None,
+    first: int,
+) -> TallyType:
+    """Add some of the images to `tally`, the first of which has index `first`."""
+    items = tally.items(predictions)
+    if len(items) != len(masks):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: y_true has "
+            f"{len(masks)} masks, but there are {len(items)} predictions; expected one "
+            f"prediction per mask."
+        )
+    for position, mask in enumerate(masks):
+        weight = None if weights is None else weights[position]
+        if weight is not None:
+            check_weight_size(weight, mask, first + position)
+        tally.add(mask, items[position], weight, first + position)
+    return tally
+
+
+def check_size(
+    mask: NDArray[Any], size: tuple[int, ...], argument: str, index: int
+) -> None:
+    """Reject a prediction whose size differs from that of its mask."""
+    if mask.shape != size:
+        raise ValueError(
+            f"{argument} of image {index} has height and width {size}, but its y_true "
+            f"has {mask.shape}; expected the same."
+        )
+
+
+def row_blocks(shape: tuple[int, ...], block_pixels: int = BLOCK_PIXELS) -> list[slice]:
+    """Cut a (height, width) into blocks of rows with about `block_pixels` pixels."""
+    height, width = shape
+    rows = max(1, block_pixels // width)
+    return [slice(start, start + rows) for start in range(0, height, rows)]

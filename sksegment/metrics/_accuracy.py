@@ -1,0 +1,130 @@
+"""The accuracy of pixels, and its mean over the classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sksegment.metrics._accumulator import streamed, tally_all
+from sksegment.metrics._averaging import averaged, divide
+from sksegment.metrics._confusion_matrix import ConfusionTally
+
+
+def _pixel_accuracy(tally: ConfusionTally) -> float:
+    counts = tally.confusion.counts
+    return divide(counts.trace(), counts.sum(), "no pixel counts")
+
+
+@streamed(ConfusionTally, _pixel_accuracy)
+def pixel_accuracy_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    sample_weight: Any = None,
+) -> float:
+    """Fraction of the pixels of all images that are labelled correctly.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks.
+    labels : array-like of shape (n_classes,), default=None
+        All classes of the task; others raise. By default those that occur.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one per image or one per pixel.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; NaN, with a warning, if no pixel counts.
+
+    Raises
+    ------
+    ValueError
+        As in `pixel_confusion_matrix`.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import pixel_accuracy_score
+    >>> pixel_accuracy_score([[[0, 1, 1, 1]]], [[[0, 0, 1, 1]]])
+    0.75
+    """
+    tally = ConfusionTally(labels, ignore_label)
+    return _pixel_accuracy(tally_all(tally, y_true, y_pred, sample_weight))
+
+
+def _mean_accuracy(
+    tally: ConfusionTally, *, absent: float, exclude: Sequence[Any]
+) -> Any:
+    confusion = tally.confusion
+    return averaged(
+        confusion,
+        confusion.hits,
+        confusion.true,
+        average="macro",
+        absent=absent,
+        exclude=exclude,
+    )
+
+
+@streamed(ConfusionTally, _mean_accuracy)
+def mean_accuracy_score(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    absent: float = np.nan,
+    exclude: Sequence[Any] = (),
+    sample_weight: Any = None,
+) -> float:
+    """Mean over the classes in `y_true` of the fraction of pixels found (recall).
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks.
+    labels : array-like of shape (n_classes,), default=None
+        All classes of the task; by default those that occur.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    absent : float, default=nan
+        The value if no class is left to average. A class without true pixels never
+        enters the mean.
+    exclude : sequence of label, default=()
+        Classes to leave out of the mean.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one per image or one per pixel.
+
+    Returns
+    -------
+    float
+        Between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        As in `iou_score`.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import mean_accuracy_score
+    >>> mean_accuracy_score([[[0, 1, 1, 1, 1]]], [[[0, 0, 0, 1, 1]]])
+    0.75
+    """
+    tally = ConfusionTally(labels, ignore_label)
+    tally_all(tally, y_true, y_pred, sample_weight)
+    return float(_mean_accuracy(tally, absent=absent, exclude=exclude))

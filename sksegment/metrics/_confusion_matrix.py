@@ -1,0 +1,366 @@
+"""The confusion matrix of all pixels of all images, and the ratios made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sksegment._inputs.image_list import ImageList, as_masks
+from sksegment._inputs.labels import (
+    MAX_LABELS,
+    LabelEncoder,
+    format_labels,
+    is_ignored,
+    label_array,
+    merged,
+    unique_labels,
+)
+from sksegment.metrics._accumulator import (
+    BLOCK_PIXELS,
+    Weight,
+    check_size,
+    row_blocks,
+    tally_all,
+)
+
+# Masks whose values lie inside a span of this size are counted as bytes, by value.
+BYTE_SPAN = 256
+# Pixels counted at a time: enough that adding up the cells costs less than counting.
+COUNTED_PIXELS = 4 * BLOCK_PIXELS
+# Counters that fit into the cache of a core.
+MAX_BINS = 2**16
+# Up to here, every integer is exact as a float.
+MAX_EXACT = 2**53
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix and the labels of its rows and columns.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_classes,)
+        The labels, in the order of rows and columns.
+    counts : ndarray of shape (n_classes, n_classes)
+        Pixels (int64), or sums of weights (float64), by true label and prediction.
+    """
+
+    labels: NDArray[Any]
+    counts: NDArray[Any]
+
+    @property
+    def hits(self) -> NDArray[Any]:
+        """Correct pixels of each class."""
+        return self.counts.diagonal()
+
+    @property
+    def true(self) -> NDArray[Any]:
+        """Pixels that belong to each class."""
+        return np.asarray(self.counts.sum(axis=1))
+
+    @property
+    def predicted(self) -> NDArray[Any]:
+        """Pixels that were assigned to each class."""
+        return np.asarray(self.counts.sum(axis=0))
+
+    @property
+    def union(self) -> NDArray[Any]:
+        """Pixels that belong to each class or were assigned to it."""
+        return np.asarray(self.true + self.predicted - self.hits)
+
+
+class ConfusionTally:
+    """Count pixels by true and predicted label, one pair of masks at a time.
+
+    Parameters
+    ----------
+    labels : array-like of shape (n_classes,) or None
+        The labels of the matrix, in order; None collects those that occur.
+    ignore_label : object
+        Pixels with this true label are dropped; None drops none.
+    """
+
+    def __init__(self, labels: Any, ignore_label: Any) -> None:
+        self._collects = labels is None
+        known = np.array([]) if labels is None else as_labels(labels, ignore_label)
+        empty = np.zeros((len(known), len(known)), np.int64)
+        self._ignore_label = ignore_label
+        self.confusion = Confusion(known, empty)
+
+    def items(self, predictions: Any) -> ImageList:
+        """Return the predicted masks, checked."""
+        return as_masks(predictions, "y_pred")
+
+    def add(
+        self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
+    ) -> None:
+        """Count the pixels of image `index`."""
+        check_size(mask, prediction.shape, "y_pred", index)
+        _check_kinds(mask, prediction, f"y_true and y_pred of image {index}")
+        values, seen, counts = _tabulate(mask, prediction, weight, index)
+        kept = ~is_ignored(values, self._ignore_label)
+        rows, columns = kept & seen.any(axis=1), seen[kept].any(axis=0)
+        self._check_not_ignored(values[columns], index)
+        if self._collects:
+            self._collect(values[rows | columns], index)
+        labels = self.confusion.labels
+        cells = np.ix_(
+            positions(values[rows], labels, "y_true", index),
+            positions(values[columns], labels, "y_pred", index),
+        )
+        self._add_cells(cells, counts[np.ix_(rows, columns)])
+
+    def _add_cells(self, cells: tuple[NDArray[Any], ...], part: NDArray[Any]) -> None:
+        labels, counts = self.confusion.labels, self.confusion.counts
+        counts = counts.astype(np.result_type(counts, part), copy=False)
+        counts[cells] += part
+        self.confusion = Confusion(labels, counts)
+
+    def _collect(self, values: NDArray[Any], index: int) -> None:
+        """Grow the matrix by the labels that it does not have yet."""
+        labels, counts = self.confusion.labels, self.confusion.counts
+        if not len(labels):
+            labels = values[:0]  # now that the kind of the labels is known
+        _check_kinds(values, labels, f"image {index} and the images before it")
+        grown = merged([labels, values])
+        if len(grown) == len(labels):
+            return
+        old = np.searchsorted(grown, labels)
+        larger = np.zeros((len(grown), len(grown)), counts.dtype)
+        larger[np.ix_(old, old)] = counts
+        self.confusion = Confusion(grown, larger)
+
+    def _check_not_ignored(self, predicted: NDArray[Any], index: int) -> None:
+        if is_ignored(predicted, self._ignore_label).any():
+            raise ValueError(
+                f"y_pred of image {index} holds ignore_label={self._ignore_label!r} "
+                f"where y_true does not; expected a class on every pixel that counts."
+            )
+
+
+def as_labels(labels: Any, ignore_label: Any) -> NDArray[Any]:
+    """Return `labels` as an array, or say what is wrong with them."""
+    array = label_array(labels)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"labels={labels!r} has shape {array.shape}; expected a list of at least "
+            f"one label."
+        )
+    if len(np.unique(array)) != len(array):
+        raise ValueError(f"labels={labels!r} holds a label twice; expected each once.")
+    if is_ignored(array, ignore_label).any():
+        raise ValueError(
+            f"ignore_label={ignore_label!r} is one of labels={format_labels(array)}; "
+            f"expected a label that is not a class. Leave it out of labels, or use "
+            f"exclude= to leave a class out of an average."
+        )
+    return array
+
+
+def positions(
+    values: NDArray[Any], labels: NDArray[Any], argument: str, index: int
+) -> NDArray[np.intp]:
+    """Return where each of `values` is in `labels`, or say which is not there."""
+    if not len(values):
+        return np.array([], np.intp)
+    if np.array_equal(values, labels):
+        return np.arange(len(labels))
+    order = np.argsort(labels)
+    unknown = np.ones(len(values), np.bool_)
+    found = np.zeros(len(values), np.intp)
+    if _is_text(values) == _is_text(labels):
+        rank = np.searchsorted(labels, values, sorter=order)
+        found = order[rank.clip(max=len(labels) - 1)]
+        unknown = labels[found] != values
+    if unknown.any():
+        raise ValueError(
+            f"{argument} of image {index} holds the label "
+            f"{format_labels(values[unknown])}, expected {format_labels(labels)}. Name "
+            f"every label of the task with labels= (to score an estimator: with its "
+            f"classes=), or mark a label that is not a class with ignore_label=."
+        )
+    return found
+
+
+def ratio(
+    numerator: NDArray[Any], denominator: NDArray[Any], absent: float = np.nan
+) -> NDArray[np.float64]:
+    """Divide, with `absent` where there is nothing to divide by."""
+    quotient = np.full(numerator.shape, absent, dtype=np.float64)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
+
+
+def _tabulate(
+    mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[Any]]:
+    """Count one pair of masks: the values, their pixels, and the weighted pixels."""
+    values, blocks = _byte_blocks(mask, prediction) or _coded_blocks(
+        mask, prediction, index
+    )
+    size = len(values)
+    seen = np.zeros(size * size, np.int64)
+    heavy = None if weight is None or weight.ndim == 0 else np.zeros(size * size)
+    for rows, codes in blocks:
+        seen += count_codes(codes, size * size)
+        if heavy is not None and weight is not None:
+            part = weight[rows].ravel()
+            heavy += np.bincount(codes, weights=part, minlength=size * size)
+    square = seen.reshape(size, size)
+    if heavy is not None:
+        return values, square, heavy.reshape(size, size)
+    return values, square, square if weight is None else square * weight
+
+
+def count_codes(codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
+    """Count how often each code below `n_codes` occurs, as np.bincount does.
+
+    Time goes into single increments, so two pixels share one as long as there are
+    enough bins for all pairs, and four or eight as long as there are enough for those.
+    """
+    half = len(codes) // 2
+    if not half or n_codes**2 > min(half, MAX_BINS):
+        return np.bincount(codes, minlength=n_codes)
+    pairs = codes[:half].astype(np.uint32)
+    pairs *= np.uint32(n_codes)
+    pairs += codes[half : 2 * half].astype(np.uint32, copy=False)
+    square = count_codes(pairs, n_codes**2).reshape(n_codes, n_codes)
+    left_over = np.bincount(codes[2 * half :], minlength=n_codes)
+    return np.asarray(square.sum(axis=0) + square.sum(axis=1) + left_over)
+
+
+Blocks = Iterator[tuple[slice, NDArray[Any]]]
+
+
+def _byte_blocks(
+    mask: NDArray[Any], prediction: NDArray[Any]
+) -> tuple[NDArray[Any], Blocks] | None:
+    """Return values and codes of masks with a small span; None for others."""
+    if _is_text(mask):
+        return None
+    low = int(min(mask.min(), prediction.min()))
+    high = int(max(mask.max(), prediction.max()))
+    low = 0 if low >= 0 and high < BYTE_SPAN else low
+    if high - low >= BYTE_SPAN or max(-low, high) > MAX_EXACT:
+        return None
+    dtype = np.result_type(mask, prediction)
+    if dtype.kind == "f" and "f" not in mask.dtype.kind + prediction.dtype.kind:
+        dtype = np.dtype(np.int64)  # numpy would combine int64 and uint64 to float64
+    values = np.arange(low, high + 1).astype(dtype)
+
+    def blocks() -> Blocks:
+        # uint8 times uint8 would overflow silently: widen before multiplying.
+        width = np.uint16(len(values))
+        for rows in row_blocks(mask.shape, COUNTED_PIXELS):
+            codes = _as_bytes(mask[rows], low).ravel().astype(np.uint16)
+            codes *= width
+            codes += _as_bytes(prediction[rows], low).ravel()
+            yield rows, codes
+
+    return values, blocks()
+
+
+def _as_bytes(block: NDArray[Any], low: int) -> NDArray[np.uint8]:
+    if low == 0:
+        if block.dtype.itemsize == 1:
+            return block.view(np.uint8)
+        return block.astype(np.uint8)
+    # int8 minus a negative int8 would overflow.
+    wide: NDArray[np.int64] = np.subtract(block, low, dtype=np.int64, casting="unsafe")
+    return wide.astype(np.uint8)
+
+
+def _coded_blocks(
+    mask: NDArray[Any], prediction: NDArray[Any], index: int
+) -> tuple[NDArray[Any], Blocks]:
+    """Return values and codes of masks with any values, strings among them."""
+    small = row_blocks(mask.shape)
+    values = unique_labels(
+        (part[rows] for rows in small for part in (mask, prediction)), None
+    )
+    if len(values) > MAX_LABELS:
+        raise ValueError(
+            f"y_true and y_pred of image {index} hold {len(values)} different labels; "
+            f"expected at most {MAX_LABELS}. Are they instance numbers, not classes?"
+        )
+    encoder = LabelEncoder(values)
+
+    def blocks() -> Blocks:
+        for rows in row_blocks(mask.shape, COUNTED_PIXELS):
+            codes = encoder.encode(mask[rows]).ravel().astype(np.int64)
+            codes *= len(values)
+            codes += encoder.encode(prediction[rows]).ravel()
+            yield rows, codes
+
+    return values, blocks()
+
+
+def _check_kinds(first: NDArray[Any], second: NDArray[Any], where: str) -> None:
+    if _is_text(first) != _is_text(second):
+        raise ValueError(
+            f"Mix of label types: {where} hold strings and numbers; expected one kind."
+        )
+
+
+def _is_text(array: NDArray[Any]) -> bool:
+    return array.dtype.kind in "US"
+
+
+def pixel_confusion_matrix(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    ignore_label: Any = None,
+    sample_weight: Any = None,
+) -> NDArray[Any]:
+    """Count the pixels of all images by their true and their predicted label.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks. The masks of a sequence may have different sizes.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks, as large as the true ones.
+    labels : array-like of shape (n_classes,), default=None
+        The labels of rows and columns, in that order. By default, all labels that occur
+        on the pixels that count, sorted.
+    ignore_label : object, default=None
+        The true label of pixels that do not count, whatever is predicted there.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one per image or one per pixel.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_classes)
+        Entry `i, j` is the number of pixels (int64), or the sum of their weights
+        (float64), with true label `i` that were predicted as `j`.
+
+    Raises
+    ------
+    ValueError
+        If a pixel that counts has a label outside `labels`, or is predicted as
+        `ignore_label`; if the numbers or the sizes of the images differ.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import pixel_confusion_matrix
+    >>> y_true = [[[0, 0, 1], [1, 1, 255]]]
+    >>> y_pred = [[[0, 1, 1], [1, 1, 0]]]
+    >>> pixel_confusion_matrix(y_true, y_pred, ignore_label=255)
+    array([[1, 1],
+           [0, 3]])
+    """
+    return _confusion(y_true, y_pred, labels, ignore_label, sample_weight).counts
+
+
+def _confusion(
+    y_true: Any, y_pred: Any, labels: Any, ignore_label: Any, sample_weight: Any
+) -> Confusion:
+    tally = ConfusionTally(labels, ignore_label)
+    return tally_all(tally, y_true, y_pred, sample_weight).confusion

@@ -1,0 +1,303 @@
+"""The report on all classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sksegment._inputs.checks import check_integer
+from sksegment.metrics._accumulator import tally_all
+from sksegment.metrics._accuracy import _mean_accuracy, _pixel_accuracy
+from sksegment.metrics._averaging import excluded_labels, included_classes
+from sksegment.metrics._bootstrap import Bootstrap, ImageConfusionTally
+from sksegment.metrics._confusion_matrix import Confusion, ConfusionTally, ratio
+from sksegment.metrics._overlap import _dice, _iou
+
+COLUMNS = ("iou", "dice", "accuracy", "precision", "pixels")
+SUMMARY = (
+    "pixel_accuracy",
+    "mean_accuracy",
+    "mean_iou",
+    "frequency_weighted_iou",
+    "mean_dice",
+)
+RESERVED = (
+    *SUMMARY,
+    *(f"{score}_interval" for score in SUMMARY),
+    "confidence_level",
+    "n_classes_averaged",
+    "n_images_resampled",
+)
+
+
+def report_names(
+    labels: Sequence[Any], target_names: Sequence[str] | None
+) -> list[str]:
+    """Return one distinct name per class."""
+    if target_names is None:
+        return _label_names(labels)
+    names = [str(name) for name in target_names]
+    if len(names) != len(labels):
+        raise ValueError(
+            f"target_names has {len(names)} names for {len(labels)} labels; expected "
+            f"one name per label. Name the labels, in the same order, with labels=."
+        )
+    clash = {name for name in names if names.count(name) > 1 or name in RESERVED}
+    if clash:
+        raise ValueError(
+            f"target_names holds {sorted(clash)}, twice or as the name of a score; "
+            f"expected names that tell the classes apart."
+        )
+    return names
+
+
+def _label_names(labels: Sequence[Any]) -> list[str]:
+    names = [str(label) for label in labels]
+    clash = sorted(set(names) & set(RESERVED))
+    if clash:
+        raise ValueError(
+            f"labels holds {clash}, which the report uses as names of its own; "
+            f"expected other names of the classes: pass target_names=."
+        )
+    return names
+
+
+def report_text(report: Mapping[str, Any], names: Sequence[str], digits: int) -> str:
+    """Lay out a report as a table, the classes first and the means below."""
+    left = max(map(len, (*names, *(score.replace("_", " ") for score in SUMMARY))))
+    right = max(
+        digits + 2, *(len(column) for column in COLUMNS), _widest(report, names)
+    )
+    header = " " * left + "".join(f"  {column:>{right}}" for column in COLUMNS)
+    header += "  iou interval" * ("confidence_level" in report)
+    rows = [
+        _class_line(name, report[name], left, right, digits)
+        + _interval(report[name], "iou", digits)
+        for name in names
+    ]
+    # Below the intervals of the classes.
+    gap = " " * (len(COLUMNS) - 1) * (right + 2)
+    means = [
+        f"{score.replace('_', ' '):>{left}}  {report[score]:>{right}.{digits}f}"
+        + (gap + interval if (interval := _interval(report, score, digits)) else "")
+        for score in SUMMARY
+    ]
+    return "\n".join([header, "", *rows, "", *means, "", *_footer(report, names), ""])
+
+
+def _interval(scores: Mapping[str, Any], score: str, digits: int) -> str:
+    """Write the interval of a score; nothing if there is none."""
+    if f"{score}_interval" not in scores:
+        return ""
+    low, high = scores[f"{score}_interval"]
+    return f"  {low:.{digits}f} to {high:.{digits}f}"
+
+
+def _footer(report: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    counted = f"classes averaged: {report['n_classes_averaged']} of {len(names)}"
+    if "confidence_level" not in report:
+        return [counted]
+    level = f"{100 * report['confidence_level']:g} %"
+    images = f"bootstrap over {report['n_images_resampled']} images"
+    return [counted, f"intervals: {level}, percentiles of a {images}"]
+
+
+def _class_line(
+    name: str, scores: Mapping[str, Any], left: int, right: int, digits: int
+) -> str:
+    ratios = [f"{scores[column]:>{right}.{digits}f}" for column in COLUMNS[:-1]]
+    return "  ".join([f"{name:>{left}}", *ratios, f"{_amount(scores):>{right}}"])
+
+
+def _widest(report: Mapping[str, Any], names: Sequence[str]) -> int:
+    return max((len(_amount(report[name])) for name in names), default=0)
+
+
+def _amount(scores: Mapping[str, Any]) -> str:
+    """Write a number of pixels; a sum of weights need not be whole."""
+    pixels = scores["pixels"]
+    return str(pixels) if isinstance(pixels, int) else f"{pixels:.1f}"
+
+
+def segmentation_report(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    labels: ArrayLike | None = None,
+    target_names: Sequence[str] | None = None,
+    ignore_label: Any = None,
+    exclude: Sequence[Any] = (),
+    sample_weight: Any = None,
+    digits: int = 3,
+    output_dict: bool = False,
+    confidence_level: float | None = None,
+    n_resamples: int = 1000,
+    random_state: int | np.random.RandomState | None = 0,
+) -> str | dict[str, Any]:
+    """Scores of every class, and the four scores of Long et al. [1]_ below them.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n, height, width) or sequence of mask or of path
+        True masks.
+    y_pred : array-like of shape (n, height, width) or sequence of mask or of path
+        Predicted masks.
+    labels : array-like of shape (n_classes,), default=None
+        All classes of the task; by default those that occur.
+    target_names : sequence of str, default=None
+        A name for each label, in the order of `labels`.
+    ignore_label : object, default=None
+        The true label of pixels that do not count.
+    exclude : sequence of label, default=()
+        Classes to leave out of the means. They are still listed.
+    sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
+            array-like of shape (height, width), default=None
+        Weights, one per image or one per pixel.
+    digits : int, default=3
+        Decimal places in the table.
+    output_dict : bool, default=False
+        Return a dict instead of a table.
+    confidence_level : float, default=None
+        With a number between 0 and 1, such as 0.95, the report has an interval for the
+        IoU of each class and for each mean: the percentiles of `n_resamples` scores,
+        each over as many images as there are, drawn with replacement [2]_. The
+        intervals show how the scores would vary with other images of the same kind, not
+        with another training run. Resamples without a class leave it out of their
+        means.
+    n_resamples : int, default=1000
+        How many times images are drawn.
+    random_state : int, RandomState instance or None, default=0
+        Fixes the draws. None draws anew on each call; numpy's global generator is
+        neither read nor advanced.
+
+    Returns
+    -------
+    str or dict
+        The table, or a dict with one dict per class ("iou", "dice", "accuracy",
+        "precision", "pixels") under its label as a string or its target name, and
+        "pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou",
+        "mean_dice" and "n_classes_averaged", the number of classes in the mean IoU.
+        With a `confidence_level`, each class has an "iou_interval" and each mean an
+        entry such as "mean_iou_interval", tuples (low, high). The dict then also has
+        "confidence_level" and "n_images_resampled", the number of images with a pixel
+        that counts.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in `iou_score`; if `target_names` does not match `labels`, or a label without
+        a target name is the name of a score; if `digits` is not an integer of at least
+        0; if `confidence_level` is given and is not between 0 and 1, or fewer than two
+        images have a pixel that counts.
+
+    References
+    ----------
+    .. [1] J. Long, E. Shelhamer, T. Darrell, "Fully Convolutional Networks for
+       Semantic Segmentation", CVPR 2015, section 5.
+    .. [2] B. Efron, R. J. Tibshirani, "An Introduction to the Bootstrap", Chapman &
+       Hall, 1993, section 13.3.
+
+    Examples
+    --------
+    >>> from sksegment.metrics import segmentation_report
+    >>> y_true = [[[0, 0, 1], [1, 1, 1]]]
+    >>> y_pred = [[[0, 1, 1], [1, 1, 1]]]
+    >>> print(segmentation_report(y_true, y_pred, target_names=["sky", "road"]))
+                                  iou       dice   accuracy  precision     pixels
+    <BLANKLINE>
+                       sky      0.500      0.667      0.500      1.000          2
+                      road      0.800      0.889      1.000      0.800          4
+    <BLANKLINE>
+            pixel accuracy      0.833
+             mean accuracy      0.750
+                  mean iou      0.650
+    frequency weighted iou      0.700
+                 mean dice      0.778
+    <BLANKLINE>
+    classes averaged: 2 of 2
+    <BLANKLINE>
+
+    Intervals over images; two images say little:
+
+    >>> report = segmentation_report(
+    ...     y_true * 2,
+    ...     y_pred + y_true,
+    ...     labels=[0, 1],
+    ...     output_dict=True,
+    ...     confidence_level=0.9,
+    ... )
+    >>> report["mean_iou_interval"]
+    (0.65, 1.0)
+    """
+    # Parameters first: counting pixels may take minutes.
+    check_integer("digits", digits, 0)
+    exclude = excluded_labels(exclude)
+    bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
+    tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)
+    if labels is not None:
+        included_classes(tally.confusion, exclude)  # rejects unknown labels
+    tally_all(tally, y_true, y_pred, sample_weight)
+    names = report_names(tally.confusion.labels.tolist(), target_names)
+    report = _class_scores(tally.confusion, names) | _summary(tally, exclude)
+    if bootstrap and isinstance(tally, ImageConfusionTally):
+        _add_intervals(report, names, bootstrap, tally, exclude)
+    return report if output_dict else report_text(report, names, digits)
+
+
+def _bootstrap(
+    confidence_level: Any, n_resamples: Any, random_state: Any
+) -> Bootstrap | None:
+    if confidence_level is None:
+        return None
+    return Bootstrap(confidence_level, n_resamples, random_state)
+
+
+def _add_intervals(
+    report: dict[str, Any],
+    names: list[str],
+    bootstrap: Bootstrap,
+    tally: ImageConfusionTally,
+    exclude: Sequence[Any],
+) -> None:
+    """Put the interval of each score beside it."""
+    margins = tally.margins()
+    included = included_classes(tally.confusion, exclude)
+    intervals = bootstrap.intervals(margins, included)
+    for name, ends in zip(names, intervals.pop("iou").T.tolist(), strict=True):
+        report[name]["iou_interval"] = tuple(ends)
+    for score, ends in intervals.items():
+        report[f"{score}_interval"] = tuple(ends.tolist())
+    report["confidence_level"] = float(bootstrap.confidence_level)
+    report["n_images_resampled"] = margins.shape[1]
+
+
+def _class_scores(confusion: Confusion, names: list[str]) -> dict[str, Any]:
+    hits, true, predicted = confusion.hits, confusion.true, confusion.predicted
+    columns = {
+        "iou": ratio(hits, confusion.union),
+        "dice": ratio(2 * hits, true + predicted),
+        "accuracy": ratio(hits, true),
+        "precision": ratio(hits, predicted),
+        "pixels": true,
+    }
+    return {
+        name: {column: values[row].item() for column, values in columns.items()}
+        for row, name in enumerate(names)
+    }
+
+
+def _summary(tally: ConfusionTally, exclude: Sequence[Any]) -> dict[str, Any]:
+    macro = {"average": "macro", "absent": np.nan, "exclude": exclude}
+    confusion = tally.confusion
+    counted = included_classes(confusion, exclude) & (confusion.union > 0)
+    return {
+        "pixel_accuracy": _pixel_accuracy(tally),
+        "mean_accuracy": _mean_accuracy(tally, absent=np.nan, exclude=exclude),
+        "mean_iou": _iou(tally, **macro),
+        "frequency_weighted_iou": _iou(tally, **{**macro, "average": "weighted"}),
+        "mean_dice": _dice(tally, **macro),
+        "n_classes_averaged": int(counted.sum()),
+    }

@@ -1,0 +1,371 @@
+"""Scorers: a score function bound to the predictions of a fitted estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from inspect import Parameter, signature
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.image_files import is_path
+from sksegment._inputs.image_list import ImageList, as_masks
+from sksegment._inputs.labels import unique_labels
+from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.sample_weight import as_weights
+from sksegment.metrics._accumulator import STREAMS, Stream, tally_part
+from sksegment.metrics._accuracy import pixel_accuracy_score
+from sksegment.metrics._confusion_matrix import as_labels, positions
+from sksegment.metrics._log_loss import pixel_log_loss
+from sksegment.metrics._overlap import dice_score, iou_score
+
+if TYPE_CHECKING:
+    from sklearn.utils.metadata_routing import MetadataRequest
+
+# Images are predicted in chunks of about this many pixels: memory stays flat.
+CHUNK_PIXELS = 2**21
+# What a scorer finds out itself, and passes to score functions that take it.
+FROM_ESTIMATOR = ("labels", "ignore_label", "sample_weight")
+
+
+class SegmentationScorer:
+    """A score for `scoring=`: `scorer(estimator, X, y, sample_weight=None)`.
+
+    `make_segmentation_scorer` makes one; `sksegment.metrics` has some ready-made.
+
+    Parameters
+    ----------
+    func : callable
+        The score function, `func(y_true, y_pred, **kwargs)`.
+    response_method : str
+        The method of the estimator whose result is scored.
+    sign : int
+        1, or -1 where lower values of `func` are better.
+    kwargs : dict
+        Further arguments of `func`.
+    name : str, default=None
+        The name under which `sksegment.metrics` keeps this scorer.
+    """
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        response_method: str,
+        sign: int,
+        kwargs: dict[str, Any],
+        name: str | None = None,
+    ) -> None:
+        self._func = func
+        self._response_method = response_method
+        self._sign = sign
+        self._kwargs = kwargs
+        self._name = name
+        self._sample_weight_request: bool | str | None = None
+        # LearningCurveDisplay shows it on the axis.
+        self.__name__ = ("neg_" if sign < 0 else "") + getattr(
+            func, "__name__", "score"
+        )
+
+    def __call__(
+        self, estimator: Any, X: Any, y: Any, sample_weight: Any = None
+    ) -> float:
+        """Predict `X`, and score the predictions against `y`.
+
+        Parameters
+        ----------
+        estimator : object
+            A fitted segmenter, or a Pipeline or search object that ends in one.
+        X : array-like or sequence
+            Images.
+        y : array-like or sequence
+            Their masks.
+        sample_weight : array-like of shape (n,) or (n, height, width), default=None
+            Weights, one per image or one per pixel.
+
+        Returns
+        -------
+        float
+            Greater is better.
+        """
+        masks = as_masks(y)
+        _check_lengths(X, masks)
+        settings = self._settings(estimator, sample_weight)
+        stream = STREAMS.get(self._func)
+        if stream is None or settings["labels"] is None:
+            score = self._score_at_once(estimator, X, masks, settings)
+        else:
+            score = self._score_in_chunks(estimator, X, masks, settings, stream)
+        return self._sign * self._as_float(score)
+
+    def set_score_request(
+        self, *, sample_weight: bool | str | None
+    ) -> SegmentationScorer:
+        """Say whether meta-estimators should hand `sample_weight` to this scorer.
+
+        Parameters
+        ----------
+        sample_weight : bool, str or None
+            True requests it, False refuses it, None raises where it is given, and a
+            string requests it under that name.
+
+        Returns
+        -------
+        SegmentationScorer
+            This scorer itself. The request holds wherever the scorer is used: make
+            your own with `make_segmentation_scorer` to leave the shared ones alone.
+
+        Raises
+        ------
+        RuntimeError
+            Without `sklearn.set_config(enable_metadata_routing=True)`.
+        """
+        from sklearn import get_config
+
+        if not get_config()["enable_metadata_routing"]:
+            raise RuntimeError(
+                "set_score_request is only available when metadata routing is enabled: "
+                "call sklearn.set_config(enable_metadata_routing=True)."
+            )
+        self._sample_weight_request = sample_weight
+        return self
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Return what this scorer requests, for scikit-learn's metadata routing."""
+        from sklearn.utils.metadata_routing import MetadataRequest
+
+        request = MetadataRequest(owner=repr(self))
+        if self._accept_sample_weight():
+            request.score.add_request(
+                param="sample_weight", alias=self._sample_weight_request
+            )
+        return request
+
+    def _accept_sample_weight(self) -> bool:
+        # Called by scikit-learn for each of several scorers, and by search objects.
+        return _takes(self._func, "sample_weight")
+
+    def __repr__(self) -> str:
+        if self._name is not None:
+            return f"sksegment.metrics.{self._name}"
+        arguments = [getattr(self._func, "__name__", repr(self._func))]
+        if self._response_method != "predict":
+            arguments.append(f"response_method={self._response_method!r}")
+        if self._sign < 0:
+            arguments.append("greater_is_better=False")
+        arguments += [f"{key}={value!r}" for key, value in self._kwargs.items()]
+        return f"make_segmentation_scorer({', '.join(arguments)})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # A request is not part of what the name stands for, and must not get lost.
+        if self._name is not None and self._sample_weight_request is None:
+            return self._name
+        return super().__reduce_ex__(protocol)
+
+    def _settings(self, estimator: Any, sample_weight: Any) -> dict[str, Any]:
+        """Return what else the score depends on; explicit arguments win."""
+        if sample_weight is not None and not self._accept_sample_weight():
+            raise TypeError(
+                f"sample_weight was given, but {self!r} takes none: its score function "
+                f"has no argument of that name."
+            )
+        fitted = final_estimator(estimator)
+        found = {
+            "labels": getattr(fitted, "classes_", None),
+            "ignore_label": getattr(fitted, "ignore_label", None),
+            "sample_weight": sample_weight,
+        }
+        return {**found, **self._kwargs}
+
+    def _score_in_chunks(
+        self,
+        estimator: Any,
+        X: Any,
+        masks: ImageList,
+        settings: dict[str, Any],
+        stream: Stream,
+    ) -> Any:
+        tally = stream.tally(settings["labels"], settings["ignore_label"])
+        weights = as_weights(settings["sample_weight"], len(masks))
+        for start, chunk in _chunks(masks):
+            rows = slice(start, start + len(chunk))
+            predictions = self._predict_part(estimator, X, rows)
+            part = None if weights is None else weights[rows]
+            tally_part(tally, chunk, predictions, part, first=start)
+        return stream.finish(tally, **_other_arguments(self._func, self._kwargs))
+
+    def _score_at_once(
+        self, estimator: Any, X: Any, masks: ImageList, settings: dict[str, Any]
+    ) -> Any:
+        _check_labels(masks, settings["labels"], settings["ignore_label"])
+        y_true = masks.items if masks.is_array else list(masks)
+        arguments = {
+            key: value
+            for key, value in settings.items()
+            if key in self._kwargs or (value is not None and _takes(self._func, key))
+        }
+        return self._func(y_true, self._predict(estimator, X), **arguments)
+
+    def _predict_part(self, estimator: Any, X: Any, rows: slice) -> Any:
+        try:
+            return self._predict(estimator, _slice(X, rows))
+        except (OSError, TypeError, ValueError) as error:
+            # The estimator counts from the start of what it was given.
+            if rows.start:
+                error.add_note(f"Images are counted from image {rows.start} of X.")
+            raise
+
+    def _predict(self, estimator: Any, X: Any) -> Any:
+        return getattr(estimator, self._response_method)(X)
+
+    def _as_float(self, score: Any) -> float:
+        if np.ndim(score) != 0:
+            raise ValueError(
+                f"{self!r} got an array of shape {np.shape(score)} from its score "
+                f"function; expected one number (average=None gives one per class)."
+            )
+        return float(score)
+
+
+def make_segmentation_scorer(
+    func: Callable[..., Any],
+    *,
+    response_method: str = "predict",
+    greater_is_better: bool = True,
+    **kwargs: Any,
+) -> SegmentationScorer:
+    """Make a scorer from a score function, for `scoring=` of scikit-learn's tools.
+
+    The scorer takes the labels (`classes_`) and the `ignore_label` from the fitted
+    estimator, also through a Pipeline or a search object, and passes them on as
+    `labels` and `ignore_label` if `func` takes them. The scores of
+    `sksegment.metrics` are computed in chunks of images, so that memory stays flat;
+    any other `func` gets all masks at once.
+
+    Parameters
+    ----------
+    func : callable
+        `func(y_true, y_pred, **kwargs)`, which returns a number. `y_true` is an array
+        of shape (n, height, width), or a list of (height, width) if `y` was not one
+        array; `y_pred` is what the estimator returned.
+    response_method : str, default="predict"
+        The method of the estimator that gives `y_pred`, such as "predict_proba".
+    greater_is_better : bool, default=True
+        False for a loss: the scorer then returns its negative.
+    **kwargs
+        Further arguments of `func`. They win over those of the estimator.
+
+    Returns
+    -------
+    callable
+        `scorer(estimator, X, y, sample_weight=None)`, which returns a float.
+
+    Raises
+    ------
+    TypeError
+        If `func` cannot be called with `kwargs`.
+
+    Examples
+    --------
+    The mean IoU without the background, whose label is 0:
+
+    >>> from sksegment.metrics import iou_score, make_segmentation_scorer
+    >>> make_segmentation_scorer(iou_score, exclude=(0,))
+    make_segmentation_scorer(iou_score, exclude=(0,))
+    """
+    if not callable(func):
+        raise TypeError(f"func={func!r} is not callable; expected a score function.")
+    if isinstance(func, partial) and not func.args:
+        # What was bound explicitly wins over the estimator's, like `kwargs`.
+        return make_segmentation_scorer(
+            func.func,
+            response_method=response_method,
+            greater_is_better=greater_is_better,
+            **{**func.keywords, **kwargs},
+        )
+    signature(func).bind_partial(None, None, **kwargs)
+    return SegmentationScorer(
+        func, response_method, 1 if greater_is_better else -1, kwargs
+    )
+
+
+def _takes(func: Callable[..., Any], name: str) -> bool:
+    parameters = signature(func).parameters
+    takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+    return takes_any or name in parameters
+
+
+def _other_arguments(
+    func: Callable[..., Any], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the arguments of a score, besides labels and what a tally needs."""
+    bound = signature(func).bind(None, None, **kwargs)
+    bound.apply_defaults()
+    return {
+        key: value for key, value in bound.kwargs.items() if key not in FROM_ESTIMATOR
+    }
+
+
+def _check_lengths(X: Any, masks: ImageList) -> None:
+    if is_path(X) or not hasattr(X, "__len__"):
+        raise TypeError(
+            f"X is {X!r}; expected images: an array, or a list of arrays or of paths."
+        )
+    if len(X) != len(masks):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: X has "
+            f"{len(X)} images and y has {len(masks)} masks; expected one mask per "
+            f"image."
+        )
+
+
+def _check_labels(masks: ImageList, labels: Any, ignore_label: Any) -> None:
+    if labels is None:
+        return
+    labels = as_labels(labels, ignore_label)
+    for index, mask in enumerate(masks):
+        values = unique_labels([mask], ignore_label)
+        positions(values, labels, "y_true", index)
+
+
+def _chunks(
+    masks: Sequence[NDArray[Any]],
+) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Yield masks in lists of about `CHUNK_PIXELS` pixels, with the first's index."""
+    chunk: list[NDArray[Any]] = []
+    start, n_pixels = 0, 0
+    for index, mask in enumerate(masks):
+        if chunk and n_pixels + mask.size > CHUNK_PIXELS:
+            yield start, chunk
+            start, chunk, n_pixels = index, [], 0
+        chunk.append(mask)
+        n_pixels += mask.size
+    yield start, chunk
+
+
+def _slice(X: Any, rows: slice) -> Any:
+    """Slice images by position out of any container, keeping its kind."""
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
+
+
+def _named(name: str, func: Any, response_method: str, sign: int) -> SegmentationScorer:
+    scorer = SegmentationScorer(func, response_method, sign, {}, name)
+    worth = "" if sign > 0 else " with a negative sign: greater is better"
+    scorer.__doc__ = (
+        f"`{func.__name__}` as a scorer{worth}.\n\n"
+        f"Pass it as `scoring=`, or call it as "
+        f"`{name}(estimator, X, y, sample_weight=None)`. "
+        f"Labels and `ignore_label` come from the estimator."
+    )
+    return scorer
+
+
+iou_scorer = _named("iou_scorer", iou_score, "predict", 1)
+dice_scorer = _named("dice_scorer", dice_score, "predict", 1)
+pixel_accuracy_scorer = _named(
+    "pixel_accuracy_scorer", pixel_accuracy_score, "predict", 1
+)
+neg_pixel_log_loss_scorer = _named(
+    "neg_pixel_log_loss_scorer", pixel_log_loss, "predict_proba", -1
+)

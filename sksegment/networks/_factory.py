@@ -1,0 +1,53 @@
+"""A network from its name, or from the user's function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from sksegment.networks._fcn import FCN
+from sksegment.networks._fcn_vgg16 import FCN8s, FCN16s, FCN32s
+from sksegment.networks._user_network import own_network
+
+
+def make_network(
+    network: str | Callable[[int, int], nn.Module],
+    n_channels: int,
+    n_classes: int,
+    **options: Any,
+) -> nn.Module:
+    """Return a network for images of `n_channels` and masks of `n_classes`.
+
+    Parameters
+    ----------
+    network : str or callable
+        A key of `NETWORKS`, or a function of channels and classes.
+    n_channels, n_classes : int
+        Channels of the images and number of classes.
+    **options : dict
+        Options of a named network.
+
+    Returns
+    -------
+    nn.Module
+        In float32, with attributes `stride` and `margin`, for images of any size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a callable does not return a network, or returns one with other outputs.
+    """
+    if not isinstance(network, str):
+        return own_network(network, n_channels, n_classes)
+    # float32, as the images are: torch makes layers in its global default dtype.
+    return NETWORKS[network](n_channels, n_classes, **options).float()
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "fcn": FCN,
+    "fcn32s": FCN32s,
+    "fcn16s": FCN16s,
+    "fcn8s": FCN8s,
+}

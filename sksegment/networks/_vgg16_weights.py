@@ -1,0 +1,216 @@
+"""The weights of VGG16, trained on ImageNet."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sksegment._inputs.channel_scale import Scale
+from sksegment.networks._fcn_vgg16 import STAGE_LENGTHS
+from sksegment.networks._weight_transfer import Weights
+
+IMAGENET = "imagenet"
+# torchvision's files, without and with batch normalisation; the last part of a name is
+# the beginning of the SHA-256 of the file.
+URLS = {
+    False: "https://download.pytorch.org/models/vgg16-397923af.pth",
+    True: "https://download.pytorch.org/models/vgg16_bn-6c64b313.pth",
+}
+# Its first layer, and the channels of that layer.
+FIRST_LAYER = "features.0.weight"
+VGG16_WIDTH = 64
+# What torchvision's weights expect, for images between 0 and 1.
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
+IMAGENET_STD = np.array([0.229, 0.224, 0.225])
+# The value of white: 1, or the largest number of 8, 10, 12, 14 or 16 bits. Images that
+# were resized may overshoot it, and undershoot 0.
+WHITES = (1, 255, 1023, 4095, 16383, 65535)
+OVERSHOOT = 0.25
+
+EXPECTED = (
+    "expected None, 'imagenet', the path of a state dict of VGG16 as torchvision saves "
+    "it, or a fitted FCNSegmenter"
+)
+# The wide layers of VGG16, which become convolutions.
+WIDE_LAYERS = {"fc6.0": "classifier.0", "fc7.0": "classifier.3"}
+
+
+def vgg16_weights(source: str | os.PathLike[str], network: nn.Module) -> Weights:
+    """Return the weights of VGG16 from a file, or from torchvision's server."""
+    has_norm = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    names = torchvision_names(network, has_norm)
+    if not names:
+        raise ValueError(
+            f"pretrained={str(source)!r} has no effect on a network of your own; "
+            f"expected None, and a function that loads the weights itself."
+        )
+    if any(isinstance(module, nn.GroupNorm) for module in network.modules()):
+        raise ValueError(
+            f"pretrained={str(source)!r} does not fit norm='group': VGG16 was trained "
+            f"without. Expected norm=None or norm='batch'."
+        )
+    if source == IMAGENET:
+        _check_width(network.get_parameter(next(iter(names))))
+        origin, tensors = URLS[has_norm], _downloaded(URLS[has_norm])
+    else:
+        origin, tensors = str(source), _read(Path(source))
+        _check_bare(origin, tensors)
+        _check_norm(origin, tensors, has_norm)
+    cure = "expected VGG16 as torchvision saves it, and for it width=64"
+    return Weights(origin, tensors, names, cure)
+
+
+def _check_width(kernel: nn.Parameter) -> None:
+    """Reject a network of another width before half a gigabyte is downloaded."""
+    if len(kernel) != VGG16_WIDTH:
+        raise ValueError(
+            f"pretrained='imagenet' does not fit width={len(kernel)}; expected "
+            f"width={VGG16_WIDTH}, that of VGG16."
+        )
+
+
+def torchvision_names(network: nn.Module, has_norm: bool) -> dict[str, str]:
+    """Return torchvision's names for the layers of VGG16 in a network.
+
+    They are the convolutions of the encoder in order; those of a network deeper than
+    VGG16 are left out, and so are decoder and classes.
+    """
+    convolutions = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d)
+        and name.startswith(("encoder.", "bottleneck."))
+    ]
+    names: dict[str, str] = {}
+    for layer, index in zip(convolutions, _feature_indices(has_norm), strict=False):
+        names |= _parts(layer, f"features.{index}", ("weight", "bias"))
+        if has_norm:
+            norm = f"{layer.removesuffix('0')}1"
+            parts = ("weight", "bias", "running_mean", "running_var")
+            names |= _parts(norm, f"features.{index + 1}", parts)
+    present = dict(network.named_modules())
+    for layer, key in WIDE_LAYERS.items():
+        if layer in present:
+            names |= _parts(layer, key, ("weight", "bias"))
+    return names
+
+
+def _parts(layer: str, key: str, parts: tuple[str, ...]) -> dict[str, str]:
+    return {f"{layer}.{part}": f"{key}.{part}" for part in parts}
+
+
+def _feature_indices(has_norm: bool) -> Iterator[int]:
+    """Yield the positions of convolutions in torchvision's sequence of layers."""
+    index = 0
+    for length in STAGE_LENGTHS:
+        for _ in range(length):
+            yield index
+            index += 3 if has_norm else 2  # the convolution, the norm, ReLU
+        index += 1  # pooling
+
+
+def _downloaded(url: str) -> Mapping[str, Any]:
+    """Return a state dict from the cache of torch.hub, or from its server."""
+    name = url.rpartition("/")[2]
+    try:
+        tensors: Mapping[str, Any] = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except Exception as error:  # another hash, or whatever a broken file raises
+        told = str(error) or type(error).__name__
+        cached = Path(torch.hub.get_dir(), "checkpoints", name)
+        raise OSError(
+            f"pretrained='imagenet' needs {url}, which could not be downloaded to, or "
+            f"read from, {str(cached)!r}: {told}. Delete that file if it exists, or "
+            f"fetch it elsewhere and pass its path: pretrained='{name}'."
+        ) from error
+    return tensors
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """Return the state dict in a file, without running any code in it."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"pretrained is {str(path)!r}, which is not a file; {EXPECTED}."
+        )
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a broken pickle makes torch raise
+        raise ValueError(
+            f"pretrained={str(path)!r} cannot be read as weights; {EXPECTED} "
+            f"(torch.save(network.state_dict(), path))."
+        ) from error
+    if not isinstance(tensors, Mapping):
+        raise ValueError(
+            f"pretrained={str(path)!r} holds a {type(tensors).__name__}; {EXPECTED}."
+        )
+    return tensors
+
+
+def _check_bare(origin: str, tensors: Mapping[str, Any]) -> None:
+    """Reject a state dict that is wrapped: in a checkpoint, or by longer names."""
+    if FIRST_LAYER in tensors:
+        return
+    for key, value in tensors.items():
+        if isinstance(value, Mapping) and any(map(_is_first_layer, value)):
+            raise ValueError(
+                f"pretrained={origin!r} has its tensors under {key!r}; expected them "
+                f"alone: torch.save(torch.load(path)[{key!r}], new_path)."
+            )
+        if _is_first_layer(key):
+            prefix = str(key).removesuffix(FIRST_LAYER)
+            raise ValueError(
+                f"pretrained={origin!r} has names that begin with {prefix!r}, as in "
+                f"{key!r}; expected those of torchvision, without it."
+            )
+
+
+def _is_first_layer(key: Any) -> bool:
+    return str(key).endswith(FIRST_LAYER)
+
+
+def _check_norm(origin: str, tensors: Mapping[str, Any], has_norm: bool) -> None:
+    """Reject VGG16 with batch normalisation for a network without, and vice versa."""
+    found = any(str(key).endswith("running_mean") for key in tensors)
+    if FIRST_LAYER in tensors and found != has_norm:
+        raise ValueError(
+            f"{origin} is VGG16 {'with' if found else 'without'} batch normalisation, "
+            f"but the network is one {'with' if has_norm else 'without'}; expected "
+            f"{'vgg16_bn' if has_norm else 'vgg16'}, or another norm."
+        )
+
+
+def imagenet_scale(scale: Scale) -> Scale:
+    """Return how torchvision's weights expect images to be standardised.
+
+    They were trained on RGB images from 0 to 1. White is taken to be the smallest value
+    that is not exceeded, of 1 and the largest numbers of 8, 10, 12, 14 and 16 bits.
+    Images with other channels, with negative values (such as Hounsfield units) or
+    larger ones keep their own scale, which has the same mean 0 and standard deviation
+    1.
+
+    Parameters
+    ----------
+    scale : Scale
+        That of the training images.
+
+    Returns
+    -------
+    Scale
+        With the same range.
+    """
+    low, high = scale.low.min(), scale.high.max()
+    begins_at_zero = low >= -OVERSHOOT * high
+    white = next((value for value in WHITES if high <= (1 + OVERSHOOT) * value), None)
+    if len(scale.mean) != len(IMAGENET_MEAN) or not begins_at_zero or white is None:
+        return scale
+    return replace(scale, mean=IMAGENET_MEAN * white, std=IMAGENET_STD * white)
