@@ -23,7 +23,8 @@ from sksegment.augmentation._photometric import (
     RandomGamma,
     RandomNoise,
 )
-from sksegment.augmentation._plan import AugmentedImages, PlannedStep
+from sksegment.augmentation._plan import AugmentedImages
+from sksegment.augmentation._plan import PlannedStep as PlannedStep
 
 __all__ = [
     "AugmentedImages",

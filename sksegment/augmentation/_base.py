@@ -61,7 +61,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        self : object
+        object
             The augmenter.
 
         Raises
@@ -182,7 +182,7 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
 
         Returns
         -------
-        self : object
+        object
             The augmenter.
         """
         return self

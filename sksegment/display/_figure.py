@@ -20,6 +20,7 @@ MAX_LEGEND_ROWS = 10  # beside given axes
 
 
 def draw(ax: Axes, picture: NDArray[Any], title: str) -> Artist:
+    """Draw a picture into axes, without ticks, and return what was drawn."""
     ax.set_title(title, fontsize="medium")
     ax.set_axis_off()
     return ax.imshow(

@@ -6,7 +6,9 @@ from sksegment.metrics._log_loss import pixel_log_loss
 from sksegment.metrics._overlap import dice_score, iou_score
 from sksegment.metrics._report import segmentation_report
 from sksegment.metrics._scorers import (
-    SegmentationScorer,
+    SegmentationScorer as SegmentationScorer,
+)
+from sksegment.metrics._scorers import (
     dice_scorer,
     iou_scorer,
     make_segmentation_scorer,

@@ -57,6 +57,7 @@ def streamed(
     """Register how the decorated score function is computed image by image."""
 
     def register(function: AnyFunction) -> AnyFunction:
+        """Note how the function is computed, and return it unchanged."""
         STREAMS[function] = Stream(tally, finish)
         return function
 
