@@ -29,7 +29,7 @@ from sksegment.augmentation import (
 from sksegment.datasets import make_shapes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 X, y = make_shapes(8, size=16, n_classes=3, random_state=0)
 N_THREADS = 8
 

@@ -460,13 +460,13 @@ def test_a_training_is_found_again_by_another_process(
     interrupted(X, y, checkpoint_dir=tmp_path, steps=(RandomFlip(),))
     script = f"""
 from sksegment.augmentation import RandomFlip
-from test_checkpoints import *
+from test_checkpoint import *
 X, y = make_shapes(8, size=16, n_classes=3, random_state=0)
 interrupted(X, y, 6, checkpoint_dir={str(tmp_path)!r}, steps=(RandomFlip(),))
 """
     folder = Path(__file__).parent
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
-    environment["PYTHONPATH"] = str(folder.parent)  # this tree, installed or not
+    environment["PYTHONPATH"] = str(folder.parents[1])  # this tree, installed or not
     subprocess.run(
         [sys.executable, "-c", script], cwd=folder, env=environment, check=True
     )

@@ -46,7 +46,7 @@ from sksegment.metrics import (
     pixel_accuracy_scorer,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDS = KFold(2)
 
 

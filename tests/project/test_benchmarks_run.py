@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 Load = Callable[[str], ModuleType]
 
 

@@ -40,7 +40,7 @@ from sksegment.persistence import ModelFileError
 from sksegment.persistence._file import digest
 from sksegment.persistence._validation import FITTED
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 Document = dict[str, Any]
 Tensors = dict[str, np.ndarray]

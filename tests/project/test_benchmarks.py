@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sksegment.datasets import make_shapes
 from sksegment.networks import FCN
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "benchmarks"
 Load = Callable[[str], ModuleType]
 

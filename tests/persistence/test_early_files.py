@@ -13,7 +13,7 @@ import pytest
 from sksegment import FCNSegmenter, load_model
 from sksegment.augmentation import RandomFlip, RandomNoise, RandomRotation
 
-DATA = Path(__file__).resolve().parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "data"
 JOBLIB_FILE = DATA / "a040fed.joblib.gz"
 
 
