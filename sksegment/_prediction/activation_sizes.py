@@ -46,6 +46,10 @@ class LayerSizes(NamedTuple):
         """Tell whether a lone image of that size is convolved by other kernels."""
         return n_pixels * self.smallest <= LONE_VALUES
 
+    def pixels_below(self, n_bytes: float) -> int:
+        """Return how many pixels keep each float32 layer output below `n_bytes`."""
+        return int(n_bytes / (4 * self.largest))
+
     def pixels_in(self, n_bytes: float) -> int:
         """Return how many pixels a float32 forward pass can have in `n_bytes`."""
         bytes_per_pixel = 4 * PEAK_LAYERS * self.largest

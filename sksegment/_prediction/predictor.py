@@ -30,6 +30,10 @@ from sksegment._torch.tensors import images_to_tensor, pad_to_multiple
 # The positions of a square: quarter turns, and whether it is mirrored.
 VIEWS = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
+# The largest output of a layer, in bytes, when several images are run at once on a CPU.
+# glibc maps blocks of 32 MiB and more anew each time, and clearing their pages takes as
+# long as a third of the arithmetic.
+MAX_ACTIVATION = 24 * 2**20
 
 logger = logging.getLogger("sksegment")
 
@@ -201,7 +205,7 @@ class Predictor:
             )
 
     def _images_at_once(self, image: NDArray[Any]) -> int:
-        return max(1, self._pixel_limit // (image.shape[0] * image.shape[1]))
+        return max(1, self._batch_limit // (image.shape[0] * image.shape[1]))
 
     def _blended(self, image: NDArray[Any], reduce: Reduce) -> NDArray[Any]:
         """Predict one large image in overlapping tiles, approximately."""
@@ -295,14 +299,23 @@ class Predictor:
         return int(getattr(self.network, "stride", 1))
 
     @cached_property
+    def _batch_limit(self) -> int:
+        """Pixels that one forward pass over several images may hold."""
+        if self.device.type != "cpu":
+            return self._pixel_limit
+        below = self._probed(lambda: self._layer_sizes.pixels_below(MAX_ACTIVATION))
+        return min(below, self._pixel_limit)
+
+    @cached_property
     def _pixel_limit(self) -> int:
         """Pixels that one forward pass may hold in the working memory."""
-        limit = attempt(self._pixels_that_fit, self.device)
+        memory = working_memory(self.device)
+        return self._probed(lambda: self._layer_sizes.pixels_in(memory))
+
+    def _probed(self, n_pixels: Callable[[], int]) -> int:
+        limit = attempt(n_pixels, self.device)
         # If the probe does not fit, neither does the first pass, which is reported.
         return 1 if isinstance(limit, OutOfMemory) else max(1, limit)
-
-    def _pixels_that_fit(self) -> int:
-        return self._layer_sizes.pixels_in(working_memory(self.device))
 
     @cached_property
     def _layer_sizes(self) -> LayerSizes:
