@@ -21,6 +21,7 @@ from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, ImageList
 from sksegment._prediction.activation_sizes import LayerSizes, layer_sizes
 from sksegment._prediction.blending import blended
+from sksegment._prediction.lone_image import ConvolvedAsInBatch
 from sksegment._prediction.tiles import Interval, Tiling, overlapping, spans
 from sksegment._torch.devices import free_bytes
 from sksegment._torch.out_of_memory import OutOfMemory, attempt, copied, moved, room
@@ -38,6 +39,7 @@ MAX_ACTIVATION = 24 * 2**20
 logger = logging.getLogger("sksegment")
 
 Reduce = Callable[[Tensor], NDArray[Any]]
+Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class Predictor:
         does not fit into the working memory.
     test_time_augmentation : bool, default=False
         Whether to average over the eight positions of a square.
+    fuse : callable or None, default=None
+        Takes the network and `dtype`; returns a function that computes the same scores
+        faster, or None. It is called anew for each prediction, as the weights may have
+        changed.
     """
 
     network: nn.Module
@@ -70,6 +76,7 @@ class Predictor:
     batch_size: int
     tile_size: int | str
     test_time_augmentation: bool = False
+    fuse: Callable[[nn.Module, torch.dtype], Forward | None] | None = None
 
     def labels(
         self, images: ImageList, classes: NDArray[Any]
@@ -87,6 +94,7 @@ class Predictor:
     def _run(self, images: ImageList, reduce: Reduce) -> Iterator[NDArray[Any]]:
         """Yield the answers; if memory runs out, run less at once."""
         self.network.eval()
+        vars(self).pop("_fused", None)  # of the weights at an earlier prediction
         run = self
         for group in self._groups(images):
             while group:
@@ -251,15 +259,6 @@ class Predictor:
         return answer
 
     def _probabilities(self, batch: Tensor) -> Tensor:
-        """Return the probabilities of a batch, which do not depend on its length."""
-        n_pixels = batch.shape[-2] * batch.shape[-1]
-        sizes = self._layer_sizes
-        if len(batch) == 1 and sizes.differs_alone(n_pixels):
-            # Run with a copy of itself, as a batch; so small an image is cheap.
-            return self._forward(torch.cat([batch, batch]))[:1]
-        return self._forward(batch)
-
-    def _forward(self, batch: Tensor) -> Tensor:
         """Return the probabilities, averaged over several views if asked for."""
         if not self.test_time_augmentation:
             return self._scores(batch).softmax(dim=1)
@@ -274,7 +273,18 @@ class Predictor:
         return torch.as_tensor(total)[..., :height, :width] / len(VIEWS)
 
     def _scores(self, batch: Tensor) -> Tensor:
-        """Run the network, in float32 unless asked otherwise."""
+        """Compute the scores, in float32 unless asked otherwise."""
+        if self._fused is None:
+            return self._run_network(batch)
+        with torch.inference_mode():
+            return self._fused(batch).float()
+
+    @cached_property
+    def _fused(self) -> Forward | None:
+        return None if self.fuse is None else self.fuse(self.network, self.dtype)
+
+    def _run_network(self, batch: Tensor) -> Tensor:
+        """Run the network itself, with the kernels of a batch on a lone image, too."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             # Entered even if disabled: the caller may be inside their own autocast.
@@ -283,6 +293,8 @@ class Predictor:
             stack.enter_context(autocast)
             # Otherwise, tiles would no longer equal the whole image.
             stack.enter_context(full_float32(self.device))
+            if self.device.type == "cpu" and len(batch) == 1:
+                stack.enter_context(ConvolvedAsInBatch())
             scores: Tensor = self.network(batch).float()
             return scores
 
@@ -323,7 +335,7 @@ class Predictor:
 
     def _run_blank(self, side: int) -> Tensor:
         blank = np.zeros((side, side, len(self.scale.mean)), np.float32)
-        return self._scores(images_to_tensor([blank], self.scale, self.device))
+        return self._run_network(images_to_tensor([blank], self.scale, self.device))
 
 
 def placed(network: nn.Module, device: torch.device) -> tuple[nn.Module, torch.device]:

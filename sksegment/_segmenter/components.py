@@ -34,6 +34,7 @@ from sksegment._training.validation import Validation, split_indices
 from sksegment.augmentation._plan import PlannedStep
 from sksegment.losses._class_weight import class_weights
 from sksegment.losses._factory import make_loss
+from sksegment.networks._fused import fused
 from sksegment.networks._state import arrays_of
 
 # Read at prediction: they take effect when set on a fitted segmenter.
@@ -171,6 +172,7 @@ def predictor_of(segmenter: Any, model: Model) -> Predictor:
         AUTO_BATCH_SIZE if is_auto else now["batch_size"],
         now["tile_size"],
         segmenter.test_time_augmentation,
+        fused,
     )
 
 
