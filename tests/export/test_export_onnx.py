@@ -204,7 +204,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
         {"depth": 2, "skip": "add", "norm": None},
         {"skip": None, "n_channels": 1},
         {"n_channels": 13, "labels": ("cell", "sky", "wall")},
-        {"test_time_augmentation": True, "labels": (-1.0, 0.0, 7.0)},
+        {"test_time_augmentation": True, "labels": (-7.0, 0.0, 7.0)},
         {"network": "fcn32s"},
         {"network": "fcn16s"},
         {"network": "fcn8s"},
