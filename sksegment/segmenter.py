@@ -20,24 +20,24 @@ from sksegment._inputs.classes import check_classes
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels, is_ignored
 from sksegment._inputs.samples import as_samples
-from sksegment._inputs.survey import Survey, held_out_samples, surveyed
+from sksegment._inputs.survey import Survey, held_out_samples, survey_training
 from sksegment._segmenter.components import (
     batches_of,
-    divided,
     fitted_model,
     model_to_train,
     opened_checkpoint_of,
     plan_of_fit,
     plan_of_partial_fit,
     predictor_of,
+    split_validation,
     validation_of,
 )
 from sksegment._segmenter.model import Model, warn_of_newer
 from sksegment._segmenter.parameters import check_network_options, check_parameters
-from sksegment._segmenter.pretrained import unfrozen
-from sksegment._torch.out_of_memory import room
-from sksegment._training.callbacks import check_watched, without_memory
-from sksegment._training.checkpoint import progress_in
+from sksegment._segmenter.pretrained import unwrap_frozen
+from sksegment._torch.out_of_memory import empty_predictions
+from sksegment._training.callbacks import check_watched, reset_callbacks
+from sksegment._training.checkpoint import load_progress
 from sksegment._training.train import TrainingResult, train
 from sksegment._version import __version__
 from sksegment.augmentation._plan import without_plan
@@ -366,7 +366,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         check_watched(self.callbacks, validates)
         continues = self.warm_start and hasattr(self, "network_")
         images, steps = without_plan(X)
-        samples, found = surveyed(
+        samples, found = survey_training(
             as_samples(images, y, sample_weight),
             self._known_classes(continues),
             self.ignore_label,
@@ -375,8 +375,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         seed = self._draw_seed(continues)
         data = (samples, held_out)
         with opened_checkpoint_of(self, data, steps, seed, continues) as checkpoint:
-            seed = progress_in(checkpoint).get("seed", seed)
-            samples, found, held_out = divided(self, samples, found, held_out, seed)
+            seed = load_progress(checkpoint).get("seed", seed)
+            samples, found, held_out = split_validation(
+                self, samples, found, held_out, seed
+            )
             model = model_to_train(self, found, seed, continues)
             plan = plan_of_fit(self, found)
             batches = batches_of(self, samples, found, steps, seed, model)
@@ -429,7 +431,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         check_watched(self.callbacks, validates=False)
         continues = hasattr(self, "network_")
         images, steps = without_plan(X)
-        samples, found = surveyed(
+        samples, found = survey_training(
             as_samples(images, y, sample_weight),
             self._classes_of_partial_fit(classes, continues),
             self.ignore_label,
@@ -609,7 +611,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         state.pop("_optimizer_state", None)
         if "network_" in state:
-            state["callbacks"] = without_memory(self.callbacks)
+            state["callbacks"] = reset_callbacks(self.callbacks)
             state["network_"] = arrays_to_save(self.network_, self._architecture)
         return {**state, VERSION_KEY: __version__}
 
@@ -627,7 +629,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         declared = signature(type(self)).parameters
         defaults = {name: declared[name].default for name in parameters}
         check_network_options(self.network, parameters, defaults)
-        if unfrozen(self.pretrained) is self:
+        if unwrap_frozen(self.pretrained) is self:
             raise ValueError(
                 "pretrained is the segmenter itself; expected another one, or "
                 "warm_start=True, which continues from its own weights."
@@ -747,7 +749,7 @@ def _collect(
     """Gather one answer per image: in one array, or in a 1-D object array."""
     first = next(answers)
     if is_array:
-        gathered = room((n_images, *first.shape), first.dtype)
+        gathered = empty_predictions((n_images, *first.shape), first.dtype)
     else:
         gathered = np.empty(n_images, dtype=object)
     for index, answer in enumerate(chain([first], answers)):

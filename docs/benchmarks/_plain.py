@@ -63,7 +63,7 @@ def plain_copy(network: nn.Module, n_channels: int, width: int) -> nn.Sequential
 
 def as_tensors(X: NDArray[np.uint8], y: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
     """Return standardised images in NCHW and masks, as a training loop takes them."""
-    return standardized(X, *scale_of(X)), torch.from_numpy(y.astype(np.int64))
+    return standardize(X, *scale_of(X)), torch.from_numpy(y.astype(np.int64))
 
 
 def scale_of(X: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
@@ -71,7 +71,7 @@ def scale_of(X: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
     return torch.tensor(mean).float(), torch.tensor(std).float()
 
 
-def standardized(X: NDArray[np.uint8], mean: Tensor, std: Tensor) -> Tensor:
+def standardize(X: NDArray[np.uint8], mean: Tensor, std: Tensor) -> Tensor:
     images = (torch.from_numpy(X).float() - mean) / std
     return images.permute(0, 3, 1, 2).contiguous()
 
@@ -140,7 +140,7 @@ def naive_labels(
     device = next(network.parameters()).device
     with torch.inference_mode():
         parts: Iterable[Tensor] = [
-            network(standardized(part, mean, std).to(device)).argmax(1).cpu()
+            network(standardize(part, mean, std).to(device)).argmax(1).cpu()
             for part in np.split(X, range(BATCH_SIZE, len(X), BATCH_SIZE))
         ]
     return torch.cat(list(parts)).numpy().astype(np.uint8)

@@ -60,7 +60,7 @@ def keras_model(width: int, size: int) -> Any:
     return model
 
 
-def copied(model: Any, width: int) -> FCN:
+def copy_network(model: Any, width: int) -> FCN:
     """Return FCN with the weights of a Keras model, in their precision."""
     weights = [torch.from_numpy(in_torch_order(one)) for one in model.get_weights()]
     network = FCN(3, N_CLASSES, width=width, dropout=0.0).to(weights[0].dtype)
@@ -130,7 +130,7 @@ def compared(width: int, size: int, dtype: str) -> dict[str, float]:
     keras.config.set_dtype_policy(dtype)
     images = batches(size, dtype)
     model = keras_model(width, size)
-    network, as_torch_does = copied(model, width), copied(model, width)
+    network, as_torch_does = copy_network(model, width), copy_network(model, width)
     softmax = softmax_difference(model, network, images[0][0])
     theirs = keras_losses(model, images)
     ours = sksegment_losses(network, images, like_keras=True)

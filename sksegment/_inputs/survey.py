@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sksegment._inputs.channel_scale import ChannelSums, Scale, channel_sums
 from sksegment._inputs.classes import (
     encoder_of_masks,
-    nothing_labelled,
+    nothing_labelled_message,
     pixels_of_classes,
 )
 from sksegment._inputs.image_list import check_channels
@@ -114,11 +114,11 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
     encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
     pixels, n_labelled = pixels_of_classes(counts, encoder)
     if not pixels.any():
-        raise ValueError(nothing_labelled(ignore_label))
+        raise ValueError(nothing_labelled_message(ignore_label))
     return Survey(sizes, n_channels, sums, encoder, pixels, n_labelled)
 
 
-def surveyed(
+def survey_training(
     samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
 ) -> tuple[Samples, Survey]:
     """Return the samples that take part, and what is known of them.

@@ -14,7 +14,7 @@ from typing import Any
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.samples import Samples
 from sksegment._inputs.survey import Survey, check_same_channels
-from sksegment._prediction.predictor import Predictor, placed
+from sksegment._prediction.predictor import Predictor, place_network
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
     check_parameters,
@@ -26,8 +26,8 @@ from sksegment._segmenter.pretrained import source_contents, start_from
 from sksegment._torch.devices import resolve_device
 from sksegment._torch.precision import prediction_dtype, training_dtype
 from sksegment._training.batches import AUTO_BATCH_SIZE, Batches
-from sksegment._training.callbacks import bare_callbacks
-from sksegment._training.checkpoint import Checkpoint, opened_checkpoint
+from sksegment._training.callbacks import unnamed_callbacks
+from sksegment._training.checkpoint import Checkpoint, open_checkpoint
 from sksegment._training.fingerprint import fingerprint
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
@@ -71,7 +71,7 @@ def fitted_model(segmenter: Any) -> Model:
     return Model(segmenter.network_, segmenter._architecture, scale, segmenter.history_)
 
 
-def divided(
+def split_validation(
     segmenter: Any, samples: Samples, found: Survey, held_out: Samples | None, seed: int
 ) -> tuple[Samples, Survey, Samples | None]:
     """Return training samples, what is known of them, and validation samples.
@@ -99,11 +99,11 @@ def opened_checkpoint_of(
     any_seed = segmenter.random_state is None and not continues
     known_seed = None if any_seed else seed
     pretrained = source_contents(segmenter.pretrained)
-    callbacks = bare_callbacks(segmenter.callbacks)
+    callbacks = unnamed_callbacks(segmenter.callbacks)
     given = segmenter.get_params()
     parameters = {**given, "pretrained": pretrained, "callbacks": callbacks}
     name = fingerprint(parameters, known_seed, data, steps, start)
-    return opened_checkpoint(segmenter.checkpoint_dir, name)
+    return open_checkpoint(segmenter.checkpoint_dir, name)
 
 
 def plan_of_fit(segmenter: Any, found: Survey) -> TrainingPlan:
@@ -161,7 +161,7 @@ def predictor_of(segmenter: Any, model: Model) -> Predictor:
     """Return how a model is run, according to the current parameters."""
     now = {name: value_of(segmenter, name) for name in PREDICTION_PARAMETERS}
     check_parameters(now)
-    network, device = placed(model.network, resolve_device(segmenter.device))
+    network, device = place_network(model.network, resolve_device(segmenter.device))
     is_auto = isinstance(now["batch_size"], str)
     return Predictor(
         network,

@@ -18,11 +18,11 @@ from sksegment._inputs.checks import (
     check_choice,
     check_integer,
     check_number,
+    format_choices,
     height_and_width,
     is_integer,
-    listed,
 )
-from sksegment._inputs.random import checked_random_state
+from sksegment._inputs.random import as_random_state
 from sksegment._segmenter.pretrained import check_pretrained
 from sksegment._torch.devices import resolve_device
 from sksegment._torch.precision import PRECISIONS
@@ -140,7 +140,7 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
     if callable(parameters.get("loss")) and parameters["class_weight"] is not None:
         raise ValueError(
             f"class_weight has no effect on a loss of your own; expected None, or one "
-            f"of the losses {listed(LOSSES)}."
+            f"of the losses {format_choices(LOSSES)}."
         )
 
 
@@ -158,7 +158,7 @@ def _choice_or_callable(choices: dict[str, Any], arguments: str) -> Check:
         is_named = isinstance(value, str) and value in choices
         if not is_named and not callable(value):
             raise ValueError(
-                f"{name} is {value!r}; expected one of {listed(choices)}, or a "
+                f"{name} is {value!r}; expected one of {format_choices(choices)}, or a "
                 f"callable {arguments}."
             )
 
@@ -180,8 +180,8 @@ def _class_weight(name: str, value: Any) -> None:
     is_rule = isinstance(value, str) and value in RULES
     if value is not None and not is_rule and not isinstance(value, dict):
         raise ValueError(
-            f"{name} is {value!r}; expected None, {listed(RULES)}, or a dict from "
-            f"label to weight."
+            f"{name} is {value!r}; expected None, {format_choices(RULES)}, or a "
+            f"dict from label to weight."
         )
 
 
@@ -227,7 +227,7 @@ def _folder(name: str, value: Any) -> None:
 
 
 def _random_state(name: str, value: Any) -> None:
-    checked_random_state(value)
+    as_random_state(value)
 
 
 def _device(name: str, value: Any) -> None:

@@ -45,7 +45,7 @@ def check_pretrained(name: str, value: Any) -> None:
     """
     if value is None or isinstance(value, (str, os.PathLike)):
         return
-    source = unfrozen(value)
+    source = unwrap_frozen(value)
     if not hasattr(source, "pretrained"):
         is_pipeline = hasattr(source, "steps")
         hint = " For a Pipeline, pass its last step." if is_pipeline else ""
@@ -58,7 +58,7 @@ def check_pretrained(name: str, value: Any) -> None:
         )
 
 
-def unfrozen(value: Any) -> Any:
+def unwrap_frozen(value: Any) -> Any:
     """Return the estimator within a FrozenEstimator, or else the value itself."""
     return value.estimator if isinstance(value, FrozenEstimator) else value
 
@@ -69,7 +69,7 @@ def source_contents(pretrained: Any) -> Any:
     For a file, that is its content. For a segmenter, its history is left out: training
     it again takes other times for the same weights.
     """
-    source = unfrozen(pretrained)
+    source = unwrap_frozen(pretrained)
     if hasattr(source, "network_"):
         tensors = source.network_.state_dict().items()
         weights = {name: tensor.numpy(force=True) for name, tensor in tensors}
@@ -118,7 +118,7 @@ def start_from(
     OSError
         If a file cannot be read or downloaded.
     """
-    source = unfrozen(pretrained)
+    source = unwrap_frozen(pretrained)
     if hasattr(source, "network_"):
         check_same_design(source, architecture)
         weights = segmenter_weights(source, network, classes)

@@ -173,7 +173,7 @@ def test_where_others_took_the_memory_nothing_stays(
         return tensor
 
     expected = values(made())
-    monkeypatch.setattr(image_store, "sent", taken)
+    monkeypatch.setattr(image_store, "to_device", taken)
     batches = made(room=10**9)
     assert values(batches) == expected
     assert not bytes_of(batches)
@@ -183,7 +183,7 @@ def test_what_is_kept_can_be_let_go() -> None:
     batches = made(room=10**9)
     values(batches)
     assert bytes_of(batches)
-    batches.let_go()
+    batches.release_images()
     assert not bytes_of(batches)
 
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from sksegment import FCNSegmenter
 from sksegment._prediction import predictor, tiles
-from sksegment._prediction.activation_sizes import probed
-from sksegment._prediction.predictor import placed
+from sksegment._prediction.activation_sizes import probe_layers
+from sksegment._prediction.predictor import place_network
 from sksegment._prediction.tiles import Tiling
 from sksegment._segmenter.components import fitted_model, predictor_of
 from sksegment._torch import out_of_memory
@@ -31,9 +31,9 @@ from sksegment._torch.out_of_memory import (
     NoRoomError,
     OutOfMemory,
     attempt,
-    copied,
+    copy_network,
     is_out_of_memory,
-    moved,
+    move_network,
     room,
 )
 from sksegment._training import batches
@@ -385,7 +385,7 @@ def test_a_result_that_does_not_fit_is_not_tried_again(
     def no_room(*arguments: Any) -> None:
         raise NoRoomError("no room")
 
-    monkeypatch.setattr(predictor, "room", no_room)
+    monkeypatch.setattr(predictor, "empty_predictions", no_room)
     with pytest.raises(MemoryError, match="no room"):
         deepcopy(fitted).set_params(tile_size=16).predict(data[0])
     assert steps == []
@@ -409,7 +409,7 @@ def test_a_probe_does_not_count_what_other_threads_predict(
 ) -> None:
     run = predictor_of(fitted, fitted_model(fitted))
     run.network.eval()
-    probe = partial(probed, run.network, 2 * run._stride, run._run_blank)
+    probe = partial(probe_layers, run.network, 2 * run._stride, run._run_blank)
     expected = probe()
 
     @torch.inference_mode()
@@ -452,7 +452,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
         return FORWARD(network, images)
 
     monkeypatch.setattr(predictor, "images_to_tensor", to_cpu)
-    monkeypatch.setattr(predictor, "copied", kept_copy)
+    monkeypatch.setattr(predictor, "copy_network", kept_copy)
     monkeypatch.setattr(FCN, "forward", fails_on_device)
     monkeypatch.setattr(torch.mps, "empty_cache", lambda: None)
     return copies
@@ -503,12 +503,12 @@ def test_a_network_that_does_not_fit_on_the_device_runs_on_the_cpu(
     monkeypatch.setattr(torch.mps, "empty_cache", lambda: None)
     network = Immovable(nn.Conv2d(1, 256, 32))
     with pytest.raises(MemoryError, match=r"2 MiB.*weights.*mps.*device='cpu'"):
-        moved(network, OTHER)
+        move_network(network, OTHER)
     assert network.home == CPU
-    assert placed(network, OTHER) == (network, CPU)
+    assert place_network(network, OTHER) == (network, CPU)
     assert len(steps) == 1
     with pytest.raises(MemoryError):
-        placed(Unmovable(), CPU)
+        place_network(Unmovable(), CPU)
 
 
 class Unmovable(nn.Module):
@@ -518,7 +518,7 @@ class Unmovable(nn.Module):
 
 def test_a_copy_shares_nothing_and_is_the_same_network() -> None:
     network = FCN(3, 4, depth=1, width=4, norm="batch").train()
-    copy = copied(network, CPU)
+    copy = copy_network(network, CPU)
     tensors, copies = (
         network.state_dict(keep_vars=True),
         copy.state_dict(keep_vars=True),
@@ -564,7 +564,7 @@ def fail_with_values(network: FCN, images: Tensor) -> Tensor:
         (CrossEntropyLoss, "forward"),
         (Tensor, "backward"),
         (torch.optim.Adam, "step"),
-        (batches, "standardized"),
+        (batches, "standardize"),
     ],
 )
 @pytest.mark.parametrize("how", ["fit", "warm_start", "partial_fit"])
