@@ -42,6 +42,11 @@ class Model:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def n_channels(self) -> int:
+        """Channels of its images."""
+        return len(self.scale.mean)
+
+    @property
     def stride(self) -> int:
         """Grid, in pixels, on which the network sees all positions alike."""
         return int(getattr(self.network, "stride", 1))

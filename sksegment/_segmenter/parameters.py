@@ -121,15 +121,6 @@ def check_network_options(
             )
 
 
-def value_of(segmenter: Any, name: str) -> Any:
-    """Return a parameter, with a number of numpy as one of Python.
-
-    In later arithmetic, numpy's `uint8(30)` would wrap around at 256.
-    """
-    value = getattr(segmenter, name)
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def crop_sides(crop_size: Any) -> tuple[int, int] | None:
     """Return the height and width of crops in pixels; None for whole images."""
     return None if crop_size is None else height_and_width("crop_size", crop_size)

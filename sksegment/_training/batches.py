@@ -19,8 +19,7 @@ from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import Window
 from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.random import CROP, ORDER, random_generator
-from sksegment._inputs.samples import Samples
-from sksegment._inputs.survey import Survey
+from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.batch import Batch
 from sksegment._torch.devices import arithmetic_device
 from sksegment._torch.tensors import standardize
@@ -72,10 +71,8 @@ class Batches:
 
     Parameters
     ----------
-    samples : Samples
-        Images, masks and weights.
-    survey : Survey
-        What is known of them.
+    samples : TrainingSet
+        Images, masks and weights, and what is known of them.
     scale : Scale
         How the images are standardised.
     steps : sequence of PlannedStep
@@ -98,8 +95,7 @@ class Batches:
         Bytes that images kept on the device may take.
     """
 
-    samples: Samples
-    survey: Survey
+    samples: TrainingSet
     scale: Scale
     steps: Sequence[PlannedStep]
     batch_size: int | str
@@ -142,7 +138,7 @@ class Batches:
     def _crops(self) -> list[Crop]:
         """List what an epoch trains on: about as many pixels as the images have."""
         crops = []
-        for index, (height, width) in enumerate(self.survey.sizes):
+        for index, (height, width) in enumerate(self.samples.sizes):
             crop_height, crop_width = self.crop_size or (height, width)
             copies = max(1, round(height * width / (crop_height * crop_width)))
             crops += [
@@ -176,12 +172,12 @@ class Batches:
     @cached_property
     def _store(self) -> ImageStore:
         device = arithmetic_device(self.device)
-        return ImageStore(self.samples, self.survey, device, self.room)
+        return ImageStore(self.samples, device, self.room)
 
     def _window(self, crop: Crop) -> Window:
         """Draw where a crop lies in its image."""
         # How far the crop can be moved; an image that is too small leaves no choice.
-        size = self.survey.sizes[crop.image]
+        size = self.samples.sizes[crop.image]
         room = np.maximum(np.subtract(size, crop.size()), 0)
         starts = self._starts(crop, room) if room.any() else room
         top, left = starts.tolist()

@@ -18,8 +18,7 @@ from torch import Tensor
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList, Window
 from sksegment._inputs.labels import IGNORED
-from sksegment._inputs.samples import Samples
-from sksegment._inputs.survey import Survey
+from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.devices import to_device
 from sksegment._torch.tensors import in_torch_dtype, torch_dtype
 
@@ -129,22 +128,19 @@ class ImageStore:
 
     Parameters
     ----------
-    samples : Samples
-        Images, masks and weights.
-    survey : Survey
-        What is known of them.
+    samples : TrainingSet
+        Images, masks and weights, and what is known of them.
     device : torch.device
         Where the examples are wanted.
-    room : float
+    capacity : float
         Bytes that images kept on the device may take.
     files : FileCache
         What was read from files.
     """
 
-    samples: Samples
-    survey: Survey
+    samples: TrainingSet
     device: torch.device
-    room: float
+    capacity: float
     files: FileCache = field(default_factory=FileCache)
     _kept: dict[int, Example] = field(default_factory=dict)
 
@@ -160,23 +156,23 @@ class ImageStore:
         codes = self._encoded(index, WHOLE)
         if self.samples.weights is None:
             return codes
-        # Raw weights, as in the survey: in units of their mean, tiny ones may become 0.
+        # Raw weights, as they are counted: in units of their mean, tiny ones may be 0.
         counts = self.samples.weights[index] > 0
         return np.where(counts, codes, IGNORED)
 
     def _send_whole(self, index: int) -> Example | None:
         """Send a whole image to stay on the device, if there is room for it."""
-        if self.room <= 0:
+        if self.capacity <= 0:
             return None
         n_bytes = self._size_on_device(index)
-        if n_bytes > min(self.room, MAX_KEPT):
+        if n_bytes > min(self.capacity, MAX_KEPT):
             return None
         try:
             example = self._read(index, WHOLE).map_tensors(self._send)
         except torch.OutOfMemoryError:  # the room was taken in the meantime
-            self.room = 0
+            self.capacity = 0
             return None
-        self.room -= n_bytes
+        self.capacity -= n_bytes
         self._kept[index] = example
         return example
 
@@ -185,17 +181,17 @@ class ImageStore:
 
         From an array, only a corner is read.
         """
-        height, width = self.survey.sizes[index]
+        height, width = self.samples.sizes[index]
         corner = self.files.crop(self.samples.images, index, CORNER)
         pixel = torch_dtype(corner.dtype).itemsize
         weights = 0 if self.samples.weights is None else np.float32().itemsize
-        each = self.survey.n_channels * pixel + self._codes_dtype.itemsize + weights
+        each = self.samples.n_channels * pixel + self._codes_dtype.itemsize + weights
         return height * width * each
 
     @property
     def _codes_dtype(self) -> np.dtype[Any]:
         """Signed and as narrow as possible: codes are sent to the device, and stay."""
-        return np.min_scalar_type(-len(self.survey.encoder.classes))
+        return np.min_scalar_type(-len(self.samples.encoder.classes))
 
     def _send(self, tensor: Tensor) -> Tensor:
         return to_device(tensor, self.device)
@@ -212,12 +208,12 @@ class ImageStore:
     def _encoded(self, index: int, window: Window) -> NDArray[np.int32]:
         masks = self.samples.masks
         mask = self.files.crop(masks, index, window)
-        return self.survey.encoder.encode(mask, masks.name(index))
+        return self.samples.encoder.encode(mask, masks.name(index))
 
     def _read_weights(self, index: int, window: Window) -> Tensor | None:
         weight = self.samples.weight(index)
         if weight is None:
             return None
-        size = self.survey.sizes[index]
+        size = self.samples.sizes[index]
         cut: NDArray[Any] = np.broadcast_to(weight, size)[window]
         return torch.from_numpy(cut.astype(np.float32))

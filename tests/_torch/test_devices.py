@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sksegment._inputs.samples import as_samples
-from sksegment._inputs.survey import survey
+from sksegment._inputs.training_set import survey
 from sksegment._torch.devices import searched_kernels, to_device
 from sksegment._torch.precision import allows_tf32, full_float32
 from sksegment._training import memory_estimate
@@ -152,9 +152,8 @@ def test_training_comes_before_images_that_stay(
     monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     X, y = np.ones((6, 64, 64, 3)), np.zeros((6, 64, 64), int)
-    samples = as_samples(X, y, None)
-    found = survey(samples, np.array([0, 1]), None)
-    batches = Batches(samples, found, found.scale, (), 4, None, "uniform", 0, CUDA)
+    samples = survey(as_samples(X, y, None), np.array([0, 1]), None)
+    batches = Batches(samples, samples.scale, (), 4, None, "uniform", 0, CUDA)
     network = FCN(3, 2, width=8)
     need = memory_estimate.training_bytes(network, (3, 3, 64, 64), torch.float32)
     assert 10**6 < 1.5 * need < 10**8

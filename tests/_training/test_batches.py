@@ -12,7 +12,7 @@ import torch
 from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.random import ORDER, random_generator
 from sksegment._inputs.samples import as_samples
-from sksegment._inputs.survey import survey
+from sksegment._inputs.training_set import survey
 from sksegment._training.batches import (
     AUTO_BATCH_SIZE,
     AUTO_STEPS,
@@ -40,16 +40,15 @@ def numbered(sizes):
 def batches(
     X, y, weight=None, batch_size=2, crop_size=None, sampling="uniform", seed=0
 ):
-    samples = as_samples(X, y, weight)
-    found = survey(samples, None, None)
+    samples = survey(as_samples(X, y, weight), None, None)
     return Batches(
-        samples, found, found.scale, (), batch_size, crop_size, sampling, seed, CPU
+        samples, samples.scale, (), batch_size, crop_size, sampling, seed, CPU
     )
 
 
 def epoch(plan):
     """Return images with their scale undone, codes and weights, batch by batch."""
-    scale = plan.survey.scale
+    scale = plan.samples.scale
     return [
         (
             np.rint(images[:, 0].double().numpy() * scale.std + scale.mean),
@@ -328,5 +327,5 @@ def test_balanced_crops_lie_around_pixels_that_count():
 def test_balanced_crops_take_the_smallest_of_weights_for_positive():
     X, y = numbered([(20, 20), (20, 20)])
     plan = batches(X, y, [5e-324, 1e300], crop_size=(4, 4), sampling="balanced")
-    plan.samples = replace(plan.samples, unit=plan.survey.mean_weight)
+    plan.samples = replace(plan.samples, unit=plan.samples.mean_weight)
     assert sum(len(codes) for _, codes, _ in epoch(plan)) == 50

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from sksegment import augmentation
 from sksegment._inputs.image_list import ImageList
 from sksegment._inputs.samples import as_samples
-from sksegment._inputs.survey import survey
+from sksegment._inputs.training_set import survey
 from sksegment._torch.tensors import in_torch_dtype
 from sksegment._training import image_store
 from sksegment._training.batches import Batches
@@ -49,11 +49,10 @@ def made(
     rng = np.random.default_rng(0)
     X = [rng.integers(200, size=(*size, 3)).astype(dtype) for size in SIZES]
     y = [rng.integers(3, size=size) for size in SIZES]
-    samples = as_samples(X, y, weight)
-    found = survey(samples, None, None)
+    samples = survey(as_samples(X, y, weight), None, None)
     planned = [PlannedStep(step, None) for step in steps]
     return Batches(
-        samples, found, found.scale, planned, 2, crop_size, sampling, 0, device, 0, room
+        samples, samples.scale, planned, 2, crop_size, sampling, 0, device, 0, room
     )
 
 

@@ -25,7 +25,6 @@ from sksegment._prediction import predictor, tiles
 from sksegment._prediction.activation_sizes import probe_layers
 from sksegment._prediction.predictor import place_network
 from sksegment._prediction.tiles import Tiling
-from sksegment._segmenter.components import fitted_model, predictor_of
 from sksegment._torch import out_of_memory
 from sksegment._torch.out_of_memory import (
     NoRoomError,
@@ -407,7 +406,7 @@ def test_threads_step_down_by_themselves(
 def test_a_probe_does_not_count_what_other_threads_predict(
     data: Any, fitted: FCNSegmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = predictor_of(fitted, fitted_model(fitted))
+    run = fitted._predictor()
     run.network.eval()
     probe = partial(probe_layers, run.network, 2 * run._stride, run._run_blank)
     expected = probe()
@@ -467,8 +466,7 @@ def test_after_the_last_tiles_comes_the_cpu(
     tile_size: Any,
 ) -> None:
     X, _ = data
-    model = fitted_model(fitted)
-    on_cpu = predictor_of(fitted, model)
+    on_cpu = fitted._predictor()
     images = fitted._images(X)
     run = predictor.replace(on_cpu, device=OTHER, tile_size=tile_size)
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}

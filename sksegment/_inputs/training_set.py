@@ -1,4 +1,4 @@
-"""One look at all samples: their sizes, channels, labels and weights."""
+"""What a network is trained on: samples, and one look at all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +27,9 @@ from sksegment._inputs.samples import Samples, as_samples
 FAR, LARGE_SHARE = 30.0, 0.1
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What one look at all samples has found.
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet(Samples):
+    """Samples, with what one look at all of them has found.
 
     Parameters
     ----------
@@ -64,10 +64,10 @@ class Survey:
         """Mean weight of the labelled pixels."""
         return float(self.pixels.sum() / self.n_labelled.sum())
 
-    def take(self, indices: NDArray[np.intp]) -> Survey:
-        """Return what is known of the images at `indices`."""
+    def take(self, indices: NDArray[np.intp]) -> Self:
+        """Return the samples at `indices`, and what is known of them."""
         return replace(
-            self,
+            super().take(indices),
             sizes=[self.sizes[index] for index in indices],
             sums=[self.sums[index] for index in indices],
             pixels=self.pixels[indices],
@@ -75,7 +75,9 @@ class Survey:
         )
 
 
-def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) -> Survey:
+def survey(
+    samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
+) -> TrainingSet:
     """Check every sample and count, in one pass over all of them.
 
     Parameters
@@ -89,8 +91,8 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
 
     Returns
     -------
-    Survey
-        What was found.
+    TrainingSet
+        The samples, with what was found.
 
     Raises
     ------
@@ -115,33 +117,40 @@ def survey(samples: Samples, classes: NDArray[Any] | None, ignore_label: Any) ->
     pixels, n_labelled = pixels_of_classes(counts, encoder)
     if not pixels.any():
         raise ValueError(nothing_labelled_message(ignore_label))
-    return Survey(sizes, n_channels, sums, encoder, pixels, n_labelled)
+    return TrainingSet(
+        images=samples.images,
+        masks=samples.masks,
+        weights=samples.weights,
+        unit=samples.unit,
+        sizes=sizes,
+        n_channels=n_channels,
+        sums=sums,
+        encoder=encoder,
+        pixels=pixels,
+        n_labelled=n_labelled,
+    )
 
 
-def survey_training(
+def training_set(
     samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
-) -> tuple[Samples, Survey]:
-    """Return the samples that take part, and what is known of them.
+) -> TrainingSet:
+    """Return the samples that take part, with what is known of them.
 
     An image without a labelled pixel of positive weight takes no part. Weights are
     counted in units of their mean: a constant factor changes nothing.
     """
-    samples, found = _taking_part(samples, classes, ignore_label)
-    _warn_of_outlier(samples, found)
-    return samples, found
+    found = _labelled_part(survey(samples, classes, ignore_label))
+    _warn_of_outlier(found)
+    return found
 
 
-def _taking_part(
-    samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
-) -> tuple[Samples, Survey]:
-    found = survey(samples, classes, ignore_label)
-    part = np.flatnonzero(found.n_labelled)
-    samples = replace(samples, unit=found.mean_weight)
-    return samples.take(part), found.take(part)
+def _labelled_part(found: TrainingSet) -> TrainingSet:
+    found = replace(found, unit=found.mean_weight)
+    return found.take(np.flatnonzero(found.n_labelled))
 
 
 def held_out_samples(
-    X_val: Any, y_val: Any, sample_weight_val: Any, found: Survey
+    X_val: Any, y_val: Any, sample_weight_val: Any, training: TrainingSet
 ) -> Samples | None:
     """Return the validation data that the user passes, checked against training."""
     if X_val is None and y_val is None and sample_weight_val is None:
@@ -151,18 +160,15 @@ def held_out_samples(
             "X_val and y_val go together (and sample_weight_val with both); got only "
             "some of them."
         )
-    encoder = found.encoder
+    encoder = training.encoder
     try:
-        samples, checked = _taking_part(
-            as_samples(X_val, y_val, sample_weight_val),
-            encoder.classes,
-            encoder.ignore_label,
-        )
+        samples = as_samples(X_val, y_val, sample_weight_val)
+        found = survey(samples, encoder.classes, encoder.ignore_label)
     except (ValueError, TypeError) as error:
         error.add_note("This is about X_val, y_val and sample_weight_val.")
         raise
-    check_same_channels(checked.n_channels, found.n_channels, "X_val")
-    return samples
+    check_same_channels(found.n_channels, training.n_channels, "X_val")
+    return _labelled_part(found)
 
 
 def check_same_channels(n_channels: int, expected: int, name: str) -> None:
@@ -184,7 +190,7 @@ def _counted(
     return None if counted.all() else counted
 
 
-def _warn_of_outlier(samples: Samples, found: Survey) -> None:
+def _warn_of_outlier(found: TrainingSet) -> None:
     """Warn about one pixel that alone determines the scale of a channel."""
     scale = found.scale
     n_pixels = sum(sums.n_pixels for sums in found.sums)
@@ -195,7 +201,7 @@ def _warn_of_outlier(samples: Samples, found: Survey) -> None:
             if is_far.any():
                 channel = int(is_far.argmax())
                 warnings.warn(
-                    f"Channel {channel} of {samples.images.name(index)} reaches "
+                    f"Channel {channel} of {found.images.name(index)} reaches "
                     f"{value[channel]:.6g}, {distance[channel]:.0f} standard "
                     f"deviations from the mean: other differences nearly vanish beside "
                     f"it. Is it a hot pixel, or a mark of missing values? Clip it, or "
