@@ -20,6 +20,7 @@ from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.classes import check_classes
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels, is_ignored
+from sksegment._inputs.random import MAX_SEED
 from sksegment._inputs.samples import as_samples
 from sksegment._inputs.training_set import TrainingSet, held_out_samples, training_set
 from sksegment._prediction.predictor import Predictor
@@ -38,7 +39,6 @@ from sksegment.networks._state import arrays_to_save, restored_network
 
 __all__ = ["FCNSegmenter"]
 
-MAX_SEED = 2**31 - 1
 # Fitted state without a trailing underscore.
 PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed")
 VERSION_KEY = "_sksegment_version"

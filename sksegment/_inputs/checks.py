@@ -6,7 +6,7 @@ Numbers of both Python and numpy are accepted as numbers; booleans are not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from numbers import Integral, Real
 from typing import Any
@@ -142,6 +142,20 @@ def accepts_arguments(function: Callable[..., Any], *arguments: Any) -> bool:
 def format_choices(choices: Collection[Any]) -> str:
     """Return choices as an error message lists them."""
     return ", ".join(repr(choice) for choice in choices)
+
+
+def format_some(items: Sequence[Any], limit: int = LISTED) -> str:
+    """Return the first few items as a message lists them, and how many there are more.
+
+    Examples
+    --------
+    >>> from sksegment._inputs.checks import format_some
+    >>> format_some(["a", "b", "c", "d", "e"], limit=2)
+    "'a', 'b' and 3 more"
+    """
+    shown = ", ".join(repr(item) for item in items[:limit])
+    rest = len(items) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def _as_float(value: Any) -> float:

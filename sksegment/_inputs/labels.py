@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.checks import format_some
+
 # The code of an ignored pixel. Negative, so that it can never be taken for a class.
 IGNORED = -1
 # Labels that usually mark pixels without a class.
@@ -212,9 +214,7 @@ def check_one_kind(labels: Iterable[NDArray[Any]]) -> None:
 
 def format_labels(labels: NDArray[Any], limit: int = 8) -> str:
     """Write labels for a message, at most `limit` of them."""
-    shown = ", ".join(repr(label) for label in labels[:limit].tolist())
-    rest = len(labels) - limit
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return format_some(labels.tolist(), limit)
 
 
 def _both_integers(mask: NDArray[Any], classes: NDArray[Any]) -> bool:

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+# The seed that `fit` draws is below this.
+MAX_SEED = 2**31 - 1
+
 SPLIT, ORDER, CROP, AUGMENT, DROPOUT = range(1, 6)
 
 

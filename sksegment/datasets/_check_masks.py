@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.checks import LISTED
+from sksegment._inputs.checks import LISTED, format_some
 from sksegment._inputs.image import from_torch
 from sksegment._inputs.image_list import as_items, not_images_error
 from sksegment._inputs.labels import (
@@ -89,11 +89,9 @@ class Finding:
     cure: str
 
     def __str__(self) -> str:
-        shown = ", ".join(map(str, self.images[:LISTED]))
-        rest = len(self.images) - LISTED
-        more = f" and {rest} more" if rest > 0 else ""
         images = "image" if len(self.images) == 1 else "images"
-        return f"{self.kind} ({images} {shown}{more}): {self.message} {self.cure}"
+        listed = f"{images} {format_some(self.images)}"
+        return f"{self.kind} ({listed}): {self.message} {self.cure}"
 
 
 def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:

@@ -113,6 +113,11 @@ class FullyConvolutionalVGG16(nn.Module):
     last: Tensor
     stride = 2 ** len(STAGE_LENGTHS)
     padding = PADDING
+    # What belongs to the classes of a task, and where the layers of VGG16 are; its wide
+    # layers became convolutions.
+    class_layers = ("score_fr", "score_pool4", "score_pool3")
+    vgg16_parts = ("encoder",)
+    vgg16_wide_layers = {"fc6.0": "classifier.0", "fc7.0": "classifier.3"}  # noqa: RUF012
     stage_widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     head_width = 4096
     # Layers that score pooled images, beginning with the coarsest.

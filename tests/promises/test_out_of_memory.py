@@ -31,9 +31,9 @@ from sksegment._torch.out_of_memory import (
     OutOfMemory,
     attempt,
     copy_network,
+    empty_predictions,
     is_out_of_memory,
     move_network,
-    room,
 )
 from sksegment._training import batches
 from sksegment._training.memory_estimate import training_bytes
@@ -379,7 +379,7 @@ def test_a_result_that_does_not_fit_is_not_tried_again(
     data: Any, fitted: FCNSegmenter, monkeypatch: Any, steps: list[str]
 ) -> None:
     with pytest.raises(NoRoomError, match=r"\(10000000000, 1000000\).*fewer images"):
-        room((10**10, 10**6), np.dtype(np.float32))
+        empty_predictions((10**10, 10**6), np.dtype(np.float32))
 
     def no_room(*arguments: Any) -> None:
         raise NoRoomError("no room")
