@@ -133,11 +133,11 @@ def test_images_stay_only_where_there_is_room(
     batches = made(dtype, weight, room=room)
     values(batches)
     kept = bytes_of(batches)
-    assert sum(kept.values()) == room - batches._store.room
-    assert batches._store.room >= 0
+    assert sum(kept.values()) == room - batches._store.capacity
+    assert batches._store.capacity >= 0
     assert len(kept) == len(SIZES) or room < 10**9
     for index in set(range(len(SIZES))) - set(kept):
-        assert batches._store._size_on_device(index) > batches._store.room
+        assert batches._store._size_on_device(index) > batches._store.capacity
 
 
 def test_a_large_image_is_read_in_parts_and_does_not_stop_the_others(

@@ -1,7 +1,7 @@
 """Is FCN the network of the tutorials' Keras code, and does it train like it?
 
     pip install -c constraints.txt ".[keras]"
-    python docs/benchmarks/keras_parity.py [--width 64] [--size 32]
+    python docs/benchmarks/scripts/keras_parity.py [--width 64] [--size 32]
 
 Keras, on its torch backend, builds the network and draws its weights; they are copied
 into `sksegment.networks.FCN`. Then both answer for the same images, and both take the
@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _keras_worker import plain_network
-from _shared import environment, markdown_table
+from lib.keras_worker import plain_network
+from lib.shared import environment, markdown_table
 from numpy.typing import NDArray
 
 from sksegment.datasets import make_shapes

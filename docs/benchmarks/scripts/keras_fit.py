@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from _peers import KERAS, PeerError, how_to_bring, keras_worker
-from _rows import Row, missing_row, ratio_row
-from _script import Options, run_script
-from _segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
+from lib.peers import KERAS, PeerError, how_to_bring, keras_worker
+from lib.rows import Row, missing_row, ratio_row
+from lib.script import Options, run_script
+from lib.segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
 
 from sksegment.networks import FCN
 

@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from _processor import LoadMeter
-from _rows import Row, markdown_table
+from lib.processor import LoadMeter
+from lib.rows import Row, markdown_table
 
 PACKAGES = (
     "torch",

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from _plain import as_tensors, naive_epoch, plain_copy
-from _rows import Row, ratio_row
-from _script import Options, run_script
-from _segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
-from _timing import timed
+from lib.plain_torch import as_tensors, naive_epoch, plain_copy
+from lib.rows import Row, ratio_row
+from lib.script import Options, run_script
+from lib.segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
+from lib.timing import timed
 
 from sksegment.networks import FCN
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from _rows import Row, ratio_row
-from _script import Options, run_script
-from _segmenter import plain_segmenter, shapes
-from _timing import alternated, timed
 from joblib.externals.loky import get_reusable_executor
+from lib.rows import Row, ratio_row
+from lib.script import Options, run_script
+from lib.segmenter import plain_segmenter, shapes
+from lib.timing import alternated, timed
 from numpy.typing import NDArray
 from sklearn.model_selection import GridSearchCV
 

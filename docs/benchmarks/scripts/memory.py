@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from _peak import in_new_process, peak_mebibytes
-from _peers import KERAS, PeerError, how_to_bring, keras_worker
-from _rows import Row, missing_row
-from _script import Options, run_script
+from lib.peak import in_new_process, peak_mebibytes
+from lib.peers import KERAS, PeerError, how_to_bring, keras_worker
+from lib.rows import Row, missing_row
+from lib.script import Options, run_script
 
 NAIVE = "PyTorch, loop of the tutorials"
 N_CLASSES = 4
@@ -58,7 +58,7 @@ def share_row(question: str, peer: str, ours: float, theirs: float) -> Row:
 
 
 def peak_of_fit(width: int, size: int, n_images: int) -> float:
-    from _segmenter import plain_segmenter, shapes
+    from lib.segmenter import plain_segmenter, shapes
 
     X, y = shapes(n_images, size)
     plain_segmenter(width, device="cpu", max_epochs=1).fit(X, y)
@@ -67,8 +67,8 @@ def peak_of_fit(width: int, size: int, n_images: int) -> float:
 
 def peak_of_naive_loop(width: int, size: int, n_images: int) -> float:
     # Without scikit-learn and all else that its user does not need.
-    from _noise import random_images
-    from _plain import as_tensors, naive_epoch, plain_network
+    from lib.noise import random_images
+    from lib.plain_torch import as_tensors, naive_epoch, plain_network
 
     X, y = random_images(n_images, size, N_CLASSES)
     network = plain_network(X.shape[-1], N_CLASSES, width)

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _plain import BATCH_SIZE, as_tensors
-from _rows import Row, missing_row, ratio_row
-from _script import Options, run_script
-from _segmenter import fit_in_turns, plain_segmenter, shapes
-from _timing import alternated, format_seconds, timed
+from lib.plain_torch import BATCH_SIZE, as_tensors
+from lib.rows import Row, missing_row, ratio_row
+from lib.script import Options, run_script
+from lib.segmenter import fit_in_turns, plain_segmenter, shapes
+from lib.timing import alternated, format_seconds, timed
 from numpy.typing import NDArray
 from skimage.transform import AffineTransform, warp
 from sklearn.pipeline import make_pipeline

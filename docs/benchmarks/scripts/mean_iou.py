@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 import numpy as np
-from _rows import Row, missing_row, ratio_row
-from _script import Options, run_script
-from _timing import Contestant, alternated, timed
+from lib.rows import Row, missing_row, ratio_row
+from lib.script import Options, run_script
+from lib.timing import Contestant, alternated, timed
 from numpy.typing import NDArray
 from sklearn.metrics import jaccard_score
 

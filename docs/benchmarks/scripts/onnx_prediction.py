@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from _plain import BATCH_SIZE, plain_copy, scale_of, standardized
-from _rows import Row, missing_row, ratio_row
-from _script import Options, run_script
-from _segmenter import N_CHANNELS, plain_segmenter, shapes
-from _timing import alternated, timed
+from lib.plain_torch import BATCH_SIZE, plain_copy, scale_of, standardize
+from lib.rows import Row, missing_row, ratio_row
+from lib.script import Options, run_script
+from lib.segmenter import N_CHANNELS, plain_segmenter, shapes
+from lib.timing import alternated, timed
 from numpy.typing import NDArray
 
 PEER = "onnxruntime float32"
@@ -60,13 +60,13 @@ def onnx_labels(
     network: torch.nn.Module, X: NDArray[np.uint8], *scale: torch.Tensor
 ) -> Callable[[], NDArray[Any]]:
     """Return what labels the images with a session of onnxruntime."""
-    session = exported(network.eval(), standardized(X[:BATCH_SIZE], *scale))
+    session = exported(network.eval(), standardize(X[:BATCH_SIZE], *scale))
     (name,) = (entry.name for entry in session.get_inputs())
 
     def label() -> NDArray[Any]:
         parts = np.split(X, range(BATCH_SIZE, len(X), BATCH_SIZE))
         scores = (
-            session.run(None, {name: standardized(part, *scale).numpy()})[0]
+            session.run(None, {name: standardize(part, *scale).numpy()})[0]
             for part in parts
         )
         return np.concatenate([part.argmax(axis=1) for part in scores])

@@ -13,11 +13,11 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from _noise import random_images
-from _peak import in_new_process, peak_mebibytes
-from _rows import Row
-from _script import Options, run_script
-from _timing import seconds_of
+from lib.noise import random_images
+from lib.peak import in_new_process, peak_mebibytes
+from lib.rows import Row
+from lib.script import Options, run_script
+from lib.timing import seconds_of
 from numpy.typing import NDArray
 
 from sksegment import FCNSegmenter

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from _plain import as_tensors, tuned_epoch
-from _rows import Row, overhead_row
-from _script import Options, run_script
-from _segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
-from _timing import timed
+from lib.plain_torch import as_tensors, tuned_epoch
+from lib.rows import Row, overhead_row
+from lib.script import Options, run_script
+from lib.segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
+from lib.timing import timed
 
 from sksegment._torch.precision import training_dtype
 from sksegment.networks import FCN

@@ -12,12 +12,12 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from _plain import naive_labels, plain_copy, scale_of
-from _plain_unet import unet_copy
-from _rows import Row, ratio_row
-from _script import Options, run_script
-from _segmenter import N_CHANNELS, default_segmenter, plain_segmenter, shapes
-from _timing import alternated, timed
+from lib.plain_torch import naive_labels, plain_copy, scale_of
+from lib.plain_unet import unet_copy
+from lib.rows import Row, ratio_row
+from lib.script import Options, run_script
+from lib.segmenter import N_CHANNELS, default_segmenter, plain_segmenter, shapes
+from lib.timing import alternated, timed
 from torch import nn
 
 from sksegment import FCNSegmenter

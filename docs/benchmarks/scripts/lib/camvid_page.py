@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from _shared import markdown_table, where_and_when, with_spread
+from lib.shared import markdown_table, where_and_when, with_spread
 
 Row = dict[str, Any]
 
@@ -51,18 +51,19 @@ issue 29 of davidtvs/PyTorch-ENet. Their accuracies are those of the test set. O
 are in [{record}]({record}); `$SKSEGMENT_DATA` is a folder that holds `camvid`:
 
 ```console
+S=docs/benchmarks/scripts/camvid.py
 for seed in 0 1 2; do
-    python docs/benchmarks/camvid.py --setting default --seed $seed --half --epochs 50
-    python docs/benchmarks/camvid.py --setting segnet --seed $seed --half --epochs 50
+    python $S --setting default --seed $seed --half --epochs 50
+    python $S --setting segnet --seed $seed --half --epochs 50
 done
-python docs/benchmarks/camvid.py --table
+python $S --table
 ```
 
 Still to be run, on a GPU: all settings at 360x480 with seeds 0, 1 and 2. Each call
 stops after nine minutes; the same call goes on from there until it prints the scores.
 
 ```console
-S=docs/benchmarks/camvid.py
+S=docs/benchmarks/scripts/camvid.py
 python $S --setting segnet --seed 0 --minutes 9 --test IMAGES MASKS
 python $S --setting default --seed 0 --minutes 9 --test IMAGES MASKS
 python $S --setting augmented --seed 0 --minutes 9 --test IMAGES MASKS

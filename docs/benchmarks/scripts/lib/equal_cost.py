@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from _image_sets import ImageSet
 from sklearn.exceptions import ConvergenceWarning
 from torch.utils.flop_counter import FlopCounterMode
 
+from lib.image_sets import ImageSet
 from sksegment import FCNSegmenter
 from sksegment._training.batches import images_in_batch
 from sksegment.networks import FCN

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _shared import CAMVID_VOID, all_reduced, read_pairs
 from numpy.typing import NDArray
 
+from lib.shared import CAMVID_VOID, all_reduced, read_pairs
 from sksegment._inputs.image_files import read_image, read_mask
 from sksegment.datasets import load_voc, make_shapes
 from sksegment.metrics import iou_score

@@ -1,7 +1,7 @@
 """Which settings win out of the box, on different images, at equal cost?
 
-    python docs/benchmarks/defaults.py [--jobs 2] [--budget 1] [--settings NAME ...]
-    python docs/benchmarks/defaults.py --table
+    python docs/benchmarks/scripts/defaults.py [--jobs 2] [--budget 1] [--settings ...]
+    python docs/benchmarks/scripts/defaults.py --table
 
 Every setting trains on small versions of three real image sets and on synthetic shapes,
 with several seeds and the same number of multiply-adds, so that a narrow network gets
@@ -18,11 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from _defaults_page import page
-from _equal_cost import Task, run
-from _image_sets import IMAGE_SETS
-from _shared import Record, data_folder
 from joblib import Parallel, delayed
+from lib.defaults_page import page
+from lib.equal_cost import Task, run
+from lib.image_sets import IMAGE_SETS
+from lib.shared import RECORDS, Record, data_folder
 
 from sksegment import FCNSegmenter
 
@@ -116,9 +116,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--settings", nargs="+", choices=SETTINGS, default=[*SETTINGS], metavar="NAME"
     )
-    parser.add_argument(
-        "--results", type=Path, default=Path(__file__).with_suffix(".jsonl")
-    )
+    parser.add_argument("--results", type=Path, default=RECORDS / "defaults.jsonl")
     parser.add_argument("--table", action="store_true", help="only write the page")
     return parser.parse_args()
 

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterator
 from statistics import median
 
-from _rows import Row
-from _script import Options, run_script
-from _timing import Contestant, alternated, format_seconds, timed
+from lib.rows import Row
+from lib.script import Options, run_script
+from lib.timing import Contestant, alternated, format_seconds, timed
 
 AIM = 0.1
 MODULES = ("numpy", "sksegment.metrics", "sklearn", "sksegment", "torch")

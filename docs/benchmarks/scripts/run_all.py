@@ -1,6 +1,6 @@
 """Run all benchmarks but the GPU's, one after the other, and write results.md.
 
-    python docs/benchmarks/run_all.py --data DATA \\
+    python docs/benchmarks/scripts/run_all.py --data DATA \\
         --peer keras-torch=PYTHON --peer keras-jax=PYTHON \\
         --peer keras-tensorflow=PYTHON
 
@@ -21,8 +21,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from _rows import Row, markdown_table
-from _script import add_options
+from lib.rows import Row, markdown_table
+from lib.script import add_options
 
 FOLDER = Path(__file__).resolve().parent
 SCRIPTS = (
@@ -59,13 +59,15 @@ Record = dict[str, Any]
 
 def main() -> None:
     arguments = parsed_arguments()
-    results: Path = arguments.output.with_suffix(".jsonl")
+    output: Path = arguments.output
+    results = output.parent / "results" / f"{output.stem}.jsonl"
+    results.parent.mkdir(exist_ok=True)
     known = read_records(results) if arguments.only else {}
     known |= run_scripts(arguments.only or SCRIPTS, arguments, results)
     records = [known[script] for script in SCRIPTS if script in known]
     write_records(results, records)
-    arguments.output.write_text(page(records), encoding="utf-8")
-    print(f"Written: {arguments.output}")
+    output.write_text(page(records), encoding="utf-8")
+    print(f"Written: {output}")
 
 
 def command(arguments: Any) -> str:
@@ -75,7 +77,7 @@ def command(arguments: Any) -> str:
     for peer in arguments.peer:
         options += ["--peer", f"{peer.split('=')[0]}=PYTHON"]
     options += ["--only", *arguments.only] if arguments.only else []
-    return shlex.join(["python", "docs/benchmarks/run_all.py", *options])
+    return shlex.join(["python", "docs/benchmarks/scripts/run_all.py", *options])
 
 
 def parsed_arguments(words: Sequence[str] | None = None) -> Any:
@@ -87,8 +89,8 @@ def parsed_arguments(words: Sequence[str] | None = None) -> Any:
     parser.add_argument(
         "--output",
         type=Path,
-        default=FOLDER / "results.md",
-        help="the page; its records lie beside it, as .jsonl",
+        default=FOLDER.parent / "results.md",
+        help="the page; its records lie in results/ beside it",
     )
     return parser.parse_args(words)
 

@@ -1,8 +1,8 @@
 """How good is FCNSegmenter on CamVid, from scratch, after the protocol of the papers?
 
-    python docs/benchmarks/camvid.py --setting segnet --seed 0 [--minutes 9] [--half]
-    python docs/benchmarks/camvid.py --setting segnet --test IMAGES MASKS
-    python docs/benchmarks/camvid.py --table
+    python docs/benchmarks/scripts/camvid.py --setting segnet --seed 0 [--half]
+    python docs/benchmarks/scripts/camvid.py --setting segnet --test IMAGES MASKS
+    python docs/benchmarks/scripts/camvid.py --table
 
 Trains on the 367 frames of train, without weights from elsewhere, and keeps the epoch
 with the best mean IoU on val. With `--minutes` training stops when they are over, and
@@ -22,8 +22,15 @@ from typing import Any
 
 import joblib
 import numpy as np
-from _camvid_page import page
-from _shared import CAMVID_VOID, Record, all_reduced, data_folder, read_folders
+from lib.camvid_page import page
+from lib.shared import (
+    CAMVID_VOID,
+    RECORDS,
+    Record,
+    all_reduced,
+    data_folder,
+    read_folders,
+)
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import EpochTimer
@@ -200,9 +207,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("camvid"), help="models and checkpoints"
     )
-    parser.add_argument(
-        "--results", type=Path, default=Path(__file__).with_suffix(".jsonl")
-    )
+    parser.add_argument("--results", type=Path, default=RECORDS / "camvid.jsonl")
     parser.add_argument("--table", action="store_true", help="only write the page")
     return parser.parse_args()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-FOLDER = Path(__file__).resolve().parent
+SCRIPTS = Path(__file__).resolve().parents[1]
 KERAS = ("keras-torch", "keras-jax", "keras-tensorflow")
 
 
@@ -27,7 +27,8 @@ class Worker:
         # What leads Python to sksegment would lead the peer to our packages.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         self._process = subprocess.Popen(
-            [python, str(FOLDER / program), *map(str, arguments)],
+            [python, "-m", f"lib.{program}", *map(str, arguments)],
+            cwd=SCRIPTS,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,
@@ -70,7 +71,7 @@ def keras_worker(
 ) -> Worker:
     """Start Keras with one of its backends, on images of its own of the same size."""
     backend = name.removeprefix("keras-")
-    return Worker(python, "_keras_worker.py", backend, width, size, n_images, n_classes)
+    return Worker(python, "keras_worker", backend, width, size, n_images, n_classes)
 
 
 def how_to_bring(name: str) -> str:

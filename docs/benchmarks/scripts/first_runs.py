@@ -1,6 +1,6 @@
 """First runs on real images: membranes, road scenes and a sample of PASCAL VOC.
 
-    python docs/benchmarks/first_runs.py DATA OUTPUT [membrane] [camvid] [voc]
+    python docs/benchmarks/scripts/first_runs.py DATA OUTPUT [membrane] [camvid] [voc]
 
 DATA is the folder with `membrane`, `camvid` and `voc_sample`; scores are printed and
 pictures saved in the folder OUTPUT. Each run also scores something simpler on the same
@@ -21,7 +21,7 @@ import numpy as np
 import sklearn
 import skorch
 import torch
-from _shared import CAMVID_CLASSES, CAMVID_VOID, read_pairs
+from lib.shared import CAMVID_CLASSES, CAMVID_VOID, read_pairs
 from skimage.feature import multiscale_basic_features
 from skimage.future import TrainableSegmenter
 from skimage.transform import resize

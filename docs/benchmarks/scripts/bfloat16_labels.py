@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _rows import Row, missing_row
-from _script import Options, run_script
-from _segmenter import shapes
+from lib.rows import Row, missing_row
+from lib.script import Options, run_script
+from lib.segmenter import shapes
 
 from sksegment import FCNSegmenter
 from sksegment.datasets import load_image_pairs

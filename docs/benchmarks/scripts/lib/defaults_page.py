@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from _shared import markdown_table, where_and_when, with_spread
+
+from lib.shared import markdown_table, where_and_when, with_spread
 
 Row = dict[str, Any]
 # The mean IoU by image set and seed.
 Scores = dict[str, dict[int, float]]
 
-SCRIPT = "python docs/benchmarks/defaults.py"
+SCRIPT = "python docs/benchmarks/scripts/defaults.py"
 
 HEAD = """# Which settings win out of the box
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from _timing import format_seconds, ratios
+from lib.timing import format_seconds, ratios
 
 HEADER = (
     "| question | sksegment | peer | of the peer | result (spread) | aim | verdict |\n"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from _plain import DEEPEST, STAGES
 from torch import Tensor, nn
+
+from lib.plain_torch import DEEPEST, STAGES
 
 
 def convolutions(channels: int, out_channels: int, length: int) -> nn.Sequential:

@@ -15,15 +15,17 @@ import numpy as np
 import sklearn
 import skorch
 import torch
-from _script import processor_name
 from numpy.typing import NDArray
 from skimage.transform import downscale_local_mean
 
+from lib.script import processor_name
 from sksegment import __version__
 from sksegment._inputs.image_files import read_image, read_mask
 from sksegment.datasets import load_image_pairs
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
+# The records of finished runs; the pages that are made of them lie a folder above.
+RECORDS = ROOT / "docs" / "benchmarks" / "results"
 
 CAMVID_VOID = 11
 CAMVID_CLASSES = [
@@ -109,16 +111,18 @@ class Record:
 
     def add(self, task: dict[str, Any], result: dict[str, Any]) -> None:
         row = {"task": task, "result": result, "environment": environment()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
     def write_page(self, page: Callable[[list[dict[str, Any]], str], str]) -> None:
-        """Write what `page` makes of the rows and the name of this file, beside it."""
+        """Write what `page` makes of the rows and of where this file is, above it."""
         rows = self.rows()
         if not rows:
             sys.exit(f"{self.path} holds no runs; run without --table first.")
-        text = page(rows, self.path.name)
-        self.path.with_suffix(".md").write_text(text, encoding="utf-8")
+        text = page(rows, f"{self.path.parent.name}/{self.path.name}")
+        above = self.path.parent.parent / f"{self.path.stem}.md"
+        above.write_text(text, encoding="utf-8")
 
 
 def environment() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 Run by the interpreter of the peer, which needs neither sksegment nor scikit-learn:
 
-    python _keras_worker.py BACKEND WIDTH SIZE N_IMAGES N_CLASSES
+    python -m lib.keras_worker BACKEND WIDTH SIZE N_IMAGES N_CLASSES
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from _peak import peak_mebibytes
+from lib.peak import peak_mebibytes
 
 BATCH_SIZE = 8
 STAGES = ((2, 1), (2, 2), (3, 4))

@@ -1,7 +1,7 @@
 """Everything that a CUDA card decides, in one command of less than 10 minutes.
 
-    python docs/benchmarks/gpu.py --output gpu.jsonl   # on a machine with a card
-    python docs/benchmarks/gpu.py --device cpu --quick # does it run?
+    python docs/benchmarks/scripts/gpu.py --output gpu.jsonl  # on a machine with a card
+    python docs/benchmarks/scripts/gpu.py --device cpu --quick # does it run?
 
 The tests that need a card; training and prediction at width 64 against the loop of the
 tutorials and against a tuned loop (channels last, bfloat16, compiled); how near they
@@ -24,7 +24,7 @@ from typing import Any
 import joblib
 import numpy as np
 import torch
-from _plain import (
+from lib.plain_torch import (
     BATCH_SIZE,
     as_tensors,
     naive_epoch,
@@ -33,17 +33,17 @@ from _plain import (
     scale_of,
     tuned_epoch,
 )
-from _rows import Row, ratio_row
-from _script import Options, run_script
-from _segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
-from _timing import alternated, format_seconds, seconds_of, timed
+from lib.rows import Row, ratio_row
+from lib.script import Options, run_script
+from lib.segmenter import N_CHANNELS, N_CLASSES, fit_in_turns, plain_segmenter, shapes
+from lib.timing import alternated, format_seconds, seconds_of, timed
 from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from sksegment import FCNSegmenter
 from sksegment.networks import FCN
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 NAIVE = "PyTorch, loop of the tutorials"
 TUNED = "PyTorch, channels last, bfloat16, compiled"
 # What is held against what at prediction.

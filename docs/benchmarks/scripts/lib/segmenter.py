@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from _plain import BATCH_SIZE, LEARNING_RATE
-from _timing import Contestant
 from numpy.typing import NDArray
 from skorch.callbacks import Callback
 
+from lib.plain_torch import BATCH_SIZE, LEARNING_RATE
+from lib.timing import Contestant
 from sksegment import FCNSegmenter
 from sksegment.datasets import make_shapes
 
