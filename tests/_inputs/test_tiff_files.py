@@ -416,9 +416,7 @@ def lossy_files() -> dict[str, Callable[[Path], None]]:
 
 
 @pytest.mark.parametrize("kind", lossy_files())
-def test_lossy_masks_are_refused_by_name(
-    tmp_path: Path, kind: str
-) -> None:
+def test_lossy_masks_are_refused_by_name(tmp_path: Path, kind: str) -> None:
     pytest.importorskip("imagecodecs")
     path = tmp_path / "mask.tif"
     lossy_files()[kind](path)
