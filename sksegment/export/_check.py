@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from sksegment._inputs.image_list import as_images
-from sksegment._segmenter.components import fitted_model, predictor_of
 from sksegment.segmenter import FCNSegmenter
 
 # By how much probabilities may differ.
@@ -90,7 +89,7 @@ def _expected(
 ) -> NDArray[np.float32]:
     """Return what the segmenter predicts in float32 on the CPU, without tiles."""
     predictor = replace(
-        predictor_of(segmenter, fitted_model(segmenter)),
+        segmenter._predictor(),
         dtype=torch.float32,
         tile_size="auto",
     )

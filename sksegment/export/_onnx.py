@@ -16,8 +16,7 @@ from sklearn.pipeline import Pipeline
 from sksegment._atomic_write import replace_file
 from sksegment._extras import check_installed
 from sksegment._fitted_segmenter import fitted_segmenter
-from sksegment._segmenter.components import fitted_model
-from sksegment._torch.out_of_memory import copied
+from sksegment._torch.out_of_memory import copy_network
 from sksegment._version import __version__
 from sksegment.export._check import check_answers
 from sksegment.export._graph import RawImageNetwork
@@ -131,11 +130,11 @@ def label_values(classes: NDArray[Any]) -> tuple[NDArray[np.int64], str]:
 
 def _exported(segmenter: FCNSegmenter) -> bytes:
     """Return the content of the file."""
-    network = copied(segmenter.network_, torch.device("cpu"))
+    network = copy_network(segmenter.network_, torch.device("cpu"))
     labels, kind = label_values(segmenter.classes_)
     whole = RawImageNetwork(
         network,
-        fitted_model(segmenter).scale,
+        segmenter._fitted_model().scale,
         labels,
         segmenter.test_time_augmentation,
     )
