@@ -183,7 +183,7 @@ class Predictor:
             self._check_channels(image, images.name(index))
             largest = max(largest, magnitude(image))
             yield image
-        self._warn_of_other_units(largest)
+        self.warn_of_other_units(largest)
 
     def _groups(self, images: Iterator[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
         """Yield consecutive images of one size that fit into one forward pass."""
@@ -198,7 +198,7 @@ class Predictor:
             group.append(image)
         yield group
 
-    def _warn_of_other_units(self, largest: float) -> None:
+    def warn_of_other_units(self, largest: float) -> None:
         """Warn about images in other units than in training, say 0..1 for 0..255."""
         if self.scale.has_other_units(largest):
             low, high = self.scale.low.min(), self.scale.high.max()

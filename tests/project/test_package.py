@@ -47,6 +47,7 @@ PUBLIC = {
         "RandomTranslation",
         "RandomZoom",
     ],
+    "sksegment.blocks": ["predict_blocks", "predict_to_zarr"],
     "sksegment.datasets": [
         "Finding",
         "check_masks",
