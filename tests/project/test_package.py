@@ -65,8 +65,15 @@ PUBLIC = {
         "LovaszLoss",
     ],
     "sksegment.metrics": [
+        "boundary_f1_score",
+        "boundary_iou_score",
+        "calibration_curve",
+        "compare_scores",
         "dice_score",
         "dice_scorer",
+        "expected_calibration_error",
+        "hausdorff_distance",
+        "image_scores",
         "iou_score",
         "iou_scorer",
         "make_segmentation_scorer",
@@ -77,6 +84,7 @@ PUBLIC = {
         "pixel_confusion_matrix",
         "pixel_log_loss",
         "segmentation_report",
+        "surface_dice_score",
     ],
     "sksegment.model_selection": [
         "SpatialBlockKFold",
