@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sksegment._inputs.labels import LabelEncoder
-from sksegment._inputs.random import SPLIT, stream
+from sksegment._inputs.random import SPLIT, random_generator
 from sksegment._inputs.samples import Samples
 from sksegment._prediction.predictor import Predictor
 from sksegment._torch.out_of_memory import OutOfMemory, attempt
@@ -146,7 +146,7 @@ def split_indices(
             f"early_stopping=True holds out validation images, but {n_images} "
             f"image takes part in training; expected at least 2, or X_val and y_val."
         )
-    rng = stream(SPLIT, seed)
+    rng = random_generator(SPLIT, seed)
     n_held_out = min(max(1, round(fraction * n_images)), n_images - 1)
     shuffled = rng.permutation(n_images)
     return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])

@@ -12,7 +12,7 @@ from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.sample_weight import as_weights, check_weight_size
 
 Weight = NDArray[np.float64] | None
-AnyAccumulator = TypeVar("AnyAccumulator", bound="Accumulator")
+AccumulatorType = TypeVar("AccumulatorType", bound="Accumulator")
 
 # Pixels counted at a time. Small enough for its temporaries to stay in the cache.
 BLOCK_PIXELS = 2**16
@@ -30,22 +30,22 @@ class Accumulator(Protocol):
         """Add image `index`."""
 
 
-def add_all(
-    accumulator: AnyAccumulator, y_true: Any, predictions: Any, sample_weight: Any
-) -> AnyAccumulator:
+def accumulate_all(
+    accumulator: AccumulatorType, y_true: Any, predictions: Any, sample_weight: Any
+) -> AccumulatorType:
     """Add all images to `accumulator`, and return it."""
     masks = y_true if isinstance(y_true, ImageList) else as_masks(y_true, "y_true")
     weights = as_weights(sample_weight, len(masks))
-    return add_part(accumulator, masks, predictions, weights, first=0)
+    return accumulate_part(accumulator, masks, predictions, weights, first=0)
 
 
-def add_part(
-    accumulator: AnyAccumulator,
+def accumulate_part(
+    accumulator: AccumulatorType,
     masks: Sequence[NDArray[Any]],
     predictions: Any,
     weights: Sequence[NDArray[np.float64]] | None,
     first: int,
-) -> AnyAccumulator:
+) -> AccumulatorType:
     """Add some of the images to `accumulator`, the first of which has index `first`."""
     items = accumulator.items(predictions)
     check_numbers(masks, items)

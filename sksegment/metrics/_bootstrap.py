@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import check_integer, check_number
-from sksegment._inputs.random import checked_random_state, own_random_state
+from sksegment._inputs.random import as_random_state, own_random_state
 from sksegment.metrics._averaging import mean_scores
 from sksegment.metrics._formulas import iou
 
@@ -40,7 +40,7 @@ class Bootstrap:
         """Reject parameters out of range before anything is counted."""
         check_number("confidence_level", self.confidence_level, 0, 1, closed="neither")
         check_integer("n_resamples", self.n_resamples, 1)
-        checked_random_state(self.random_state)
+        as_random_state(self.random_state)
 
     def intervals(
         self, counts: NDArray[np.float64], included: NDArray[np.bool_]

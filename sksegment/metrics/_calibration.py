@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sksegment._inputs.checks import check_integer
 from sksegment._inputs.image_list import as_masks
 from sksegment._inputs.labels import unique_labels
-from sksegment.metrics._accumulator import add_all
+from sksegment.metrics._accumulator import accumulate_all
 from sksegment.metrics._formulas import calibration_gap, ratio
 from sksegment.metrics._probability_accumulator import ProbabilityAccumulator
 from sksegment.metrics._score import Score, computed_by
@@ -245,4 +245,4 @@ def calibration_counts(
     accumulator = CalibrationAccumulator(
         labels, ignore_label, n_bins=n_bins, label=label
     )
-    return add_all(accumulator, masks, y_proba, sample_weight).class_counts()
+    return accumulate_all(accumulator, masks, y_proba, sample_weight).class_counts()

@@ -16,13 +16,13 @@ from sksegment._inputs.labels import (
     format_labels,
     is_ignored,
     label_array,
-    merged,
+    merge_labels,
     unique_labels,
 )
 from sksegment.metrics._accumulator import (
     BLOCK_PIXELS,
     Weight,
-    add_all,
+    accumulate_all,
     check_size,
     row_blocks,
 )
@@ -124,7 +124,7 @@ class ConfusionAccumulator:
         if not len(labels):
             labels = values[:0]  # now that the kind of the labels is known
         check_kinds(values, labels, f"image {index} and the images before it")
-        grown = merged([labels, values])
+        grown = merge_labels([labels, values])
         if len(grown) == len(labels):
             return
         old = np.searchsorted(grown, labels)
@@ -354,4 +354,4 @@ def pixel_confusion_matrix(
            [0, 3]])
     """
     accumulator = ConfusionAccumulator(labels, ignore_label)
-    return add_all(accumulator, y_true, y_pred, sample_weight).confusion.counts
+    return accumulate_all(accumulator, y_true, y_pred, sample_weight).confusion.counts

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.labels import merged
+from sksegment._inputs.labels import merge_labels
 from sksegment.metrics._accumulator import Weight
 from sksegment.metrics._confusion_matrix import (
     ConfusionAccumulator,
@@ -52,7 +52,7 @@ class ImageCounts:
             self._found = values[:0]  # now that the kind of the labels is known
         index = len(self._parts)
         check_kinds(values, self._found, f"image {index} and the images before it")
-        self._found = merged([self._found, values])
+        self._found = merge_labels([self._found, values])
 
     def table(self, fill: float = 0.0) -> NDArray[np.float64]:
         """Return all counts, (n_counts, n_images, n_classes).

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.sample_weight import as_weights
-from sksegment.metrics._accumulator import add_all, check_numbers
+from sksegment.metrics._accumulator import accumulate_all, check_numbers
 from sksegment.metrics._image_sample import AveragedSample, ImageSample
 from sksegment.metrics._overlap import iou_score
 from sksegment.metrics._score import SCORES, other_arguments, takes, unwrapped
@@ -117,7 +117,7 @@ def sample_images(
     labels = entry.known_labels(masks, known["labels"], known["ignore_label"])
     accumulator = entry.start(labels, known["ignore_label"], by_image=True, **arguments)
     for run in runs:
-        add_all(accumulator, masks, run, sample_weight)
+        accumulate_all(accumulator, masks, run, sample_weight)
     return entry.sample(accumulator, **arguments)
 
 

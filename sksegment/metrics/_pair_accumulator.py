@@ -12,7 +12,7 @@ from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import (
     LabelEncoder,
     is_ignored,
-    merged,
+    merge_labels,
     unique_labels,
 )
 from sksegment.metrics._accumulator import Weight, check_size
@@ -113,7 +113,7 @@ class PairAccumulator:
         pixels = mask[counted], prediction[counted]
         found = [unique_labels([part], None) for part in pixels]
         self._check_labels(found[0], found[1], index)
-        values = merged(found)
+        values = merge_labels(found)
         true, predicted = (_codes(part, counted, values) for part in pixels)
         return values, true, predicted
 
@@ -121,7 +121,7 @@ class PairAccumulator:
         self, true: NDArray[Any], predicted: NDArray[Any], index: int
     ) -> None:
         check_not_ignored(predicted, self._ignore_label, index)
-        check_number_of_labels(merged([true, predicted]), index)
+        check_number_of_labels(merge_labels([true, predicted]), index)
         if self._counts.named is not None:
             positions(true, self._counts.named, "y_true", index)
             positions(predicted, self._counts.named, "y_pred", index)

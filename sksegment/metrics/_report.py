@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sksegment._inputs.checks import check_integer
-from sksegment.metrics._accumulator import add_all
+from sksegment.metrics._accumulator import accumulate_all
 from sksegment.metrics._averaging import (
     excluded_labels,
     included_classes,
@@ -236,7 +236,7 @@ def segmentation_report(
     accumulator = count_pixels(labels, ignore_label, by_image=bootstrap is not None)
     if labels is not None:
         included_classes(accumulator.labels, exclude)  # rejects unknown labels
-    add_all(accumulator, y_true, y_pred, sample_weight)
+    accumulate_all(accumulator, y_true, y_pred, sample_weight)
     counts, labels = accumulator.class_counts(), accumulator.labels
     names = report_names(labels.tolist(), target_names)
     included = included_classes(labels, exclude)

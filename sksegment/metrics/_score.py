@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
-from sksegment.metrics._accumulator import Accumulator, add_all
+from sksegment.metrics._accumulator import Accumulator, accumulate_all
 from sksegment.metrics._averaging import Averaging, excluded_labels, included_classes
 from sksegment.metrics._formulas import Formula
 from sksegment.metrics._image_sample import AveragedSample, ImageSample, PooledSample
@@ -80,7 +80,7 @@ class Score:
             averaging, _ = self._split(arguments)
             return averaging.finished(np.array(np.nan))
         accumulator = self.start(labels, ignore_label, **arguments)
-        add_all(accumulator, masks, predictions, sample_weight)
+        accumulate_all(accumulator, masks, predictions, sample_weight)
         return self.finish(accumulator, **arguments)
 
     def known_labels(self, masks: ImageList, labels: Any, ignore_label: Any) -> Any:

@@ -14,7 +14,7 @@ from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
 from sksegment._inputs.pipelines import final_estimator
 from sksegment._inputs.sample_weight import as_weights
-from sksegment.metrics._accumulator import add_part
+from sksegment.metrics._accumulator import accumulate_part
 from sksegment.metrics._accuracy import pixel_accuracy_score
 from sksegment.metrics._confusion_matrix import as_labels, positions
 from sksegment.metrics._log_loss import pixel_log_loss
@@ -193,7 +193,7 @@ class SegmentationScorer:
             rows = slice(start, start + len(chunk))
             predictions = self._predict_part(estimator, X, rows)
             part = None if weights is None else weights[rows]
-            add_part(accumulator, chunk, predictions, part, first=start)
+            accumulate_part(accumulator, chunk, predictions, part, first=start)
         return score.finish(accumulator, **arguments)
 
     def _score_at_once(

@@ -52,6 +52,7 @@ PUBLIC = {
         "check_masks",
         "colors_to_labels",
         "load_image_pairs",
+        "load_stack",
         "load_voc",
         "make_shapes",
         "save_masks",
