@@ -41,6 +41,7 @@ _SUBMODULES = (
     "augmentation",
     "datasets",
     "display",
+    "export",
     "losses",
     "metrics",
     "model_selection",

@@ -59,6 +59,7 @@ PUBLIC = {
         "save_masks",
     ],
     "sksegment.display": ["SegmentationDisplay"],
+    "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
         "CrossEntropyLoss",
