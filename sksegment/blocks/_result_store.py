@@ -234,6 +234,7 @@ def finished_blocks(target: Any, layout: BlockLayout) -> NDArray[np.bool_]:
     prefix = f"{target.path}/".lstrip("/")
 
     async def note_all() -> None:
+        """Go through the keys of the array, as a store of zarr lists them."""
         async for key in target.store.list_prefix(prefix):
             # "c/3/7": row and column come last. A killed process may leave others.
             name, *indices = key.removeprefix(prefix).split("/")
