@@ -38,6 +38,7 @@ _SUBMODULES = (
     "augmentation",
     "datasets",
     "display",
+    "ensemble",
     "losses",
     "metrics",
     "model_selection",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from inspect import signature
-from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +19,8 @@ from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels, is_ignored
 from sksegment._inputs.samples import as_samples
 from sksegment._inputs.survey import Survey, held_out_samples, surveyed
+from sksegment._prediction.collect import collect
+from sksegment._prediction.predictor import Predictor
 from sksegment._segmenter.components import (
     batches_of,
     divided,
@@ -35,7 +35,6 @@ from sksegment._segmenter.components import (
 from sksegment._segmenter.model import Model, warn_of_newer
 from sksegment._segmenter.parameters import check_network_options, check_parameters
 from sksegment._segmenter.pretrained import unfrozen
-from sksegment._torch.out_of_memory import room
 from sksegment._training.callbacks import check_watched, without_memory
 from sksegment._training.checkpoint import progress_in
 from sksegment._training.train import TrainingResult, train
@@ -470,9 +469,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             for the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
-        predictor = predictor_of(self, fitted_model(self))
-        masks = predictor.labels(images, self.classes_)
-        return _collect(masks, len(images), images.is_array)
+        masks = self._predictor().labels(images, self.classes_)
+        return collect(masks, len(images), images.is_array)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class at each pixel.
@@ -502,9 +500,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             for the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
-        predictor = predictor_of(self, fitted_model(self))
-        probabilities = predictor.probabilities(images)
-        return _collect(probabilities, len(images), images.is_array)
+        probabilities = self._predictor().probabilities(images)
+        return collect(probabilities, len(images), images.is_array)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the mean IoU over all pixels of all images.
@@ -718,6 +715,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             if name.endswith("_") or name in PRIVATE_STATE:
                 delattr(self, name)
 
+    def _predictor(self) -> Predictor:
+        """Return how the network is run; ensembles ask for it, too."""
+        return predictor_of(self, fitted_model(self))
+
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
         return as_images(X, self.n_features_in_)
@@ -739,17 +740,3 @@ def _warn_of_missing(found: Survey, result: TrainingResult) -> None:
             ConvergenceWarning,
             stacklevel=3,
         )
-
-
-def _collect(
-    answers: Iterator[NDArray[Any]], n_images: int, is_array: bool
-) -> NDArray[Any]:
-    """Gather one answer per image: in one array, or in a 1-D object array."""
-    first = next(answers)
-    if is_array:
-        gathered = room((n_images, *first.shape), first.dtype)
-    else:
-        gathered = np.empty(n_images, dtype=object)
-    for index, answer in enumerate(chain([first], answers)):
-        gathered[index] = answer
-    return gathered

@@ -14,7 +14,7 @@ from typing import Any
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.samples import Samples
 from sksegment._inputs.survey import Survey, check_same_channels
-from sksegment._prediction.predictor import Predictor, placed
+from sksegment._prediction.predictor import AS_IT_IS, VIEWS, Predictor, placed
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
     check_parameters,
@@ -170,7 +170,7 @@ def predictor_of(segmenter: Any, model: Model) -> Predictor:
         prediction_dtype(segmenter.precision),
         AUTO_BATCH_SIZE if is_auto else now["batch_size"],
         now["tile_size"],
-        segmenter.test_time_augmentation,
+        VIEWS if segmenter.test_time_augmentation else (AS_IT_IS,),
     )
 
 

@@ -57,6 +57,7 @@ PUBLIC = {
         "save_masks",
     ],
     "sksegment.display": ["SegmentationDisplay"],
+    "sksegment.ensemble": ["VotingSegmenter"],
     "sksegment.losses": [
         "CombinedLoss",
         "CrossEntropyLoss",

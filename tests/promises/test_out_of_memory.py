@@ -409,7 +409,7 @@ def test_a_probe_does_not_count_what_other_threads_predict(
 ) -> None:
     run = predictor_of(fitted, fitted_model(fitted))
     run.network.eval()
-    probe = partial(probed, run.network, 2 * run._stride, run._run_blank)
+    probe = partial(probed, run.network, 2 * run.stride, run._run_blank)
     expected = probe()
 
     @torch.inference_mode()
