@@ -47,11 +47,13 @@ PUBLIC = {
         "RandomTranslation",
         "RandomZoom",
     ],
+    "sksegment.calibration": ["TemperatureScaling"],
     "sksegment.datasets": [
         "Finding",
         "check_masks",
         "colors_to_labels",
         "load_image_pairs",
+        "load_stack",
         "load_voc",
         "make_shapes",
         "save_masks",
@@ -82,6 +84,7 @@ PUBLIC = {
     "sksegment.model_selection": [
         "SpatialBlockKFold",
         "StratifiedImageKFold",
+        "cross_val_predict",
         "cut_blocks",
     ],
     "sksegment.networks": ["FCN", "FCN16s", "FCN32s", "FCN8s"],
