@@ -36,6 +36,7 @@ _HOME_OF = {
 
 _SUBMODULES = (
     "augmentation",
+    "calibration",
     "datasets",
     "display",
     "ensemble",

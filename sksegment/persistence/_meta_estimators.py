@@ -8,7 +8,8 @@ from typing import Any
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from sksegment._inputs.checks import is_integer, is_number
+from sksegment._inputs.checks import check_integer, check_number, is_integer, is_number
+from sksegment.calibration import TemperatureScaling
 from sksegment.ensemble import VotingSegmenter
 from sksegment.persistence._json import Arrays
 
@@ -19,6 +20,7 @@ Pack = Callable[[Any, Arrays], Packed]
 Unpack = Callable[[Packed, Arrays], Any]
 
 MEMBER = "estimators_.{}."
+DEFAULT_CV = 5
 
 
 def pack_voting(voting: VotingSegmenter, arrays: Arrays, pack_member: Pack) -> Packed:
@@ -58,6 +60,35 @@ def unpack_voting(
     named = list(zip(names, fitted, strict=True))
     voting = VotingSegmenter.from_fitted(named, weights=packed["weights"])
     return voting.set_params(n_jobs=packed["n_jobs"])
+
+
+def pack_scaling(
+    scaling: TemperatureScaling, arrays: Arrays, pack_inner: Pack
+) -> Packed:
+    """Return a calibrated segmenter as plain data; its tensors are added to `arrays`.
+
+    A splitter is code: of `cv`, an integer is kept, and of others the default.
+    """
+    check_is_fitted(scaling)
+    return {
+        "class": "TemperatureScaling",
+        "estimator": pack_inner(scaling.estimator_, arrays),
+        "temperature": scaling.temperature_,
+        "cv": scaling.cv if is_integer(scaling.cv) else DEFAULT_CV,
+        "n_jobs": scaling.n_jobs,
+    }
+
+
+def unpack_scaling(
+    packed: Packed, tensors: Arrays, unpack_inner: Unpack
+) -> TemperatureScaling:
+    """Return the calibrated segmenter of a file; its tensors are taken out."""
+    check_number("temperature_", packed["temperature"], 0, closed="neither")
+    check_integer("cv", packed["cv"], 2)
+    _check_n_jobs(packed["n_jobs"])
+    fitted = unpack_inner(packed["estimator"], tensors)
+    scaling = TemperatureScaling(fitted, cv=packed["cv"], n_jobs=packed["n_jobs"])
+    return scaling._adopt(fitted, float(packed["temperature"]))
 
 
 def pack_frozen(frozen: FrozenEstimator, arrays: Arrays, pack_inner: Pack) -> Packed:

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment import augmentation
 from sksegment._torch.devices import resolve_device
+from sksegment.calibration import TemperatureScaling
 from sksegment.ensemble import VotingSegmenter
 from sksegment.networks._state import blueprint
 from sksegment.persistence._file import (
@@ -32,8 +33,10 @@ from sksegment.persistence._file import (
 from sksegment.persistence._json import Arrays, pack, unpack
 from sksegment.persistence._meta_estimators import (
     pack_frozen,
+    pack_scaling,
     pack_voting,
     unpack_frozen,
+    unpack_scaling,
     unpack_voting,
 )
 from sksegment.persistence._validation import (
@@ -58,19 +61,20 @@ Packed = dict[str, Any]
 
 
 def save_model(
-    estimator: FCNSegmenter | Pipeline | VotingSegmenter,
+    estimator: FCNSegmenter | Pipeline | VotingSegmenter | TemperatureScaling,
     path: str | os.PathLike[str],
 ) -> None:
     """Save a fitted segmenter to a file that cannot run code.
 
     Parameters
     ----------
-    estimator : FCNSegmenter, Pipeline or VotingSegmenter
+    estimator : FCNSegmenter, Pipeline, VotingSegmenter or TemperatureScaling
         A fitted :class:`~sksegment.FCNSegmenter`; a fitted
         :class:`sklearn.pipeline.Pipeline` of augmenters of
         :mod:`sksegment.augmentation` that ends with one; or a fitted
-        :class:`~sksegment.ensemble.VotingSegmenter` of such estimators, which may be
-        wrapped in :class:`sklearn.frozen.FrozenEstimator`.
+        :class:`~sksegment.ensemble.VotingSegmenter` or
+        :class:`~sksegment.calibration.TemperatureScaling` of such estimators, which may
+        be wrapped in :class:`sklearn.frozen.FrozenEstimator`.
     path : str or path-like
         The file. An existing one is replaced as a whole, in one step: if anything goes
         wrong, it stays as it was.
@@ -99,7 +103,8 @@ def save_model(
     its state. A `device` that is not a string becomes one, and a range becomes a list.
     Anything outside the model becomes None: `checkpoint_dir`, the `memory` of a
     Pipeline, and a `pretrained` that is a path or a segmenter, because the weights are
-    in the file. The fitted members of a VotingSegmenter are its `estimators`, too.
+    in the file. What a VotingSegmenter or a TemperatureScaling holds comes back
+    fitted; a `cv` that is not an integer becomes the default.
     Neither the state of the optimizer (as in a pickle) nor metadata
     routing requests are kept.
 
@@ -138,7 +143,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    FCNSegmenter, Pipeline or VotingSegmenter
+    FCNSegmenter, Pipeline, VotingSegmenter or TemperatureScaling
         What was saved. It predicts the same bits with the same number of threads.
 
     Raises
@@ -171,6 +176,8 @@ def _pack_estimator(estimator: Any, arrays: Arrays) -> Packed:
         return _pack_pipeline(estimator, arrays)
     if type(estimator) is VotingSegmenter:
         return pack_voting(estimator, arrays, _pack_estimator)
+    if type(estimator) is TemperatureScaling:
+        return pack_scaling(estimator, arrays, _pack_estimator)
     if type(estimator) is FrozenEstimator:
         return pack_frozen(estimator, arrays, _pack_estimator)
     return _pack_segmenter(estimator, arrays)
@@ -206,7 +213,7 @@ def _pack_segmenter(segmenter: Any, arrays: Arrays) -> Packed:
     if type(segmenter) is not FCNSegmenter:
         raise TypeError(
             f"save_model was given a {type(segmenter).__name__}; expected an "
-            f"FCNSegmenter, a Pipeline that ends with one, or a VotingSegmenter of "
+            f"FCNSegmenter, a Pipeline that ends with one, or a meta-estimator of "
             f"these; of a search, pass its best_estimator_. joblib.dump saves other "
             f"estimators."
         )
@@ -262,6 +269,11 @@ def _unpack_estimator(packed: Any, tensors: Arrays) -> Any:
 def _unpack_voting(packed: Packed, tensors: Arrays) -> VotingSegmenter:
     _check_fields(packed, ("class", "names", "members", "weights", "n_jobs"))
     return unpack_voting(packed, tensors, _unpack_estimator)
+
+
+def _unpack_scaling(packed: Packed, tensors: Arrays) -> TemperatureScaling:
+    _check_fields(packed, ("class", "estimator", "temperature", "cv", "n_jobs"))
+    return unpack_scaling(packed, tensors, _unpack_estimator)
 
 
 def _unpack_frozen(packed: Packed, tensors: Arrays) -> FrozenEstimator:
@@ -383,5 +395,6 @@ READERS: dict[str, Callable[[Packed, Arrays], Any]] = {
     "FCNSegmenter": _unpack_segmenter,
     "Pipeline": _unpack_pipeline,
     "VotingSegmenter": _unpack_voting,
+    "TemperatureScaling": _unpack_scaling,
     "FrozenEstimator": _unpack_frozen,
 }

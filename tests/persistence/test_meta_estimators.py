@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 from sksegment import FCNSegmenter, load_model, save_model
 from sksegment.augmentation import RandomFlip
+from sksegment.calibration import TemperatureScaling
 from sksegment.datasets import make_shapes
 from sksegment.ensemble import VotingSegmenter
 from sksegment.persistence import ModelFileError
@@ -65,6 +66,27 @@ def test_it_can_be_trained_again(voting: VotingSegmenter, path: Path) -> None:
 def test_weights_of_none_stay_none(path: Path) -> None:
     save_model(VotingSegmenter.from_fitted([tiny().fit(X, y)] * 2), path)
     assert load_model(path).weights is None
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_temperature_comes_back(frozen: bool, path: Path) -> None:
+    inner = tiny(width=4, max_epochs=8)
+    model = FrozenEstimator(inner.fit(X, y)) if frozen else inner
+    scaling = TemperatureScaling(model, cv=2).fit(X, y)
+    save_model(scaling, path)
+    again = load_model(path)
+    assert again.temperature_ == scaling.temperature_
+    assert again.cv == 2
+    assert_array_equal(again.predict_proba(X), scaling.predict_proba(X))
+
+
+@pytest.mark.parametrize("temperature", [0, -1, "1", None, True])
+def test_forged_temperatures_are_refused(temperature: Any, path: Path) -> None:
+    fitted = FrozenEstimator(tiny(width=4, max_epochs=8).fit(X, y))
+    save_model(TemperatureScaling(fitted).fit(X, y), path)
+    forged(path, set_to("temperature", temperature))
+    with pytest.raises(ModelFileError, match="temperature_"):
+        load_model(path)
 
 
 def test_members_that_are_no_plain_data_are_refused(path: Path) -> None:
