@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._torch.out_of_memory import room
+from sksegment._torch.out_of_memory import empty_predictions
 
 
 def collect(
@@ -18,7 +18,7 @@ def collect(
     """Gather one answer per image: in one array, or in a 1-D object array."""
     first = next(answers)
     if is_array:
-        gathered = room((n_images, *first.shape), first.dtype)
+        gathered = empty_predictions((n_images, *first.shape), first.dtype)
     else:
         gathered = np.empty(n_images, dtype=object)
     for index, answer in enumerate(chain([first], answers)):

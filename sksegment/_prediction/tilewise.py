@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sksegment._inputs.image_list import ImageList
 from sksegment._prediction.tiles import spans
-from sksegment._torch.out_of_memory import room
+from sksegment._torch.out_of_memory import empty_predictions
 
 # Values (pixels x classes) of the probabilities that are held at once: 64 MiB.
 MAX_VALUES = 2**24
@@ -102,7 +102,7 @@ def _in_tiles(
         (probabilities,) = predictor.parts([window])
         tile = reduce(probabilities[..., row.inner(), column.inner()])
         if answer is None:
-            answer = room((*tile.shape[:-2], *image.shape[:2]), tile.dtype)
+            answer = empty_predictions((*tile.shape[:-2], *image.shape[:2]), tile.dtype)
         answer[..., slice(*row.core), slice(*column.core)] = tile
     assert answer is not None  # an image has at least one tile
     return answer
