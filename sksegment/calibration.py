@@ -32,7 +32,7 @@ from sksegment._inputs.sample_weight import as_weights, check_weight_size
 from sksegment._prediction.collect import collect
 from sksegment._prediction.of_estimator import predictor_of_estimator
 from sksegment._prediction.tempered import TemperedPredictor
-from sksegment._prediction.tilewise import predicted
+from sksegment._prediction.tilewise import predict_tilewise
 from sksegment.metrics import iou_scorer
 from sksegment.model_selection import StratifiedImageKFold
 
@@ -75,7 +75,7 @@ class HeldOut:
         return float(np.average(losses.astype(np.float64), weights=self.weights))
 
 
-def joined(parts: Sequence[HeldOut]) -> HeldOut:
+def join_pixels(parts: Sequence[HeldOut]) -> HeldOut:
     """Return the pixels of several images together."""
     return HeldOut(
         np.concatenate([part.logs for part in parts], axis=1),
@@ -140,7 +140,7 @@ def held_out_pixels(
     encoder = LabelEncoder(fitted.classes_, getattr(fitted, "ignore_label", None))
     n_classes = len(fitted.classes_)
     n_kept = max(1, MAX_VALUES // n_classes // n_images)
-    answers = predicted(
+    answers = predict_tilewise(
         predictor_of_estimator(estimator), images, n_classes, lambda part: part
     )
     parts = []
@@ -150,11 +150,11 @@ def held_out_pixels(
         codes = encoder.encode(mask, masks.name(index))
         weight = np.array(1.0) if weights is None else weights[index]
         check_weight_size(weight, mask, index)
-        parts.append(_sampled(probabilities, codes, weight, n_kept, index))
-    return joined(parts)
+        parts.append(_sample(probabilities, codes, weight, n_kept, index))
+    return join_pixels(parts)
 
 
-def _sampled(
+def _sample(
     probabilities: NDArray[Any],
     codes: NDArray[np.int32],
     weight: NDArray[np.float64],
@@ -372,7 +372,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             If `X` is invalid, or its number of channels is not that of training.
         """
         images = self._images(X)
-        answers = predicted(
+        answers = predict_tilewise(
             self._predictor(), images, len(self.classes_), lambda part: part
         )
         return collect(answers, len(images), images.is_array)
@@ -429,7 +429,7 @@ class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         )
         classes, held_out = zip(*results, strict=True)
         _check_same_classes(classes)
-        return joined(held_out)
+        return join_pixels(held_out)
 
     def _splitter(self) -> Any:
         if is_integer(self.cv):

@@ -20,7 +20,7 @@ from sksegment._inputs.pipelines import final_estimator, fit_with_weights
 from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
 from sksegment._prediction.of_estimator import predictor_of_estimator
-from sksegment._prediction.tilewise import predicted
+from sksegment._prediction.tilewise import predict_tilewise
 from sksegment.metrics import iou_scorer
 
 __all__ = ["VotingSegmenter"]
@@ -79,7 +79,7 @@ def _check_is_member(name: str, member: Any) -> None:
         )
 
 
-def _checked_weights(weights: Any, named: Named) -> NDArray[np.float64]:
+def _normalize_weights(weights: Any, named: Named) -> NDArray[np.float64]:
     """Return the weights of the members that are not dropped, summing to 1."""
     kept = np.array([not _is_dropped(member) for _, member in named])
     if weights is None:
@@ -98,7 +98,7 @@ def _checked_weights(weights: Any, named: Named) -> NDArray[np.float64]:
     return np.asarray(array / array.sum())
 
 
-def _fitted(name: str, member: Any, X: Any, y: Any, sample_weight: Any) -> Any:
+def _fit_member(name: str, member: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     try:
         return fit_with_weights(clone(member), X, y, sample_weight)
     except (OSError, TypeError, ValueError) as error:
@@ -123,14 +123,14 @@ def _check_alike(named: Named) -> None:
         for name, value in known[1:]:
             if not np.array_equal(value, known[0][1]):
                 raise ValueError(
-                    f"The member {name!r} has {attribute}={_told(value)}, but "
-                    f"{known[0][0]!r} has {_told(known[0][1])}; expected the same."
+                    f"The member {name!r} has {attribute}={_format(value)}, but "
+                    f"{known[0][0]!r} has {_format(known[0][1])}; expected the same."
                     + CURE_OF_CLASSES
                     * (attribute == "classes_")
                 )
 
 
-def _told(value: Any) -> str:
+def _format(value: Any) -> str:
     return format_labels(value) if isinstance(value, np.ndarray) else repr(value)
 
 
@@ -270,7 +270,8 @@ class VotingSegmenter(ClassifierMixin, _BaseComposition):
         """
         kept = self._kept()
         fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fitted)(name, member, X, y, sample_weight) for name, member in kept
+            delayed(_fit_member)(name, member, X, y, sample_weight)
+            for name, member in kept
         )
         names = [name for name, _ in kept]
         return self._adopt(list(zip(names, fitted, strict=True)))
@@ -300,7 +301,7 @@ class VotingSegmenter(ClassifierMixin, _BaseComposition):
             If an image file cannot be read.
         """
         images = self._images(X)
-        masks = predicted(
+        masks = predict_tilewise(
             self._predictor(),
             images,
             len(self.classes_),
@@ -333,7 +334,7 @@ class VotingSegmenter(ClassifierMixin, _BaseComposition):
             If an image file cannot be read.
         """
         images = self._images(X)
-        means = predicted(
+        means = predict_tilewise(
             self._predictor(), images, len(self.classes_), lambda mean: mean
         )
         return collect(means, len(images), images.is_array)
@@ -373,7 +374,7 @@ class VotingSegmenter(ClassifierMixin, _BaseComposition):
     @property
     def weights_(self) -> NDArray[np.float64]:
         """How much each of `estimators_` counts; they sum to 1."""
-        return _checked_weights(self.weights, self.estimators)
+        return _normalize_weights(self.weights, self.estimators)
 
     @property
     def ignore_label(self) -> Any:
@@ -441,7 +442,7 @@ class VotingSegmenter(ClassifierMixin, _BaseComposition):
             raise ValueError("All estimators are dropped; expected one that is not.")
         for name, member in kept:
             _check_is_member(name, member)
-        _checked_weights(self.weights, named)
+        _normalize_weights(self.weights, named)
         return kept
 
     def _adopt(self, named: Named) -> Self:

@@ -45,12 +45,12 @@ class AveragedPredictor:
         """The grid that fits all members."""
         return lcm(*(predictor.stride for predictor in self.predictors))
 
-    def checked(
+    def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
     ) -> Iterator[NDArray[Any]]:
         """Yield images that all members have checked."""
         for predictor in self.predictors:
-            images = predictor.checked(images, name)
+            images = predictor.check_images(images, name)
         return iter(images)
 
     def parts(self, parts: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:

@@ -41,7 +41,7 @@ class EstimatorPredictor:
     margin: int | None = None
     stride: int = 1
 
-    def checked(
+    def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
     ) -> Iterator[NDArray[Any]]:
         """Yield the images as they are; the estimator checks them."""

@@ -80,16 +80,16 @@ class Predictor:
     ) -> Iterator[NDArray[Any]]:
         """Yield the most probable of `classes`, (height, width), of each image."""
         # Tile by tile: codes of a whole huge image would take as much memory again.
-        checked = self.checked(images, images.name)
+        checked = self.check_images(images, images.name)
         return self._run(
             checked, lambda batch: classes[most_probable(batch).cpu().numpy()]
         )
 
     def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, (n_classes, height, width), of each image."""
-        return self.parts(self.checked(images, images.name))
+        return self.parts(self.check_images(images, images.name))
 
-    def checked(
+    def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
     ) -> Iterator[NDArray[Any]]:
         """Yield images that have the right channels; warn if all have other units."""

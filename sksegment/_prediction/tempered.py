@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from sksegment._prediction.tilewise import PartPredictor
 
 
-def tempered(probabilities: NDArray[Any], temperature: float) -> NDArray[Any]:
+def apply_temperature(probabilities: NDArray[Any], temperature: float) -> NDArray[Any]:
     """Return the softmax of log-probabilities over a temperature, on the first axis.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from sksegment._prediction.tempered import tempered
-    >>> tempered(np.array([0.9, 0.1]), 2.0)
+    >>> from sksegment._prediction.tempered import apply_temperature
+    >>> apply_temperature(np.array([0.9, 0.1]), 2.0)
     array([0.75, 0.25])
     """
     smallest = np.finfo(probabilities.dtype).tiny
@@ -55,16 +55,16 @@ class TemperedPredictor:
         """That of the predictor."""
         return self.predictor.stride
 
-    def checked(
+    def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
     ) -> Iterator[NDArray[Any]]:
         """Yield images that the predictor has checked."""
-        return self.predictor.checked(images, name)
+        return self.predictor.check_images(images, name)
 
     def parts(self, parts: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         """Yield the tempered probabilities of each part."""
         for probabilities in self.predictor.parts(parts):
-            yield tempered(probabilities, self.temperature)
+            yield apply_temperature(probabilities, self.temperature)
 
     def members(self) -> tuple[Sequence[PartPredictor], NDArray[np.float64]]:
         """Return the members of the predictor and their weights."""

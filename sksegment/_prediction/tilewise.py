@@ -33,7 +33,7 @@ class PartPredictor(Protocol):
     def stride(self) -> int:
         """The grid, in pixels, on which parts must begin."""
 
-    def checked(
+    def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
     ) -> Iterator[NDArray[Any]]:
         """Yield whole images, each checked; `name` names one for a message."""
@@ -45,7 +45,7 @@ class PartPredictor(Protocol):
         """Return the predictors whose mean this one is, and their weights."""
 
 
-def predicted(
+def predict_tilewise(
     predictor: PartPredictor, images: ImageList, n_classes: int, reduce: Reduce
 ) -> Iterator[NDArray[Any]]:
     """Yield what `reduce` makes of the probabilities of each image.
@@ -62,7 +62,7 @@ def predicted(
         Maps (n_classes, height, width) to (..., height, width), pixel by pixel.
     """
     side = max(isqrt(MAX_VALUES // n_classes), MIN_SIDE)
-    for group in _groups(predictor.checked(images, images.name), side**2):
+    for group in _groups(predictor.check_images(images, images.name), side**2):
         height, width = group[0].shape[:2]
         if height * width > side**2 and predictor.margin is not None:
             yield _in_tiles(predictor, group[0], side, predictor.margin, reduce)

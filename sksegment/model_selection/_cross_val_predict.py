@@ -15,7 +15,7 @@ from sklearn.utils import _safe_indexing, check_consistent_length
 
 from sksegment._inputs.checks import check_choice
 from sksegment._inputs.image_list import as_images
-from sksegment._inputs.labels import format_labels, merged
+from sksegment._inputs.labels import format_labels, merge_labels
 from sksegment._inputs.pipelines import final_estimator
 
 METHODS = ("predict", "predict_proba")
@@ -99,19 +99,19 @@ def cross_val_predict(
     order = np.concatenate([test for _, test in folds])
     _check_partition(order, len(y))
     results = Parallel(n_jobs=n_jobs)(
-        delayed(_predicted_fold)(
+        delayed(_predict_fold)(
             clone(estimator), X, y, train, test, params or {}, method
         )
         for train, test in folds
     )
     answers, classes = zip(*results, strict=True)
     if method == "predict_proba":
-        answers = tuple(_with_all_classes(answers, classes))
+        answers = tuple(_add_missing_classes(answers, classes))
     found = [answer for fold in answers for answer in fold]
-    return _gathered([found[place] for place in np.argsort(order)], X)
+    return _gather([found[place] for place in np.argsort(order)], X)
 
 
-def _predicted_fold(
+def _predict_fold(
     estimator: Any,
     X: Any,
     y: Any,
@@ -144,11 +144,11 @@ def _check_partition(order: NDArray[np.intp], n_images: int) -> None:
         )
 
 
-def _with_all_classes(
+def _add_missing_classes(
     answers: Sequence[NDArray[Any]], classes: Sequence[NDArray[Any]]
 ) -> list[NDArray[Any] | list[NDArray[Any]]]:
     """Return probabilities of the classes of all folds, 0 where a fold lacks one."""
-    labels = merged(classes)
+    labels = merge_labels(classes)
     lacking = [fold for fold, own in enumerate(classes) if len(own) < len(labels)]
     if not lacking:
         return list(answers)
@@ -174,7 +174,7 @@ def _spread(
     return spread
 
 
-def _gathered(answers: list[NDArray[Any]], X: Any) -> NDArray[Any]:
+def _gather(answers: list[NDArray[Any]], X: Any) -> NDArray[Any]:
     """Return one array if the images came as one, else a 1-D object array."""
     if as_images(X).is_array:
         return np.stack(answers)

@@ -51,7 +51,7 @@ def unpack_voting(
     _check_n_jobs(packed["n_jobs"])
     _check_weights(packed["weights"])
     fitted = [
-        unpack_member(member, _taken(tensors, MEMBER.format(index)))
+        unpack_member(member, _take(tensors, MEMBER.format(index)))
         for index, member in enumerate(members)
     ]
     _check_none_left(tensors)
@@ -106,7 +106,7 @@ def unpack_frozen(
     return FrozenEstimator(unpack_inner(packed["estimator"], tensors))
 
 
-def _taken(tensors: Arrays, prefix: str) -> Arrays:
+def _take(tensors: Arrays, prefix: str) -> Arrays:
     """Take out the tensors of one member."""
     names = [name for name in tensors if name.startswith(prefix)]
     return {name.removeprefix(prefix): tensors.pop(name) for name in names}

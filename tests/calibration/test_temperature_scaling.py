@@ -106,7 +106,7 @@ def test_out_of_fold_temperature_and_a_last_fit_on_all_images() -> None:
         )
         for train, test in folds
     ]
-    expected = calibration.best_temperature(calibration.joined(parts))
+    expected = calibration.best_temperature(calibration.join_pixels(parts))
     assert model.temperature_ == expected
 
 
