@@ -79,11 +79,8 @@ class Predictor:
         self, images: ImageList, classes: NDArray[Any]
     ) -> Iterator[NDArray[Any]]:
         """Yield the most probable of `classes`, (height, width), of each image."""
-        # Tile by tile: codes of a whole huge image would take as much memory again.
         checked = self.check_images(images, images.name)
-        return self._run(
-            checked, lambda batch: classes[most_probable(batch).cpu().numpy()]
-        )
+        return self._run(checked, partial(labels_of, classes=classes))
 
     def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, (n_classes, height, width), of each image."""
@@ -92,7 +89,7 @@ class Predictor:
     def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
     ) -> Iterator[NDArray[Any]]:
-        """Yield images that have the right channels; warn if all have other units."""
+        """Yield images with the channels of training; warn if in other units."""
         largest = 0.0
         for index, image in enumerate(images):
             self._check_channels(image, name(index))
@@ -103,15 +100,24 @@ class Predictor:
     def parts(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities of checked images, or of parts of them.
 
-        Of a part alone it cannot be told whether it has other units than in training:
-        it may be a dark one.
+        A part may be darker than any image: its units are not judged.
         """
-        return self._run(parts, lambda batch: batch.cpu().numpy())
+        return self._run(parts, as_array)
 
     def members(self) -> tuple[Sequence[Predictor], NDArray[np.float64]]:
-        """Return predictors for each position of a square, and equal weights."""
+        """Return a predictor for each position of a square, and equal weights."""
         views = [replace(self, views=(view,)) for view in VIEWS]
         return views, np.full(len(views), 1 / len(views))
+
+    def part(
+        self, pixels: NDArray[Any], classes: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Return the labels of a part of an image; without `classes`, probabilities.
+
+        A part may be darker than any image: its units are not judged.
+        """
+        reduce = as_array if classes is None else partial(labels_of, classes=classes)
+        return next(self._run(iter([pixels]), reduce))
 
     def _run(
         self, images: Iterable[NDArray[Any]], reduce: Reduce
@@ -291,16 +297,11 @@ class Predictor:
     def _forward(self, batch: Tensor) -> Tensor:
         """Return the probabilities, averaged over several views if asked for."""
         if tuple(self.views) == (AS_IT_IS,):
-            return self._scores(batch).softmax(dim=1)
-        # Padded before it is turned, so that all views lie on one stride grid: tiles
-        # then have the same views as the whole image.
-        padded = pad_to_multiple(batch, self.stride)
-        total = sum(
-            turn_back(self._scores(turn(padded, *view)).softmax(dim=1), *view)
-            for view in self.views
-        )
-        height, width = batch.shape[-2:]
-        return torch.as_tensor(total)[..., :height, :width] / len(self.views)
+            return self._softmax(batch)
+        return average_views(self._softmax, batch, self.stride, self.views)
+
+    def _softmax(self, batch: Tensor) -> Tensor:
+        return self._scores(batch).softmax(dim=1)
 
     def _scores(self, batch: Tensor) -> Tensor:
         """Run the network, in float32 unless asked otherwise."""
@@ -361,9 +362,50 @@ def place_network(
     return move_network(network, CPU), CPU
 
 
+def as_array(batch: Tensor) -> NDArray[np.float32]:
+    """Return probabilities as they are."""
+    return batch.cpu().numpy()
+
+
+def labels_of(batch: Tensor, classes: NDArray[Any]) -> NDArray[Any]:
+    """Return the most probable labels, tile by tile.
+
+    Codes of a whole huge image would take as much memory again.
+    """
+    labels: NDArray[Any] = classes[most_probable(batch).cpu().numpy()]
+    return labels
+
+
 def magnitude(image: NDArray[Any]) -> float:
     """Return the largest absolute value of an image."""
     return max(abs(float(image.min())), abs(float(image.max())))
+
+
+def average_views(
+    classify: Callable[[Tensor], Tensor],
+    images: Tensor,
+    stride: int,
+    views: Sequence[View] = VIEWS,
+) -> Tensor:
+    """Return the probabilities of images, averaged over the positions of a square.
+
+    Parameters
+    ----------
+    classify : callable
+        Maps images (n, n_channels, height, width) to probabilities.
+    images : Tensor of shape (n, n_channels, height, width)
+        The images.
+    stride : int
+        The grid on which the network sees all positions alike.
+    views : sequence of (int, bool), default=VIEWS
+        The positions.
+    """
+    # Padded before it is turned, so that all views lie on one stride grid: tiles then
+    # have the same views as the whole image.
+    padded = pad_to_multiple(images, stride)
+    total = sum(turn_back(classify(turn(padded, *view)), *view) for view in views)
+    height, width = images.shape[-2:]
+    return torch.as_tensor(total)[..., :height, :width] / len(views)
 
 
 def turn(images: Tensor, quarters: int, mirrored: bool) -> Tensor:

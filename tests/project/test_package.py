@@ -34,6 +34,7 @@ PUBLIC = {
         "iou_scorer",
         "load_model",
         "save_model",
+        "show_versions",
     ],
     "sksegment.augmentation": [
         "AugmentedImages",
@@ -60,6 +61,7 @@ PUBLIC = {
     ],
     "sksegment.display": ["SegmentationDisplay"],
     "sksegment.ensemble": ["VotingSegmenter"],
+    "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
         "CrossEntropyLoss",
