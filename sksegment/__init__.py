@@ -40,8 +40,10 @@ _HOME_OF = {
 _SUBMODULES = (
     "augmentation",
     "blocks",
+    "calibration",
     "datasets",
     "display",
+    "ensemble",
     "export",
     "losses",
     "metrics",
