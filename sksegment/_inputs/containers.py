@@ -23,7 +23,7 @@ def check_ordered(name: str, data: Any, cure: str = FILL_IT) -> None:
     name : str
         What the user calls the data.
     data : object
-        What was passed. Lists, tuples and arrays of objects are looked into.
+        What was passed. Lists, tuples and one-dimensional arrays are looked into.
     cure : str, default=FILL_IT
         What to do about a masked array.
 
@@ -76,7 +76,9 @@ def has_no_order(data: Any) -> bool:
 
 def _containers_in(data: Any) -> Iterator[tuple[int, Any]]:
     """Yield the items of a list that may be containers, with their positions."""
-    is_objects = isinstance(data, np.ndarray) and data.dtype == object and data.ndim
+    # Other axes are those of one image, whose pixels are looked at elsewhere.
+    is_objects = isinstance(data, np.ndarray) and data.dtype == object
+    is_objects = is_objects and data.ndim == 1
     if is_objects or isinstance(data, (list, tuple)):
         for index, item in enumerate(data):
             if not isinstance(item, (int, float, str)):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.containers import as_array, check_ordered
+from sksegment._inputs.containers import as_array, check_ordered, has_no_order
 from sksegment._inputs.image import (
     check_image,
     check_mask,
@@ -214,6 +214,8 @@ def listed(data: Any, argument: str) -> list[Any] | None:
             f"{argument} is one path, {str(data)!r}; expected an array, or a list of "
             f"arrays or paths."
         )
+    if has_no_order(data):
+        raise no_images(data, argument)
     if hasattr(data, "to_numpy") and len(getattr(data, "shape", ())) == 1:
         return list(data)  # a pandas Series or Index: positions count, not labels
     if isinstance(data, np.ndarray) and data.dtype.kind in "OSTU":
