@@ -38,6 +38,7 @@ _SUBMODULES = (
     "augmentation",
     "datasets",
     "display",
+    "export",
     "losses",
     "metrics",
     "model_selection",

@@ -9,7 +9,7 @@ from unicodedata import normalize
 
 from sklearn.utils import Bunch
 
-from sksegment._inputs.checks import LISTED
+from sksegment._inputs.checks import format_some
 from sksegment._inputs.image_files import LOSSY_SUFFIXES, SUFFIXES
 from sksegment._inputs.own_masks import OWN_MASK_CURE, is_own_mask
 from sksegment.datasets._names import look_alike, partners, usual_ending
@@ -22,7 +22,7 @@ def files_by_stem(folder: Path, argument: str) -> dict[str, Path]:
     files = sorted(p for p in visible if p.suffix.lower() in SUFFIXES)
     if not files:
         others = sorted({path.suffix or path.name for path in visible})
-        holds = f" It holds {_listed(others)}." if others else ""
+        holds = f" It holds {format_some(others)}." if others else ""
         raise ValueError(
             f"{argument} {str(folder)!r} holds no image; expected files that end in "
             f"{', '.join(SUFFIXES)}.{holds}"
@@ -49,7 +49,7 @@ def _check_unique(shared: list[str], folder: Path, argument: str) -> None:
     if shared:
         raise ValueError(
             f"{argument} {str(folder)!r} has files that share a name: "
-            f"{_listed(shared)}. Expected one file per name."
+            f"{format_some(shared)}. Expected one file per name."
         )
 
 
@@ -100,7 +100,7 @@ def masks_with_suffix(
         raise ValueError(
             f"No file of masks_dir {str(folder)!r} ends in mask_suffix="
             f"{mask_suffix!r}; expected names like those of the images, with it "
-            f"before the file type. There are {_listed(sorted(files))}."
+            f"before the file type. There are {format_some(sorted(files))}."
         )
     return masks
 
@@ -145,12 +145,12 @@ def _check_partners(
     if not no_mask and not no_image:
         return
     parts = [
-        f"{kind} without {partner}: {_listed([files[stem].name for stem in stems])}."
-        for kind, partner, files, stems in (
-            ("Images", "a mask", images, no_mask),
-            ("Masks", "an image", masks, no_image),
+        f"{kind} without {partner}: {format_some(names)}."
+        for kind, partner, names in (
+            ("Images", "a mask", [images[stem].name for stem in no_mask]),
+            ("Masks", "an image", [masks[stem].name for stem in no_image]),
         )
-        if stems
+        if names
     ]
     raise ValueError(
         f"images_dir and masks_dir do not match. {' '.join(parts)} Expected the same "
@@ -166,7 +166,7 @@ def _looks_hint(stems: list[str]) -> str:
         return ""
     return (
         f" Several of them look equal, and differ only in their Unicode form (NFC or "
-        f"NFD), case or blanks: {', '.join(alike[: 2 * LISTED])}."
+        f"NFD), case or blanks: {', '.join(alike[:10])}."
     )
 
 
@@ -175,16 +175,10 @@ def check_lossless(masks: list[Path]) -> None:
     lossy = [Path(m).name for m in masks if Path(m).suffix.lower() in LOSSY_SUFFIXES]
     if lossy:
         raise ValueError(
-            f"masks_dir holds JPEG files: {_listed(lossy)}. Their compression changes "
+            f"masks_dir holds JPEG files: {format_some(lossy)}. Their compression "
+            f"changes "
             f"label values; expected PNG, BMP or TIFF. Export the masks again."
         )
-
-
-def _listed(names: list[str]) -> str:
-    """Write a few names for a message, and count the rest."""
-    shown = ", ".join(repr(name) for name in names[:LISTED])
-    rest = len(names) - LISTED
-    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def voc_folder(root: Path) -> Path:
@@ -237,7 +231,7 @@ def _check_inside(ids: list[str], split: str) -> None:
     if outside:
         raise ValueError(
             f"The list of split {split!r} names files outside the layout: "
-            f"{_listed(outside)}. Expected IDs of files in JPEGImages and "
+            f"{format_some(outside)}. Expected IDs of files in JPEGImages and "
             f"SegmentationClass."
         )
 
@@ -248,7 +242,7 @@ def check_files(paths: list[Path], split: str) -> None:
     if missing:
         raise FileNotFoundError(
             f"The list of split {split!r} names {len(missing)} files that are missing: "
-            f"{_listed(missing)}. Expected each ID as JPEGImages/ID.jpg and "
+            f"{format_some(missing)}. Expected each ID as JPEGImages/ID.jpg and "
             f"SegmentationClass/ID.png."
         )
 

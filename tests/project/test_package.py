@@ -52,11 +52,13 @@ PUBLIC = {
         "check_masks",
         "colors_to_labels",
         "load_image_pairs",
+        "load_stack",
         "load_voc",
         "make_shapes",
         "save_masks",
     ],
     "sksegment.display": ["SegmentationDisplay"],
+    "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
         "CrossEntropyLoss",
