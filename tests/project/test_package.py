@@ -34,6 +34,7 @@ PUBLIC = {
         "iou_scorer",
         "load_model",
         "save_model",
+        "show_versions",
     ],
     "sksegment.augmentation": [
         "AugmentedImages",
