@@ -48,6 +48,7 @@ PUBLIC = {
         "RandomTranslation",
         "RandomZoom",
     ],
+    "sksegment.calibration": ["TemperatureScaling"],
     "sksegment.datasets": [
         "Finding",
         "check_masks",
@@ -59,6 +60,7 @@ PUBLIC = {
         "save_masks",
     ],
     "sksegment.display": ["SegmentationDisplay"],
+    "sksegment.ensemble": ["VotingSegmenter"],
     "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
@@ -92,6 +94,7 @@ PUBLIC = {
     "sksegment.model_selection": [
         "SpatialBlockKFold",
         "StratifiedImageKFold",
+        "cross_val_predict",
         "cut_blocks",
     ],
     "sksegment.networks": ["FCN", "FCN16s", "FCN32s", "FCN8s"],
