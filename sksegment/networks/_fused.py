@@ -33,7 +33,7 @@ OPERATORS = (
 )
 # What an FCN consists of. Group normalisation is missing: it looks at the whole image,
 # and cannot be folded into weights.
-LAYERS = (
+LAYERS: tuple[type[nn.Module], ...] = (
     FCN,
     ConvBlock,
     UpStage,
@@ -50,7 +50,7 @@ FORWARDS = {layer: layer.forward for layer in LAYERS}
 NONE, ONE, TWO = (0, 0), (1, 1), (2, 2)
 
 
-class _AnotherNetworkError(Exception):
+class _AnotherNetworkError(ValueError):
     """A layer is not where `FCN` has it."""
 
 
@@ -83,7 +83,7 @@ def fused(network: nn.Module, dtype: torch.dtype) -> Forward | None:
         try:
             with torch.inference_mode():
                 return _FusedFCN(network, dtype)
-        except _AnotherNetworkError:
+        except ValueError:  # an empty block, where layers are unpacked, included
             return None
 
 
@@ -97,10 +97,10 @@ def _has_operators(dtype: torch.dtype) -> bool:
 
 
 def _is_plain_network(network: nn.Module) -> bool:
-    has_global_hook = torch.nn.modules.module._has_any_global_hook()
+    modules: Any = torch.nn.modules.module
     return (
         type(network) is FCN
-        and not has_global_hook
+        and not modules._has_any_global_hook()
         and all(map(_is_plain, network.modules()))
     )
 
@@ -121,7 +121,8 @@ def _is_plain(module: nn.Module) -> bool:
 def _is_plain_tensor(tensor: Tensor | None) -> bool:
     # Integers count the steps of a batch norm.
     return (
-        type(tensor) in (Tensor, nn.Parameter)
+        tensor is not None
+        and type(tensor) in (Tensor, nn.Parameter)
         and tensor.dtype in (torch.float32, torch.int64)
         and tensor.device.type == "cpu"
     )
@@ -147,9 +148,9 @@ class _FusedFCN:
         height, width = images.shape[-2:]
         output = pad_to_multiple(images, self.stride)
         output = output.to(self.dtype, memory_format=torch.channels_last)
-        encoded = []
-        for stage in self.encoder:
-            output = _through(stage, output)
+        encoded: list[Tensor] = []
+        for blocks in self.encoder:
+            output = _through(blocks, output)
             encoded.append(output)
             output = F.max_pool2d(output, 2)
         output = _through(self.bottleneck, output)
@@ -199,7 +200,7 @@ class _Convolution:
 class _FusedUpStage:
     """The layers of an `UpStage` that are left."""
 
-    def __init__(self, stage: UpStage, dtype: torch.dtype) -> None:
+    def __init__(self, stage: Any, dtype: torch.dtype) -> None:
         up = stage.up
         _expect(up, UpConv)
         weight, self.bias = _folded(up, _norm_of(list(stage.activation)), dtype)
@@ -227,14 +228,14 @@ class _FusedUpStage:
         return _through(self.convolutions, output)
 
 
-def _fused_block(block: nn.Module, dtype: torch.dtype) -> _Convolution:
+def _fused_block(block: Any, dtype: torch.dtype) -> _Convolution:
     _expect(block, ConvBlock)
     layer, *activation = block
     return _fused_convolution(layer, _norm_of(activation), "relu", dtype)
 
 
 def _fused_convolution(
-    layer: nn.Module, norm: BatchNorm | None, activation: str, dtype: torch.dtype
+    layer: Any, norm: BatchNorm | None, activation: str, dtype: torch.dtype
 ) -> _Convolution:
     _expect(layer, nn.Conv2d)
     padding = layer.padding
@@ -254,9 +255,7 @@ def _norm_of(layers: list[nn.Module]) -> BatchNorm | None:
     raise _AnotherNetworkError
 
 
-def _folded(
-    layer: nn.Conv2d | UpConv, norm: BatchNorm | None, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def _folded(layer: Any, norm: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return weight and bias of a convolution and the norm after it."""
     weight, bias = layer.weight.double(), layer.bias.double()
     if norm is not None:
