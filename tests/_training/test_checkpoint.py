@@ -464,7 +464,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_training(
     assert not hasattr(model, "network_")
 
 
-def test_a_disk_in_trouble_does_not_hide_what_is_wrong(
+def test_errors_of_the_disk_do_not_hide_the_first_error(
     tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(*_: Any, **__: Any) -> None:
@@ -536,7 +536,7 @@ def test_ctrl_c_while_a_checkpoint_is_written_reaches_the_caller(
     assert not [*tmp_path.iterdir()]
 
 
-def test_ctrl_c_within_a_callback_is_no_wish_of_it(
+def test_ctrl_c_within_a_callback_is_not_a_stop_request(
     tmp_path: Path, data: Any, heard: None
 ) -> None:
     X, y = data

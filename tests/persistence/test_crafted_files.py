@@ -86,7 +86,7 @@ def numpy_objects(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_bomb_is_live(tmp_path: Path) -> None:
+def test_pickle_would_run_the_code(tmp_path: Path) -> None:
     pickle.loads(pickled(tmp_path / "canary"))
     assert (tmp_path / "canary").is_dir()
 
@@ -95,7 +95,7 @@ def test_the_bomb_is_live(tmp_path: Path) -> None:
     "payload",
     [pickled, pickled_by_joblib, pickled_by_torch, zip_slip, numpy_objects],
 )
-def test_bombs_do_not_go_off(
+def test_pickles_that_run_code_are_not_opened(
     payload: Callable[[Path], bytes], path: Path, canary: Path
 ) -> None:
     path.write_bytes(payload(canary))

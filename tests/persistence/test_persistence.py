@@ -565,7 +565,7 @@ def test_a_file_may_be_read_by_whom_other_files_may_be(fitted: Any, path: Path) 
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(other.stat().st_mode)
 
 
-def test_a_link_stays_a_link(fitted: Any, path: Path) -> None:
+def test_saving_over_a_symbolic_link_keeps_the_link(fitted: Any, path: Path) -> None:
     link = path.with_name("link")
     try:
         link.symlink_to(path)

@@ -77,7 +77,7 @@ def test_tiles_equal_the_whole_image(size, tile, rng):
 
 @examples
 @given(st.lists(sizes, min_size=1, max_size=3), st.integers(1, 4), generators)
-def test_predictions_depend_neither_on_company_nor_on_order(shapes, batch_size, rng):
+def test_predictions_depend_neither_on_batch_nor_on_order(shapes, batch_size, rng):
     images = photos(rng, shapes)
     order = rng.permutation(len(images))
     model = segmenter().set_params(tile_size="auto", batch_size=batch_size)
@@ -189,7 +189,7 @@ def test_scale_is_that_of_numpy_however_images_are_joined(shapes, power, is_late
 
 @examples
 @given(st.integers(1, 200), st.integers(1, 20), generators)
-def test_batches_hold_each_patch_once_in_nearly_equal_numbers(n_patches, largest, rng):
+def test_batches_hold_each_crop_once_in_nearly_equal_numbers(n_patches, largest, rng):
     patches = [Crop(index, 0, *rng.integers(1, 4, 2)) for index in range(n_patches)]
     batches = cut_batches(patches, largest, rng)
     assert sorted(patch for batch in batches for patch in batch) == patches
@@ -374,7 +374,7 @@ any_array = npst.arrays(npst.scalar_dtypes(), any_shape) | npst.arrays(
 @examples
 @given(st.lists(st.tuples(any_array, any_array), min_size=1), st.none() | st.just(0))
 @example([([[0]], np.zeros((1, 1), dtype)) for dtype in ("M8[ns]", "m8[m]")], None)
-def test_the_mask_doctor_examines_anything(pairs, ignore_label):
+def test_check_masks_examines_anything(pairs, ignore_label):
     X, y = zip(*pairs, strict=True)
     for finding in check_masks(X, y, ignore_label):
         assert finding.cure

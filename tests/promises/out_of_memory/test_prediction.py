@@ -183,7 +183,7 @@ def test_smaller_images_later_on_are_predicted_as_well(
         np.testing.assert_array_equal(mask, expected)
 
 
-def test_score_and_eight_views_step_down_as_well(
+def test_score_and_test_time_augmentation_run_less_at_once(
     data: Any, fitted: FCNSegmenter, limit: Any, steps: list[str]
 ) -> None:
     segmenter = deepcopy(fitted).set_params(test_time_augmentation=True)
@@ -211,7 +211,7 @@ def test_numpy_out_of_memory_counts(
     assert len(steps) == 1
 
 
-def test_what_looks_at_the_whole_image_is_blended_with_a_warning(
+def test_networks_that_see_the_whole_image_are_blended_with_a_warning(
     data: Any, limit: Any, steps: list[str]
 ) -> None:
     X, _ = data
@@ -231,7 +231,7 @@ def test_what_looks_at_the_whole_image_is_blended_with_a_warning(
 @pytest.mark.parametrize(
     "n_pixels, make_error", list(zip([0, 1, 100, 10], ERRORS, strict=True))
 )
-def test_after_the_last_step_the_cure_is_told(
+def test_out_of_memory_with_the_smallest_tiles_names_the_cure(
     data: Any, fitted: FCNSegmenter, limit: Any, n_pixels: int, make_error: Any
 ) -> None:
     limit(n_pixels, make_error)
@@ -283,7 +283,7 @@ def test_a_result_that_does_not_fit_is_not_tried_again(
     assert steps == []
 
 
-def test_threads_step_down_by_themselves(
+def test_each_thread_runs_less_at_once_by_itself(
     data: Any, fitted: FCNSegmenter, limit: Any, steps: list[str]
 ) -> None:
     X, _ = data
@@ -351,7 +351,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize("tile_size", ["auto", 16, 1000])
-def test_after_the_last_tiles_comes_the_cpu(
+def test_out_of_memory_with_the_smallest_tiles_goes_to_the_cpu(
     data: Any,
     fitted: FCNSegmenter,
     other_device: list[nn.Module],

@@ -112,7 +112,7 @@ def test_training_does_not_change_the_batch_size(data: Any, limit: Any) -> None:
     assert segmenter.set_params(batch_size=2).fit(*data).n_iter_ == 2
 
 
-def test_validation_steps_down_and_changes_nothing(
+def test_validation_runs_less_at_once_and_changes_nothing(
     data: Any, limit: Any, steps: list[str]
 ) -> None:
     X, y = data
