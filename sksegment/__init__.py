@@ -39,8 +39,10 @@ _HOME_OF = {
 
 _SUBMODULES = (
     "augmentation",
+    "calibration",
     "datasets",
     "display",
+    "ensemble",
     "export",
     "losses",
     "metrics",
