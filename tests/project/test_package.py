@@ -48,6 +48,7 @@ PUBLIC = {
         "RandomTranslation",
         "RandomZoom",
     ],
+    "sksegment.blocks": ["predict_blocks", "predict_to_zarr"],
     "sksegment.calibration": ["TemperatureScaling"],
     "sksegment.datasets": [
         "Finding",
