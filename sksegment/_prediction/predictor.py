@@ -95,7 +95,7 @@ class Predictor:
             self._check_channels(image, name(index))
             largest = max(largest, magnitude(image))
             yield image
-        self._warn_of_other_units(largest)
+        self.warn_of_other_units(largest)
 
     def parts(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities of checked images, or of parts of them.
@@ -215,7 +215,7 @@ class Predictor:
             group.append(image)
         yield group
 
-    def _warn_of_other_units(self, largest: float) -> None:
+    def warn_of_other_units(self, largest: float) -> None:
         """Warn about images in other units than in training, say 0..1 for 0..255."""
         if self.scale.has_other_units(largest):
             low, high = self.scale.low.min(), self.scale.high.max()

@@ -22,6 +22,7 @@ from sksegment._inputs.labels import (
     label_kind,
     merge_labels,
 )
+from sksegment._inputs.own_masks import OWN_MASK_CURE, is_own_mask
 from sksegment.datasets._mask_faults import (
     Note,
     axes_note,
@@ -37,6 +38,7 @@ from sksegment.datasets._mask_faults import (
 MIN_MASKS = 5
 
 CURES = {
+    "own_mask": OWN_MASK_CURE,
     "number": "Pair files by name: load_image_pairs(images_dir, masks_dir).",
     "unreadable": "Export the file again, or leave the pair out.",
     "image": "Repair these images, or leave them out: fit rejects them.",
@@ -114,7 +116,8 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
     -------
     list of Finding
         One for each kind that was found, empty if all seems well. Kinds: `"number"`,
-        `"unreadable"`, `"image"` (one that `fit` rejects, as for NaN), `"size"`,
+        `"own_mask"` (one file or array is both), `"unreadable"`, `"image"` (one that
+        `fit` rejects, as for NaN), `"size"`,
         `"transposed"`, `"channels"` (more or fewer than in other images),
         `"channels_first"`, `"colors"` (RGB pictures), `"grey_rgb"`, `"one_hot"`,
         `"axes"`, `"masked"` (masked arrays), `"mixed"` (strings beside numbers),
@@ -159,6 +162,8 @@ ignore_label=255 if it marks pixels without a class.
         notes["number"][min(len(images), len(masks))] = text
     chart = _Chart(ignore_label)
     for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
+        if is_own_mask(image, mask):
+            notes["own_mask"][index] = "An image is also its own mask."
         for kind, text in chart.add(image, mask, index):
             notes[kind][index] = text
     return [*map(_finding, notes, notes.values()), *chart.findings()]
