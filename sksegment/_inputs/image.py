@@ -15,7 +15,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 def check_image(image: Any, name: str) -> NDArray[Any]:
     """Return one image as (height, width, n_channels), or say what is wrong with it."""
-    image = plain_array(image, name)
+    image = as_ndarray(image, name)
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3:
@@ -32,7 +32,7 @@ def check_image(image: Any, name: str) -> NDArray[Any]:
 
 def check_mask(mask: Any, name: str) -> NDArray[Any]:
     """Return one mask as (height, width), or say what is wrong with it."""
-    mask = plain_array(mask, name)
+    mask = as_ndarray(mask, name)
     if mask.ndim == 3 and mask.shape[-1] == 1:
         mask = mask[..., 0]
     if mask.ndim != 2:
@@ -60,7 +60,7 @@ def from_torch(data: Any, name: str) -> Any:
         ) from error
 
 
-def plain_array(item: Any, name: str) -> NDArray[Any]:
+def as_ndarray(item: Any, name: str) -> NDArray[Any]:
     """Return what numpy makes of one image or mask, with a dtype of fixed size."""
     if isinstance(item, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; expected a plain array.")
@@ -150,6 +150,6 @@ def several_values_hint(shape: tuple[int, ...]) -> str:
     if len(shape) < 3:
         return " Reshape your data: wrap a single mask as y[np.newaxis]."
     return (
-        " Convert one-hot masks with y.argmax(axis=-1), colour-coded ones with "
+        " Convert one-hot masks with y.argmax(axis=-1), color-coded ones with "
         "sksegment.datasets.colors_to_labels."
     )

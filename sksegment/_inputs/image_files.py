@@ -53,7 +53,7 @@ def is_path(item: Any) -> bool:
 def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read a photo as it is meant to be seen.
 
-    The orientation tag is applied, a colour palette is expanded, and the alpha channel
+    The orientation tag is applied, a color palette is expanded, and the alpha channel
     of a PNG is dropped with a warning, or rejected where warnings are errors. All
     channels of a TIFF are kept: the fourth may be infrared.
 
@@ -65,7 +65,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     ndarray of shape (height, width) or (height, width, n_channels)
-        The pixels in the file's own dtype; a colour PNG of 16 bits per channel gives
+        The pixels in the file's own dtype; a color PNG of 16 bits per channel gives
         8, with a warning.
 
     Raises
@@ -86,7 +86,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     """Read a mask as label values.
 
     A palette file gives the palette *indices* (the class ids of PASCAL VOC), never the
-    colours that a viewer shows for them.
+    colors that a viewer shows for them.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     OSError
         If the file is missing or cannot be decoded; the message names it.
     ValueError
-        If it is a colour picture or a JPEG, or holds more than one picture.
+        If it is a color picture or a JPEG, or holds more than one picture.
     """
     return _single_valued(read_label_channels(path), path)
 
@@ -209,7 +209,7 @@ def _warn_of_lost_bits(image: PILImage, path: str | os.PathLike[str]) -> None:
     if image.format == "PNG" and _raw_mode(image) in ("RGB;16B", "RGBA;16B", "LA;16B"):
         warnings.warn(
             f"{os.fspath(path)!r} has 16 bits per channel, of which 8 are read; "
-            f"save colour images of 16 bits as TIFF to keep them all.",
+            f"save color images of 16 bits as TIFF to keep them all.",
             UserWarning,
             stacklevel=2,
         )
@@ -246,8 +246,8 @@ def _orientation(image: PILImage) -> int:
 
 def _without_alpha(pixels: NDArray[Any], path: str | os.PathLike[str]) -> NDArray[Any]:
     _warn_of_alpha(path)
-    colours = pixels[..., :-1]
-    return colours[..., 0] if colours.shape[-1] == 1 else colours
+    colors = pixels[..., :-1]
+    return colors[..., 0] if colors.shape[-1] == 1 else colors
 
 
 def _warn_of_alpha(path: str | os.PathLike[str]) -> None:
@@ -273,7 +273,7 @@ def _single_valued(pixels: NDArray[Any], path: str | os.PathLike[str]) -> NDArra
     if pixels.ndim != 2:
         raise ValueError(
             f"The mask {os.fspath(path)!r} has {pixels.shape[-1]} channels; expected "
-            f"one label value per pixel. Convert a colour-coded mask with "
+            f"one label value per pixel. Convert a color-coded mask with "
             f"sksegment.datasets.colors_to_labels."
         )
     return pixels

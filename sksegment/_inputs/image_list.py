@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.image import (
+    as_ndarray,
     check_image,
     check_mask,
     check_not_empty,
     from_torch,
-    plain_array,
     several_values_hint,
 )
 from sksegment._inputs.image_files import is_path, read_image, read_mask
@@ -67,7 +67,7 @@ class ImageList(Sequence[NDArray[Any]]):
     def crop(self, index: int, window: Window) -> Any:
         """Return a part of item `index`, an array; only that part is read."""
         item = self.items[index]
-        part = plain_array(item, self.name(index))[window]
+        part = as_ndarray(item, self.name(index))[window]
         check = check_mask if self.is_mask else check_image
         return check(part, self.name(index))
 
@@ -193,7 +193,7 @@ def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
             f"{argument} is a masked array, whose mask would be lost; expected a plain "
             f"array (mark ignored pixels in y with ignore_label=)."
         )
-    items = listed(data, argument)
+    items = as_items(data, argument)
     if items is None:
         return _checked_array(from_torch(data, argument), argument)
     if not items:
@@ -201,7 +201,7 @@ def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
     return _list_of_items(items, argument)
 
 
-def listed(data: Any, argument: str) -> list[Any] | None:
+def as_items(data: Any, argument: str) -> list[Any] | None:
     """Return the elements of a list of images or paths; None for one array."""
     if hasattr(data, "iloc") and getattr(data, "ndim", 0) == 2:
         raise TypeError(
@@ -289,7 +289,7 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{argument} cannot be taken as an array: {error}") from error
     if array.ndim == 0 and array.dtype == object:
-        raise no_images(data, argument)
+        raise not_images_error(data, argument)
     return array
 
 
@@ -307,7 +307,7 @@ def _check_kind(dtype: np.dtype[Any], argument: str) -> None:
         )
 
 
-def no_images(data: Any, argument: str) -> TypeError:
+def not_images_error(data: Any, argument: str) -> TypeError:
     """Return the error for data that can be neither images nor masks."""
     return TypeError(
         f"{argument} is a {type(data).__name__}; expected an array, or a list of "

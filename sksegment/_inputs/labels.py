@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.checks import format_some
+
 # The code of an ignored pixel. Negative, so that it can never be taken for a class.
 IGNORED = -1
 # Labels that usually mark pixels without a class.
@@ -92,8 +94,8 @@ class LabelEncoder:
 
 def unique_labels(masks: Iterable[NDArray[Any]], ignore_label: Any) -> NDArray[Any]:
     """Return the sorted label values of all masks, the ignored one left out."""
-    found = [distinct(mask) for mask in masks]
-    labels = merged(found) if found else np.array([])
+    found = [distinct_labels(mask) for mask in masks]
+    labels = merge_labels(found) if found else np.array([])
     return labels[~is_ignored(labels, ignore_label)]
 
 
@@ -112,7 +114,7 @@ def label_array(labels: Any) -> NDArray[Any]:
     return np.array([*labels], np.uint64) if fits_uint64 else array
 
 
-def merged(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def merge_labels(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return the sorted distinct labels of several arrays.
 
     Whole numbers stay whole: numpy would combine int64 and uint64 to float64.
@@ -127,7 +129,7 @@ def merged(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.array(whole, dtype=np.int64 if whole[-1] <= MAX_INT64 else np.uint64)
 
 
-def distinct(mask: NDArray[Any]) -> NDArray[Any]:
+def distinct_labels(mask: NDArray[Any]) -> NDArray[Any]:
     """Return the sorted distinct values of one mask."""
     if mask.dtype == np.bool_ or mask.dtype == np.uint8:
         present = np.bincount(mask.ravel().view(np.uint8)) > 0
@@ -156,7 +158,7 @@ class LabelCounts(NamedTuple):
 def count_labels(mask: NDArray[Any], weight: NDArray[np.float64] | None) -> LabelCounts:
     """Count the labels of one mask, whose weight is one number, or one per pixel."""
     if mask.dtype == np.bool_ or mask.dtype == np.uint8:
-        labels, codes = distinct(mask), mask.astype(np.intp).ravel()
+        labels, codes = distinct_labels(mask), mask.astype(np.intp).ravel()
         present = labels.astype(np.intp)
     else:
         labels, inverse = np.unique(mask, return_inverse=True)
@@ -212,9 +214,7 @@ def check_one_kind(labels: Iterable[NDArray[Any]]) -> None:
 
 def format_labels(labels: NDArray[Any], limit: int = 8) -> str:
     """Write labels for a message, at most `limit` of them."""
-    shown = ", ".join(repr(label) for label in labels[:limit].tolist())
-    rest = len(labels) - limit
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return format_some(labels.tolist(), limit)
 
 
 def _both_integers(mask: NDArray[Any], classes: NDArray[Any]) -> bool:

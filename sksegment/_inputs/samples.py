@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, indices: NDArray[np.intp]) -> Samples:
+    def take(self, indices: NDArray[np.intp]) -> Self:
         """Return the samples at `indices`, in that order."""
         weights = self.weights
         chosen = None if weights is None else [weights[index] for index in indices]

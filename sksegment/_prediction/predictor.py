@@ -20,10 +20,16 @@ from torch import Tensor, nn
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, ImageList
 from sksegment._prediction.activation_sizes import LayerSizes, layer_sizes
-from sksegment._prediction.blending import blended
+from sksegment._prediction.blending import blend_tiles
 from sksegment._prediction.tiles import Interval, Tiling, overlapping, spans
 from sksegment._torch.devices import free_bytes
-from sksegment._torch.out_of_memory import OutOfMemory, attempt, copied, moved, room
+from sksegment._torch.out_of_memory import (
+    OutOfMemory,
+    attempt,
+    copy_network,
+    empty_predictions,
+    move_network,
+)
 from sksegment._torch.precision import full_float32
 from sksegment._torch.tensors import images_to_tensor, pad_to_multiple
 
@@ -129,7 +135,7 @@ class Predictor:
         below = run._smaller(len(part), height, width)
         if below is None and run.device.type != "cpu":
             # A copy: other predictions continue with the network where it is.
-            network = copied(self.network, CPU)
+            network = copy_network(self.network, CPU)
             below = replace(self, network=network, device=CPU, batch_size=1)
         if below is None:
             raise MemoryError(
@@ -224,7 +230,7 @@ class Predictor:
         )
         parts = [
             reduce(probabilities[None])[0]
-            for _, probabilities in blended(predict, rows, columns)
+            for _, probabilities in blend_tiles(predict, rows, columns)
         ]
         return np.concatenate(parts, axis=-2)
 
@@ -241,7 +247,9 @@ class Predictor:
             core = self._probabilities(batch)[..., row.inner(), column.inner()]
             tile = reduce(core)[0]
             if answer is None:
-                answer = room((*tile.shape[:-2], *image.shape[:2]), tile.dtype)
+                answer = empty_predictions(
+                    (*tile.shape[:-2], *image.shape[:2]), tile.dtype
+                )
             answer[..., slice(*row.core), slice(*column.core)] = tile
         assert answer is not None  # an image has at least one tile
         return answer
@@ -263,7 +271,7 @@ class Predictor:
         # then have the same views as the whole image.
         padded = pad_to_multiple(batch, self._stride)
         total = sum(
-            turned_back(self._scores(turned(padded, *view)).softmax(dim=1), *view)
+            turn_back(self._scores(turn(padded, *view)).softmax(dim=1), *view)
             for view in VIEWS
         )
         height, width = batch.shape[-2:]
@@ -313,15 +321,17 @@ class Predictor:
         return self._scores(images_to_tensor([blank], self.scale, self.device))
 
 
-def placed(network: nn.Module, device: torch.device) -> tuple[nn.Module, torch.device]:
+def place_network(
+    network: nn.Module, device: torch.device
+) -> tuple[nn.Module, torch.device]:
     """Move a network to a device, or to the CPU if it does not fit; tell which."""
     try:
-        return moved(network, device), device
+        return move_network(network, device), device
     except MemoryError as error:
         if device.type == "cpu":
             raise
         logger.warning("%s Continuing on the CPU.", error)
-    return moved(network, CPU), CPU
+    return move_network(network, CPU), CPU
 
 
 def magnitude(image: NDArray[Any]) -> float:
@@ -329,13 +339,13 @@ def magnitude(image: NDArray[Any]) -> float:
     return max(abs(float(image.min())), abs(float(image.max())))
 
 
-def turned(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
+def turn(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
     """Turn images by quarters, and mirror them afterwards."""
     images = torch.rot90(images, quarters, dims=(2, 3))
     return images.flip(3) if mirrored else images
 
 
-def turned_back(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
+def turn_back(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
     """Undo `turned`."""
     images = images.flip(3) if mirrored else images
     return torch.rot90(images, -quarters, dims=(2, 3))

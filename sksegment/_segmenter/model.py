@@ -11,11 +11,11 @@ from torch import nn
 from torch.torch_version import TorchVersion
 
 from sksegment._inputs.channel_scale import Scale
-from sksegment._torch.out_of_memory import copied, moved
+from sksegment._torch.out_of_memory import copy_network, move_network
 from sksegment._torch.random import local_rng, seed_torch
 from sksegment._version import __version__
 from sksegment.networks._factory import make_network
-from sksegment.networks._receptive_field import probed_margin
+from sksegment.networks._receptive_field import measure_margin
 from sksegment.networks._state import _channels_last
 from sksegment.networks._user_network import Resized
 
@@ -42,6 +42,11 @@ class Model:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def n_channels(self) -> int:
+        """Channels of its images."""
+        return len(self.scale.mean)
+
+    @property
     def stride(self) -> int:
         """Grid, in pixels, on which the network sees all positions alike."""
         return int(getattr(self.network, "stride", 1))
@@ -53,7 +58,7 @@ class Model:
 
     def copy(self, device: torch.device) -> Model:
         """Return a copy on a device, to continue from."""
-        network = copied(self.network, device)
+        network = copy_network(self.network, device)
         return Model(network, self.architecture, self.scale, list(self.history))
 
 
@@ -69,8 +74,8 @@ def new_model(
         network = make_network(**architecture)
         if isinstance(network, Resized):
             n_channels = architecture["n_channels"]
-            network.margin = probed_margin(network, n_channels, network.stride)
-    return Model(moved(_channels_last(network), device), architecture, scale)
+            network.margin = measure_margin(network, n_channels, network.stride)
+    return Model(move_network(_channels_last(network), device), architecture, scale)
 
 
 def warn_of_newer(version: str | None) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
-from sksegment._training.checkpoint import Checkpoint, progress_in
+from sksegment._training.checkpoint import Checkpoint, load_progress
 from sksegment._training.memory_estimate import room_for_images, too_large
 from sksegment._training.schedules import SCHEDULES
 from sksegment._training.skorch_net import (
@@ -28,9 +28,9 @@ from sksegment._training.skorch_net import (
 )
 from sksegment._training.training_state import (
     EARLY_STOPPING,
-    plain,
     restore_progress,
     restore_stopping,
+    to_python,
 )
 from sksegment._training.validation import Validation
 from sksegment.networks._layers import BatchNorm
@@ -148,18 +148,19 @@ def train(
         network.
     """
     training = partial(
-        _trained, network, batches, validation, plan, optimizer_state, checkpoint
+        _train_network, network, batches, validation, plan, optimizer_state, checkpoint
     )
     try:
         result = attempt(training, batches.device)
     finally:
-        batches.let_go()  # a notebook keeps a traceback, and everything it refers to
+        # A notebook keeps a traceback, and everything it refers to.
+        batches.release_images()
     if isinstance(result, OutOfMemory):
         raise MemoryError(too_large(network, batches, plan.precision, result.reason))
     return result
 
 
-def _trained(
+def _train_network(
     network: nn.Module,
     batches: Batches,
     validation: Validation | None,
@@ -173,8 +174,8 @@ def _trained(
     with local_rng(batches.device):
         net.initialize()
         if optimizer_state is not None:
-            _go_on(net.optimizer_, optimizer_state)
-        with _freezing_undone(network), _single_values_normalised(network):
+            _resume_optimizer(net.optimizer_, optimizer_state)
+        with _restore_trainable(network), _allow_single_values(network):
             diverged_at = _run(net, batches, validation)
     rows = [_row(row, net.first_epoch) for row in net.history]
     if diverged_at is not None:
@@ -188,7 +189,7 @@ def _trained(
 
 
 @contextmanager
-def _freezing_undone(network: nn.Module) -> Iterator[None]:
+def _restore_trainable(network: nn.Module) -> Iterator[None]:
     """Restore which weights are trainable.
 
     Callbacks freeze weights for one training run. What is frozen is not saved: a
@@ -203,7 +204,7 @@ def _freezing_undone(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _single_values_normalised(network: nn.Module) -> Iterator[None]:
+def _allow_single_values(network: nn.Module) -> Iterator[None]:
     """Let batch normalisation train on one value per channel, as that of `FCN` does.
 
     A single image has one after pooling over all of it (ASPP), which torch rejects. The
@@ -223,7 +224,9 @@ def _single_values_normalised(network: nn.Module) -> Iterator[None]:
             layer.__class__ = nn.BatchNorm2d
 
 
-def _go_on(optimizer: torch.optim.Optimizer, learned: dict[str, Any]) -> None:
+def _resume_optimizer(
+    optimizer: torch.optim.Optimizer, learned: dict[str, Any]
+) -> None:
     """Give an optimizer what it learned of each parameter, and nothing else.
 
     Learning rate and decay stay those of the plan. `learned` itself is not changed: an
@@ -236,7 +239,7 @@ def _run(
     net: SegmentationNet, batches: Batches, validation: Validation | None
 ) -> int | None:
     """Run the loop; return the epoch, counted from 1, in which it diverged, if any."""
-    progress = progress_in(net.checkpoint)
+    progress = load_progress(net.checkpoint)
     if progress:
         restore_progress(net, progress)
         batches.epoch += len(net.history)
@@ -260,7 +263,7 @@ def _net(
     plan: TrainingPlan,
     checkpoint: Checkpoint | None,
 ) -> SegmentationNet:
-    n_done = len(progress_in(checkpoint).get("history", ()))
+    n_done = len(load_progress(checkpoint).get("history", ()))
     return SegmentationNet(
         network,
         seed=batches.seed,
@@ -324,7 +327,7 @@ def _restore_best(net: SegmentationNet) -> int:
 def _row(row: dict[str, Any], first_epoch: int) -> dict[str, Any]:
     """Return the history of one epoch without that of its batches."""
     kept = {
-        key: plain(value)
+        key: to_python(value)
         for key, value in row.items()
         if key != "batches" and not key.endswith(("_batch_count", "_best"))
     }

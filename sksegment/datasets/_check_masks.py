@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sksegment._inputs.image import from_torch
-from sksegment._inputs.image_list import listed, no_images
+from sksegment._inputs.image_list import as_items, not_images_error
 from sksegment.datasets._findings import CURES, Finding, make_finding
 from sksegment.datasets._mask_chart import MaskChart
 from sksegment.datasets._mask_faults import Note
@@ -88,12 +88,12 @@ ignore_label=255 if it marks pixels without a class.
 
 def _items(data: Any, argument: str) -> list[Any]:
     """Return the images or masks of what `fit` could take, unchecked."""
-    items = listed(data, argument)
+    items = as_items(data, argument)
     if items is None:
         # Masked arrays are kept as such: they are a finding.
         array = np.asanyarray(from_torch(data, argument))
         if not array.ndim:
-            raise no_images(data, argument)
+            raise not_images_error(data, argument)
         items = list(array)
     if not items:
         raise ValueError(f"Found array with 0 sample(s) in {argument}: it is empty.")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sksegment._inputs.checks import LISTED
+from sksegment._inputs.checks import format_some
 from sksegment.datasets._mask_faults import Note
 
 CURES = {
@@ -72,7 +71,7 @@ class Finding:
 
     def __str__(self) -> str:
         images = "image" if len(self.images) == 1 else "images"
-        which = f"{images} {_enumerated(self.images)}"
+        which = f"{images} {format_some(self.images)}"
         return f"{self.kind} ({which}): {self.message} {self.cure}"
 
 
@@ -93,12 +92,6 @@ def _cure(notes: dict[int, Note]) -> str:
     if len(images) == 1:
         return next(iter(images))
     return " ".join(
-        f"Of {'image' if len(group) == 1 else 'images'} {_enumerated(group)}: {cure}"
+        f"Of {'image' if len(group) == 1 else 'images'} {format_some(group)}: {cure}"
         for cure, group in images.items()
     )
-
-
-def _enumerated(images: Sequence[int]) -> str:
-    shown = ", ".join(map(str, images[:LISTED]))
-    rest = len(images) - LISTED
-    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -8,7 +8,7 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
-from sksegment._inputs.checks import LISTED
+from sksegment._inputs.checks import format_some
 from sksegment._inputs.image_files import LOSSY_SUFFIXES, SUFFIXES
 
 
@@ -19,7 +19,7 @@ def files_by_stem(folder: Path, argument: str) -> dict[str, Path]:
     files = sorted(p for p in visible if p.suffix.lower() in SUFFIXES)
     if not files:
         others = sorted({path.suffix or path.name for path in visible})
-        holds = f" It holds {_listed(others)}." if others else ""
+        holds = f" It holds {format_some(others)}." if others else ""
         raise ValueError(
             f"{argument} {str(folder)!r} holds no image; expected files that end in "
             f"{', '.join(SUFFIXES)}.{holds}"
@@ -46,7 +46,7 @@ def _check_unique(shared: list[str], folder: Path, argument: str) -> None:
     if shared:
         raise ValueError(
             f"{argument} {str(folder)!r} has files that share a name: "
-            f"{_listed(shared)}. Expected one file per name."
+            f"{format_some(shared)}. Expected one file per name."
         )
 
 
@@ -57,7 +57,7 @@ def check_partners(images: dict[str, Path], masks: dict[str, Path]) -> None:
     if not no_mask and not no_image:
         return
     parts = [
-        f"{kind} without {partner}: {_listed(names)}."
+        f"{kind} without {partner}: {format_some(names)}."
         for kind, partner, names in (
             ("Images", "a mask", no_mask),
             ("Masks", "an image", no_image),
@@ -75,16 +75,10 @@ def check_lossless(masks: list[Path]) -> None:
     lossy = [Path(m).name for m in masks if Path(m).suffix.lower() in LOSSY_SUFFIXES]
     if lossy:
         raise ValueError(
-            f"masks_dir holds JPEG files: {_listed(lossy)}. Their compression changes "
+            f"masks_dir holds JPEG files: {format_some(lossy)}. Their compression "
+            f"changes "
             f"label values; expected PNG, BMP or TIFF. Export the masks again."
         )
-
-
-def _listed(names: list[str]) -> str:
-    """Write a few names for a message, and count the rest."""
-    shown = ", ".join(repr(name) for name in names[:LISTED])
-    rest = len(names) - LISTED
-    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def voc_folder(root: Path) -> Path:
@@ -136,7 +130,7 @@ def _check_inside(ids: list[str], split: str) -> None:
     if outside:
         raise ValueError(
             f"The list of split {split!r} names files outside the layout: "
-            f"{_listed(outside)}. Expected IDs of files in JPEGImages and "
+            f"{format_some(outside)}. Expected IDs of files in JPEGImages and "
             f"SegmentationClass."
         )
 
@@ -147,7 +141,7 @@ def check_files(paths: list[Path], split: str) -> None:
     if missing:
         raise FileNotFoundError(
             f"The list of split {split!r} names {len(missing)} files that are missing: "
-            f"{_listed(missing)}. Expected each ID as JPEGImages/ID.jpg and "
+            f"{format_some(missing)}. Expected each ID as JPEGImages/ID.jpg and "
             f"SegmentationClass/ID.png."
         )
 

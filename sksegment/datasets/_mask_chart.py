@@ -18,7 +18,7 @@ from sksegment._inputs.labels import (
     format_labels,
     is_ignored,
     label_kind,
-    merged,
+    merge_labels,
 )
 from sksegment._inputs.mixed_scales import images_of_16_bits, masks_of_255
 from sksegment.datasets._findings import CURES, Finding, make_finding
@@ -236,7 +236,7 @@ class MaskChart:
         arrays = [labels for labels in self._labels.values() if len(labels)]
         if not arrays or len({label_kind(array.dtype) for array in arrays}) > 1:
             return np.array([])
-        return merged(arrays)
+        return merge_labels(arrays)
 
     def _voids(self) -> Iterator[Finding]:
         labels = self._all_labels()

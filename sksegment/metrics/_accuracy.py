@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sksegment.metrics._accumulator import streamed, tally_all
-from sksegment.metrics._averaging import averaged, divide
-from sksegment.metrics._confusion_matrix import ConfusionTally
+from sksegment.metrics._accumulator import accumulate_all, streamed_by
+from sksegment.metrics._averaging import average_ratio, divide
+from sksegment.metrics._confusion_matrix import ConfusionAccumulator
 
 
-def _pixel_accuracy(tally: ConfusionTally) -> float:
-    counts = tally.confusion.counts
+def _pixel_accuracy(accumulator: ConfusionAccumulator) -> float:
+    counts = accumulator.confusion.counts
     return divide(counts.trace(), counts.sum(), "no pixel counts")
 
 
-@streamed(ConfusionTally, _pixel_accuracy)
+@streamed_by(ConfusionAccumulator, _pixel_accuracy)
 def pixel_accuracy_score(
     y_true: Any,
     y_pred: Any,
@@ -59,15 +59,15 @@ def pixel_accuracy_score(
     >>> pixel_accuracy_score([[[0, 1, 1, 1]]], [[[0, 0, 1, 1]]])
     0.75
     """
-    tally = ConfusionTally(labels, ignore_label)
-    return _pixel_accuracy(tally_all(tally, y_true, y_pred, sample_weight))
+    accumulator = ConfusionAccumulator(labels, ignore_label)
+    return _pixel_accuracy(accumulate_all(accumulator, y_true, y_pred, sample_weight))
 
 
 def _mean_accuracy(
-    tally: ConfusionTally, *, absent: float, exclude: Sequence[Any]
+    accumulator: ConfusionAccumulator, *, absent: float, exclude: Sequence[Any]
 ) -> Any:
-    confusion = tally.confusion
-    return averaged(
+    confusion = accumulator.confusion
+    return average_ratio(
         confusion,
         confusion.hits,
         confusion.true,
@@ -77,7 +77,7 @@ def _mean_accuracy(
     )
 
 
-@streamed(ConfusionTally, _mean_accuracy)
+@streamed_by(ConfusionAccumulator, _mean_accuracy)
 def mean_accuracy_score(
     y_true: Any,
     y_pred: Any,
@@ -125,6 +125,6 @@ def mean_accuracy_score(
     >>> mean_accuracy_score([[[0, 1, 1, 1, 1]]], [[[0, 0, 0, 1, 1]]])
     0.75
     """
-    tally = ConfusionTally(labels, ignore_label)
-    tally_all(tally, y_true, y_pred, sample_weight)
-    return float(_mean_accuracy(tally, absent=absent, exclude=exclude))
+    accumulator = ConfusionAccumulator(labels, ignore_label)
+    accumulate_all(accumulator, y_true, y_pred, sample_weight)
+    return float(_mean_accuracy(accumulator, absent=absent, exclude=exclude))

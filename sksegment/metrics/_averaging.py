@@ -15,7 +15,7 @@ from sksegment.metrics._confusion_matrix import Confusion, ratio
 AVERAGES = ("macro", "micro", "weighted", None)
 
 
-def averaged(
+def average_ratio(
     confusion: Confusion,
     numerator: NDArray[Any],
     denominator: NDArray[Any],

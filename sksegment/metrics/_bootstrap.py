@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import check_integer, check_number
-from sksegment._inputs.random import checked_random_state, own_random_state
-from sksegment.metrics._confusion_matrix import ConfusionTally, positions, ratio
+from sksegment._inputs.random import as_random_state, own_random_state
+from sksegment.metrics._confusion_matrix import ConfusionAccumulator, positions, ratio
 
 # Numbers drawn at a time: 32 MiB of them.
 BLOCK_DRAWS = 2**22
@@ -20,7 +20,7 @@ BLOCK_DRAWS = 2**22
 Part = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
-class ImageConfusionTally(ConfusionTally):
+class ImageConfusionAccumulator(ConfusionAccumulator):
     """Count pixels by true and predicted label, and keep the counts of each image.
 
     Parameters
@@ -85,7 +85,7 @@ class Bootstrap:
         """Reject parameters out of range before anything is counted."""
         check_number("confidence_level", self.confidence_level, 0, 1, closed="neither")
         check_integer("n_resamples", self.n_resamples, 1)
-        checked_random_state(self.random_state)
+        as_random_state(self.random_state)
 
     def intervals(
         self, margins: NDArray[np.float64], included: NDArray[np.bool_]

@@ -16,15 +16,15 @@ from sksegment._inputs.labels import (
     format_labels,
     is_ignored,
     label_array,
-    merged,
+    merge_labels,
     unique_labels,
 )
 from sksegment.metrics._accumulator import (
     BLOCK_PIXELS,
     Weight,
+    accumulate_all,
     check_size,
     row_blocks,
-    tally_all,
 )
 
 # Masks whose values lie inside a span of this size are counted as bytes, by value.
@@ -73,7 +73,7 @@ class Confusion:
         return np.asarray(self.true + self.predicted - self.hits)
 
 
-class ConfusionTally:
+class ConfusionAccumulator:
     """Count pixels by true and predicted label, one pair of masks at a time.
 
     Parameters
@@ -126,7 +126,7 @@ class ConfusionTally:
         if not len(labels):
             labels = values[:0]  # now that the kind of the labels is known
         _check_kinds(values, labels, f"image {index} and the images before it")
-        grown = merged([labels, values])
+        grown = merge_labels([labels, values])
         if len(grown) == len(labels):
             return
         old = np.searchsorted(grown, labels)
@@ -362,5 +362,5 @@ def pixel_confusion_matrix(
 def _confusion(
     y_true: Any, y_pred: Any, labels: Any, ignore_label: Any, sample_weight: Any
 ) -> Confusion:
-    tally = ConfusionTally(labels, ignore_label)
-    return tally_all(tally, y_true, y_pred, sample_weight).confusion
+    accumulator = ConfusionAccumulator(labels, ignore_label)
+    return accumulate_all(accumulator, y_true, y_pred, sample_weight).confusion

@@ -13,10 +13,10 @@ from sksegment._inputs.labels import LabelEncoder, unique_labels
 from sksegment.metrics._accumulator import (
     BLOCK_PIXELS,
     Weight,
+    accumulate_all,
     check_size,
     row_blocks,
-    streamed,
-    tally_all,
+    streamed_by,
 )
 from sksegment.metrics._averaging import divide
 from sksegment.metrics._confusion_matrix import as_labels, positions
@@ -26,7 +26,7 @@ from sksegment.metrics._confusion_matrix import as_labels, positions
 SUM_TOLERANCE = 1e-3
 
 
-class LogLossTally:
+class LogLossAccumulator:
     """Sum of the losses of all pixels, and of their weights.
 
     Parameters
@@ -131,11 +131,11 @@ def _losses(chosen: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(-np.log(clipped.astype(np.float64)))
 
 
-def _log_loss(tally: LogLossTally) -> float:
-    return divide(tally.loss, tally.weight, "no pixel counts")
+def _log_loss(accumulator: LogLossAccumulator) -> float:
+    return divide(accumulator.loss, accumulator.weight, "no pixel counts")
 
 
-@streamed(LogLossTally, _log_loss)
+@streamed_by(LogLossAccumulator, _log_loss)
 def pixel_log_loss(
     y_true: Any,
     y_proba: Any,
@@ -191,5 +191,5 @@ def pixel_log_loss(
         labels = unique_labels(masks, ignore_label)
         if not len(labels):
             return divide(0.0, 0.0, "no pixel counts")
-    tally = LogLossTally(labels, ignore_label)
-    return _log_loss(tally_all(tally, masks, y_proba, sample_weight))
+    accumulator = LogLossAccumulator(labels, ignore_label)
+    return _log_loss(accumulate_all(accumulator, masks, y_proba, sample_weight))

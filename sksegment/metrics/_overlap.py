@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sksegment.metrics._accumulator import streamed, tally_all
-from sksegment.metrics._averaging import averaged, check_averaging, excluded_labels
-from sksegment.metrics._confusion_matrix import ConfusionTally
+from sksegment.metrics._accumulator import accumulate_all, streamed_by
+from sksegment.metrics._averaging import average_ratio, check_averaging, excluded_labels
+from sksegment.metrics._confusion_matrix import ConfusionAccumulator
 
 
-def _iou(tally: ConfusionTally, **averaging: Any) -> float | NDArray[np.float64]:
-    confusion = tally.confusion
-    return averaged(confusion, confusion.hits, confusion.union, **averaging)
+def _iou(
+    accumulator: ConfusionAccumulator, **averaging: Any
+) -> float | NDArray[np.float64]:
+    confusion = accumulator.confusion
+    return average_ratio(confusion, confusion.hits, confusion.union, **averaging)
 
 
-@streamed(ConfusionTally, _iou)
+@streamed_by(ConfusionAccumulator, _iou)
 def iou_score(
     y_true: Any,
     y_pred: Any,
@@ -93,18 +95,20 @@ def iou_score(
     """
     check_averaging(average, absent)
     exclude = excluded_labels(exclude)
-    tally = ConfusionTally(labels, ignore_label)
-    tally_all(tally, y_true, y_pred, sample_weight)
-    return _iou(tally, average=average, absent=absent, exclude=exclude)
+    accumulator = ConfusionAccumulator(labels, ignore_label)
+    accumulate_all(accumulator, y_true, y_pred, sample_weight)
+    return _iou(accumulator, average=average, absent=absent, exclude=exclude)
 
 
-def _dice(tally: ConfusionTally, **averaging: Any) -> float | NDArray[np.float64]:
-    confusion = tally.confusion
+def _dice(
+    accumulator: ConfusionAccumulator, **averaging: Any
+) -> float | NDArray[np.float64]:
+    confusion = accumulator.confusion
     total = confusion.true + confusion.predicted
-    return averaged(confusion, 2 * confusion.hits, total, **averaging)
+    return average_ratio(confusion, 2 * confusion.hits, total, **averaging)
 
 
-@streamed(ConfusionTally, _dice)
+@streamed_by(ConfusionAccumulator, _dice)
 def dice_score(
     y_true: Any,
     y_pred: Any,
@@ -156,6 +160,6 @@ def dice_score(
     """
     check_averaging(average, absent)
     exclude = excluded_labels(exclude)
-    tally = ConfusionTally(labels, ignore_label)
-    tally_all(tally, y_true, y_pred, sample_weight)
-    return _dice(tally, average=average, absent=absent, exclude=exclude)
+    accumulator = ConfusionAccumulator(labels, ignore_label)
+    accumulate_all(accumulator, y_true, y_pred, sample_weight)
+    return _dice(accumulator, average=average, absent=absent, exclude=exclude)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sksegment._inputs.checks import check_integer
-from sksegment.metrics._accumulator import tally_all
+from sksegment.metrics._accumulator import accumulate_all
 from sksegment.metrics._accuracy import _mean_accuracy, _pixel_accuracy
 from sksegment.metrics._averaging import excluded_labels, included_classes
-from sksegment.metrics._bootstrap import Bootstrap, ImageConfusionTally
-from sksegment.metrics._confusion_matrix import Confusion, ConfusionTally, ratio
+from sksegment.metrics._bootstrap import Bootstrap, ImageConfusionAccumulator
+from sksegment.metrics._confusion_matrix import Confusion, ConfusionAccumulator, ratio
 from sksegment.metrics._overlap import _dice, _iou
 
 COLUMNS = ("iou", "dice", "accuracy", "precision", "pixels")
@@ -236,14 +236,18 @@ def segmentation_report(
     check_integer("digits", digits, 0)
     exclude = excluded_labels(exclude)
     bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
-    tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)
+    accumulator = (ImageConfusionAccumulator if bootstrap else ConfusionAccumulator)(
+        labels, ignore_label
+    )
     if labels is not None:
-        included_classes(tally.confusion, exclude)  # rejects unknown labels
-    tally_all(tally, y_true, y_pred, sample_weight)
-    names = report_names(tally.confusion.labels.tolist(), target_names)
-    report = _class_scores(tally.confusion, names) | _summary(tally, exclude)
-    if bootstrap and isinstance(tally, ImageConfusionTally):
-        _add_intervals(report, names, bootstrap, tally, exclude)
+        included_classes(accumulator.confusion, exclude)  # rejects unknown labels
+    accumulate_all(accumulator, y_true, y_pred, sample_weight)
+    names = report_names(accumulator.confusion.labels.tolist(), target_names)
+    report = _class_scores(accumulator.confusion, names) | _summary(
+        accumulator, exclude
+    )
+    if bootstrap and isinstance(accumulator, ImageConfusionAccumulator):
+        _add_intervals(report, names, bootstrap, accumulator, exclude)
     return report if output_dict else report_text(report, names, digits)
 
 
@@ -259,12 +263,12 @@ def _add_intervals(
     report: dict[str, Any],
     names: list[str],
     bootstrap: Bootstrap,
-    tally: ImageConfusionTally,
+    accumulator: ImageConfusionAccumulator,
     exclude: Sequence[Any],
 ) -> None:
     """Put the interval of each score beside it."""
-    margins = tally.margins()
-    included = included_classes(tally.confusion, exclude)
+    margins = accumulator.margins()
+    included = included_classes(accumulator.confusion, exclude)
     intervals = bootstrap.intervals(margins, included)
     for name, ends in zip(names, intervals.pop("iou").T.tolist(), strict=True):
         report[name]["iou_interval"] = tuple(ends)
@@ -289,15 +293,17 @@ def _class_scores(confusion: Confusion, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _summary(tally: ConfusionTally, exclude: Sequence[Any]) -> dict[str, Any]:
+def _summary(
+    accumulator: ConfusionAccumulator, exclude: Sequence[Any]
+) -> dict[str, Any]:
     macro = {"average": "macro", "absent": np.nan, "exclude": exclude}
-    confusion = tally.confusion
+    confusion = accumulator.confusion
     counted = included_classes(confusion, exclude) & (confusion.union > 0)
     return {
-        "pixel_accuracy": _pixel_accuracy(tally),
-        "mean_accuracy": _mean_accuracy(tally, absent=np.nan, exclude=exclude),
-        "mean_iou": _iou(tally, **macro),
-        "frequency_weighted_iou": _iou(tally, **{**macro, "average": "weighted"}),
-        "mean_dice": _dice(tally, **macro),
+        "pixel_accuracy": _pixel_accuracy(accumulator),
+        "mean_accuracy": _mean_accuracy(accumulator, absent=np.nan, exclude=exclude),
+        "mean_iou": _iou(accumulator, **macro),
+        "frequency_weighted_iou": _iou(accumulator, **{**macro, "average": "weighted"}),
+        "mean_dice": _dice(accumulator, **macro),
         "n_classes_averaged": int(counted.sum()),
     }

@@ -15,7 +15,11 @@ from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
 from sksegment._inputs.pipelines import final_estimator
 from sksegment._inputs.sample_weight import as_weights
-from sksegment.metrics._accumulator import STREAMS, Stream, tally_part
+from sksegment.metrics._accumulator import (
+    STREAMED_SCORES,
+    StreamedScore,
+    accumulate_part,
+)
 from sksegment.metrics._accuracy import pixel_accuracy_score
 from sksegment.metrics._confusion_matrix import as_labels, positions
 from sksegment.metrics._log_loss import pixel_log_loss
@@ -92,11 +96,11 @@ class SegmentationScorer:
         masks = as_masks(y)
         _check_lengths(X, masks)
         settings = self._settings(estimator, sample_weight)
-        stream = STREAMS.get(self._func)
-        if stream is None or settings["labels"] is None:
+        streamed = STREAMED_SCORES.get(self._func)
+        if streamed is None or settings["labels"] is None:
             score = self._score_at_once(estimator, X, masks, settings)
         else:
-            score = self._score_in_chunks(estimator, X, masks, settings, stream)
+            score = self._score_in_chunks(estimator, X, masks, settings, streamed)
         return self._sign * self._as_float(score)
 
     def set_score_request(
@@ -184,16 +188,18 @@ class SegmentationScorer:
         X: Any,
         masks: ImageList,
         settings: dict[str, Any],
-        stream: Stream,
+        streamed: StreamedScore,
     ) -> Any:
-        tally = stream.tally(settings["labels"], settings["ignore_label"])
+        accumulator = streamed.accumulator(settings["labels"], settings["ignore_label"])
         weights = as_weights(settings["sample_weight"], len(masks))
         for start, chunk in _chunks(masks):
             rows = slice(start, start + len(chunk))
             predictions = self._predict_part(estimator, X, rows)
             part = None if weights is None else weights[rows]
-            tally_part(tally, chunk, predictions, part, first=start)
-        return stream.finish(tally, **_other_arguments(self._func, self._kwargs))
+            accumulate_part(accumulator, chunk, predictions, part, first=start)
+        return streamed.finish(
+            accumulator, **_other_arguments(self._func, self._kwargs)
+        )
 
     def _score_at_once(
         self, estimator: Any, X: Any, masks: ImageList, settings: dict[str, Any]
@@ -299,7 +305,7 @@ def _takes(func: Callable[..., Any], name: str) -> bool:
 def _other_arguments(
     func: Callable[..., Any], kwargs: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments of a score, besides labels and what a tally needs."""
+    """Return the arguments of a score, besides labels and what an accumulator needs."""
     bound = signature(func).bind(None, None, **kwargs)
     bound.apply_defaults()
     return {

@@ -25,7 +25,7 @@ N_PROBES = 4
 SAME = 1e-4
 
 
-def answer_to(images: Tensor, network: nn.Module) -> Any:
+def run_network(images: Tensor, network: nn.Module) -> Any:
     """Return the output of the user's network for images.
 
     Raises
@@ -45,7 +45,7 @@ def answer_to(images: Tensor, network: nn.Module) -> Any:
         ) from error
 
 
-def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | None:
+def measure_margin(network: nn.Module, n_channels: int, stride: int) -> int | None:
     """Measure how far from a pixel, in pixels, the input changes its scores.
 
     The gradient of the scores of one stride-sized block reaches as far as its receptive
@@ -131,8 +131,8 @@ def _is_exact(network: nn.Module, n_channels: int, margin: int, stride: int) -> 
     inner, core = slice(stride, -stride), slice(cut, -cut)
     try:
         with torch.no_grad():
-            whole = answer_to(images, network)[..., inner, inner][..., core, core]
-            part = answer_to(images[..., inner, inner], network)[..., core, core]
+            whole = run_network(images, network)[..., inner, inner][..., core, core]
+            part = run_network(images[..., inner, inner], network)[..., core, core]
     except ValueError:  # it does not take all sizes that tiles have
         return False
     return bool((whole - part).abs().max() <= SAME * whole.abs().max())
@@ -201,7 +201,7 @@ def _touched(
     images = torch.randn(shape, dtype=torch.float32, requires_grad=True)
     rows, columns = (_middle(side, stride) for side in shape[2:])
     with torch.enable_grad():  # which the caller may have turned off
-        scores = answer_to(images, network)[0, :, rows, columns]
+        scores = run_network(images, network)[0, :, rows, columns]
         # Random signs: scores of different classes must not cancel each other out.
         total = (scores * torch.randn_like(scores)).sum()
     (gradient,) = torch.autograd.grad(total, images)

@@ -205,7 +205,7 @@ def _pack_parameters(estimator: Any, arrays: Arrays) -> dict[str, Any]:
     packed = {}
     for name, value in estimator.get_params(deep=False).items():
         _refuse_code(name, value)
-        packed[name] = pack(_kept(name, value), name, arrays)
+        packed[name] = pack(_value_to_keep(name, value), name, arrays)
     return packed
 
 
@@ -218,7 +218,7 @@ def _refuse_code(name: str, value: Any) -> None:
         )
 
 
-def _kept(name: str, value: Any) -> Any:
+def _value_to_keep(name: str, value: Any) -> Any:
     """Return what a file keeps of a parameter: nothing outside the model.
 
     Somebody else's file must not decide what is later read or written here.
@@ -307,7 +307,7 @@ def _unpack_parameters(estimator: Any, packed: Any, tensors: Arrays) -> dict[str
     if unknown:
         raise ValueError(f"{type(estimator).__name__} has no parameter {unknown[0]!r}.")
     for name, value in parameters.items():
-        if _kept(name, value) is not value:
+        if _value_to_keep(name, value) is not value:
             raise ValueError(f"{name} is {value!r}; expected what save_model keeps.")
     return {**defaults, **parameters}
 

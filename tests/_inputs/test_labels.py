@@ -9,7 +9,7 @@ from sksegment._inputs.labels import (
     IGNORED,
     LabelEncoder,
     count_labels,
-    distinct,
+    distinct_labels,
     is_ignored,
     label_array,
     unique_labels,
@@ -175,8 +175,8 @@ def test_encoding_leaves_the_mask_as_it_was():
 def test_distinct_values_equal_numpy(kind):
     classes, _, codes = kind
     mask = classes[codes][::2, ::-1].T
-    np.testing.assert_array_equal(distinct(mask), np.unique(mask))
-    assert distinct(mask).dtype == np.unique(mask).dtype
+    np.testing.assert_array_equal(distinct_labels(mask), np.unique(mask))
+    assert distinct_labels(mask).dtype == np.unique(mask).dtype
 
 
 @pytest.mark.parametrize("weight", [None, "image", "pixel"])

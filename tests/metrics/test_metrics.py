@@ -45,7 +45,7 @@ from sksegment.metrics import (
     pixel_log_loss,
     segmentation_report,
 )
-from sksegment.metrics._accumulator import STREAMS
+from sksegment.metrics._accumulator import STREAMED_SCORES
 from sksegment.metrics._confusion_matrix import count_codes
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
@@ -717,7 +717,7 @@ def test_intervals_that_cannot_be_made_are_refused(kwargs, error, message):
 def test_parameters_of_the_report_are_refused_before_pixels_are_counted(
     kwargs, error, message, monkeypatch
 ):
-    monkeypatch.setattr(_report, "tally_all", None)
+    monkeypatch.setattr(_report, "accumulate_all", None)
     with pytest.raises(error, match=message):
         segmentation_report(TWO, TWO, **{"confidence_level": 0.9, **kwargs})
 
@@ -1242,7 +1242,7 @@ def test_every_score_is_streamed_and_every_name_is_there():
         mean_accuracy_score,
         pixel_log_loss,
     }
-    assert scores == set(STREAMS)
+    assert scores == set(STREAMED_SCORES)
     assert dir(metrics) == sorted(metrics.__all__)
     assert all(hasattr(metrics, name) for name in metrics.__all__)
 
