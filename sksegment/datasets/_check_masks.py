@@ -37,10 +37,14 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
     list of Finding
         One for each kind that was found, empty if all seems well. Kinds: `"number"`,
         `"unreadable"`, `"image"` (one that `fit` rejects, as for NaN), `"size"`,
-        `"transposed"`, `"channels"` (more or fewer than in other images),
-        `"channels_first"`, `"colors"` (RGB pictures), `"grey_rgb"`, `"one_hot"`,
-        `"axes"`, `"masked"` (masked arrays), `"mixed"` (strings beside numbers),
-        `"jpeg"` (a file), `"interpolated"` (or once saved as JPEG), `"not_finite"`,
+        `"transposed"` (height and width are swapped), `"turned"` (turned or mirrored
+        against the image), `"channels"` (more or fewer than in other images),
+        `"channels_first"`, `"depths"` (images of 16 bits among those of 8),
+        `"colors"` (RGB pictures), `"grey_rgb"`, `"alpha"` (grey and alpha),
+        `"one_hot"`, `"axes"`, `"masked"` (masked arrays), `"refused"` (anything else
+        that `fit` rejects), `"mixed"` (strings beside numbers), `"scaled"` (masks of 0
+        and 255 among those of 0 and 1), `"jpeg"` and `"lossy"` (how a file is
+        compressed), `"interpolated"` (or once saved as JPEG), `"not_finite"`,
         `"instances"` (numbers of objects instead of classes), `"void"` (255 or -1 as a
         class), `"one_class"`, `"unlabelled"`, `"duplicates"`.
 
@@ -57,6 +61,11 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
 
     Notes
     -----
+    A mask counts as turned if its labels explain a quarter of the differences within
+    its image (correlation ratio) when they are turned, and four times as much as they
+    do now; less is enough where most masks, or the orientation tags of the files, ask
+    for the same turn.
+
     A mask counts as interpolated if many rare values lie between two frequent ones,
     and next to none of their pixels has four equal neighbours. Few labels that are
     close together (0, 1, 2) leave no such trace when they are interpolated.

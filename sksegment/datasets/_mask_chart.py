@@ -38,8 +38,8 @@ from sksegment.datasets._mask_orientation import (
     AS_IT_IS,
     explained_by_turns,
     find_turned,
-    likely_turn,
     turn_by_tags,
+    turns_of_swapped,
 )
 
 # Fewer masks than this may count from 1 up by chance.
@@ -72,6 +72,7 @@ class MaskChart:
         self._highest: dict[int, float] = {}
         self._explained: dict[int, dict[str, float]] = {}
         self._by_tags: dict[int, str] = {}
+        self._swapped: dict[int, Note] = {}
         self._hints: dict[int, str] = {}
 
     def add(self, image: Any, mask: Any, index: int) -> Iterator[Note]:
@@ -93,7 +94,10 @@ class MaskChart:
                 notes += self._label_notes(pixels, index)
         self._hints[index] = reading_hint(mask) if pixels is not None else ""
         for note in notes:
-            yield self._readable(self._oriented(note, index), index)
+            if note.kind == "transposed":
+                self._swapped[index] = note
+            else:
+                yield self._readable(note, index)
 
     def _readable(self, note: Note, index: int) -> Note:
         """Say in a cure of pixels how they are read from their file."""
@@ -127,14 +131,6 @@ class MaskChart:
         tags = [read_orientation(item) if is_path(item) else 1 for item in pair]
         self._by_tags[index] = turn_by_tags(*tags)
 
-    def _oriented(self, note: Note, index: int) -> Note:
-        """Say how a mask whose height and width are swapped is to be turned."""
-        if note.kind != "transposed" or index not in self._explained:
-            return note
-        turn = likely_turn(self._explained[index], self._by_tags[index])
-        cure = CURES["turned"].format(turn=turn) if turn else ""
-        return note._replace(cure=cure)
-
     def _label_notes(self, pixels: NDArray[Any], index: int) -> Iterator[Note]:
         axes = axes_note(pixels)
         if axes:
@@ -164,13 +160,25 @@ class MaskChart:
 
     def findings(self) -> Iterator[Finding]:
         """Yield what only all masks together show."""
+        yield from self._transposed()
+        yield from self._turned()
         yield from self._mixed()
         yield from self._scaled()
         yield from self._depths()
-        yield from self._turned()
         yield from self._instances()
         yield from self._voids()
         yield from self._duplicates()
+
+    def _transposed(self) -> Iterator[Finding]:
+        """Say how the masks whose height and width are swapped are to be turned."""
+        turns = turns_of_swapped(self._explained, self._by_tags)
+        notes = {}
+        for index, note in self._swapped.items():
+            turn = turns.get(index)
+            cure = CURES["turned"].format(turn=turn) if turn else ""
+            notes[index] = self._readable(note._replace(cure=cure), index)
+        if notes:
+            yield make_finding(notes)
 
     def _mixed(self) -> Iterator[Finding]:
         """Find masks whose labels are not of the same kind as those of the first."""
@@ -181,14 +189,17 @@ class MaskChart:
             text = f"Masks hold {kinds[others[0]]}, but others hold {first}."
             yield Finding("mixed", others, text, CURES["mixed"])
 
-    def _scaled(self) -> Iterator[Finding]:
-        """Find masks of 0 and 255 among masks of 0 and 1."""
+    def _masks_of_255(self) -> list[int]:
         holders = list(self._labels)
         large = masks_of_255([self._labels[index] for index in holders])
+        return [holders[place] for place in large]
+
+    def _scaled(self) -> Iterator[Finding]:
+        """Find masks of 0 and 255 among masks of 0 and 1."""
         note = Note("scaled", "Masks hold 0 and 255, but others hold 0 and 1.")
-        notes = {holders[place]: note for place in large}
+        notes = {i: self._readable(note, i) for i in self._masks_of_255()}
         if notes:
-            yield make_finding({i: self._readable(n, i) for i, n in notes.items()})
+            yield make_finding(notes)
 
     def _depths(self) -> Iterator[Finding]:
         """Find images of 16 bits among images of 8 bits."""
@@ -241,7 +252,7 @@ class MaskChart:
     def _voids(self) -> Iterator[Finding]:
         labels = self._all_labels()
         # Two labels are a genuine binary mask, 0/255 above all.
-        if self._ignore_label is not None or len(labels) < 3:
+        if self._ignore_label is not None or len(labels) < 3 or self._masks_of_255():
             return
         for void in USUAL_VOIDS:
             if is_ignored(labels, void).any():

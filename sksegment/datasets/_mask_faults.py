@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import LISTED
-from sksegment._inputs.image import check_image, check_mask, from_torch
+from sksegment._inputs.image import check_image, check_mask, from_torch, show_palette
 from sksegment._inputs.image_files import (
     find_lossy_codec,
     is_path,
@@ -43,7 +43,7 @@ class Note(NamedTuple):
 def read_picture(image: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     """Read an image, and tell why `fit` would reject it, if it would."""
     try:
-        picture = _quietly(read_image, image) if is_path(image) else image
+        picture = _quietly(read_image, image) if is_path(image) else show_palette(image)
         return np.asarray(from_torch(picture, "An image")), _refusal(picture)
     except (OSError, ValueError) as error:
         return None, [Note("unreadable", f"{error}")]

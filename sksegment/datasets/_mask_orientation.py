@@ -30,6 +30,8 @@ ALONE = (0.25, 4.0)
 WITH_TAGS = (0.05, 1.2)  # the orientation tags of image and mask ask for it as well
 WITH_OTHERS = (0.1, 1.5)  # most masks ask for the same turn
 MIN_COMMON = 3  # masks that ask for it
+# The same for the best turn against the second, where height and width are swapped.
+CLEARLY, BEYOND_DOUBT = (0.02, 1.2), (0.05, 1.5)
 
 
 def turn_by_tags(image_tag: int, mask_tag: int) -> str:
@@ -124,11 +126,35 @@ def _is_believed(
     return explained[turn] > max(least, times * explained[AS_IT_IS])
 
 
-def likely_turn(explained: dict[str, float], by_tags: str) -> str | None:
-    """Return the turn of a mask whose height and width are swapped, if it is clear."""
-    ranked = sorted(explained, key=explained.__getitem__, reverse=True)
-    best = ranked[0]
+def turns_of_swapped(
+    explained: dict[int, dict[str, float]], by_tags: dict[int, str]
+) -> dict[int, str | None]:
+    """Return how masks with swapped height and width are turned; None if unclear."""
+    swapped = {i: shares for i, shares in explained.items() if AS_IT_IS not in shares}
+    likely = {
+        index: _likely_turn(shares, by_tags[index], CLEARLY)
+        for index, shares in swapped.items()
+    }
+    votes = Counter(turn for turn in likely.values() if turn)
+    common, n_common = votes.most_common(1)[0] if votes else ("", 0)
+    if n_common >= MIN_COMMON and n_common > len(swapped) / 2:
+        # One cause for all: what a single mask seems to say may be chance.
+        return {
+            index: turn if turn == by_tags[index] else common
+            for index, turn in likely.items()
+        }
+    return {
+        index: _likely_turn(shares, by_tags[index], BEYOND_DOUBT)
+        for index, shares in swapped.items()
+    }
+
+
+def _likely_turn(
+    explained: dict[str, float], by_tags: str, limits: tuple[float, float]
+) -> str | None:
+    least, times = limits
+    best, second = sorted(explained, key=explained.__getitem__, reverse=True)[:2]
     if by_tags in explained and explained[best] < 1.5 * explained[by_tags]:
         return by_tags
-    is_clear = explained[best] > 0.02 and explained[best] > 1.2 * explained[ranked[1]]
+    is_clear = explained[best] > max(least, times * explained[second])
     return best if is_clear else None
