@@ -77,16 +77,25 @@ class Predictor:
         self, images: ImageList, classes: NDArray[Any]
     ) -> Iterator[NDArray[Any]]:
         """Yield the most probable of `classes`, (height, width), of each image."""
-        # Tile by tile: codes of a whole huge image would take as much memory again.
-        return self._run(
-            images, lambda batch: classes[most_probable(batch).cpu().numpy()]
-        )
+        return self._run(self._checked(images), partial(labels_of, classes=classes))
 
     def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, (n_classes, height, width), of each image."""
-        return self._run(images, lambda batch: batch.cpu().numpy())
+        return self._run(self._checked(images), as_array)
 
-    def _run(self, images: ImageList, reduce: Reduce) -> Iterator[NDArray[Any]]:
+    def part(
+        self, pixels: NDArray[Any], classes: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Return the labels of a part of an image; without `classes`, probabilities.
+
+        A part may be darker than any image: its units are not judged.
+        """
+        reduce = as_array if classes is None else partial(labels_of, classes=classes)
+        return next(self._run(iter([pixels]), reduce))
+
+    def _run(
+        self, images: Iterator[NDArray[Any]], reduce: Reduce
+    ) -> Iterator[NDArray[Any]]:
         """Yield the answers; if memory runs out, run less at once."""
         self.network.eval()
         run = self
@@ -167,13 +176,19 @@ class Predictor:
         plural = "s" if n_images > 1 else ""
         return f"{n_images} {noun}{plural} of {rows}x{columns} pixels"
 
-    def _groups(self, images: ImageList) -> Iterator[list[NDArray[Any]]]:
-        """Yield consecutive images of one size that fit into one forward pass."""
-        group: list[NDArray[Any]] = []
+    def _checked(self, images: ImageList) -> Iterator[NDArray[Any]]:
+        """Yield images with the channels of training; warn if in other units."""
         largest = 0.0
         for index, image in enumerate(images):
             self._check_channels(image, images.name(index))
             largest = max(largest, magnitude(image))
+            yield image
+        self._warn_of_other_units(largest)
+
+    def _groups(self, images: Iterator[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
+        """Yield consecutive images of one size that fit into one forward pass."""
+        group: list[NDArray[Any]] = []
+        for image in images:
             if group and (
                 image.shape != group[0].shape
                 or len(group) >= min(self.batch_size, self._images_at_once(image))
@@ -182,7 +197,6 @@ class Predictor:
                 group = []
             group.append(image)
         yield group
-        self._warn_of_other_units(largest)
 
     def _warn_of_other_units(self, largest: float) -> None:
         """Warn about images in other units than in training, say 0..1 for 0..255."""
@@ -266,16 +280,11 @@ class Predictor:
     def _forward(self, batch: Tensor) -> Tensor:
         """Return the probabilities, averaged over several views if asked for."""
         if not self.test_time_augmentation:
-            return self._scores(batch).softmax(dim=1)
-        # Padded before it is turned, so that all views lie on one stride grid: tiles
-        # then have the same views as the whole image.
-        padded = pad_to_multiple(batch, self._stride)
-        total = sum(
-            turn_back(self._scores(turn(padded, *view)).softmax(dim=1), *view)
-            for view in VIEWS
-        )
-        height, width = batch.shape[-2:]
-        return torch.as_tensor(total)[..., :height, :width] / len(VIEWS)
+            return self._softmax(batch)
+        return average_views(self._softmax, batch, self._stride)
+
+    def _softmax(self, batch: Tensor) -> Tensor:
+        return self._scores(batch).softmax(dim=1)
 
     def _scores(self, batch: Tensor) -> Tensor:
         """Run the network, in float32 unless asked otherwise."""
@@ -334,9 +343,45 @@ def place_network(
     return move_network(network, CPU), CPU
 
 
+def as_array(batch: Tensor) -> NDArray[np.float32]:
+    """Return probabilities as they are."""
+    return batch.cpu().numpy()
+
+
+def labels_of(batch: Tensor, classes: NDArray[Any]) -> NDArray[Any]:
+    """Return the most probable labels, tile by tile.
+
+    Codes of a whole huge image would take as much memory again.
+    """
+    labels: NDArray[Any] = classes[most_probable(batch).cpu().numpy()]
+    return labels
+
+
 def magnitude(image: NDArray[Any]) -> float:
     """Return the largest absolute value of an image."""
     return max(abs(float(image.min())), abs(float(image.max())))
+
+
+def average_views(
+    classify: Callable[[Tensor], Tensor], images: Tensor, stride: int
+) -> Tensor:
+    """Return the probabilities of images, averaged over the positions of a square.
+
+    Parameters
+    ----------
+    classify : callable
+        Maps images (n, n_channels, height, width) to probabilities.
+    images : Tensor of shape (n, n_channels, height, width)
+        The images.
+    stride : int
+        The grid on which the network sees all positions alike.
+    """
+    # Padded before it is turned, so that all views lie on one stride grid: tiles then
+    # have the same views as the whole image.
+    padded = pad_to_multiple(images, stride)
+    total = sum(turn_back(classify(turn(padded, *view)), *view) for view in VIEWS)
+    height, width = images.shape[-2:]
+    return torch.as_tensor(total)[..., :height, :width] / len(VIEWS)
 
 
 def turn(images: Tensor, quarters: int, mirrored: bool) -> Tensor:

@@ -38,10 +38,11 @@ def check_finite(losses: Sequence[Tensor]) -> list[float]:
 
 
 def is_stop_request(stop: KeyboardInterrupt) -> bool:
-    """Tell whether a statement raised an interrupt, as callbacks do, not Ctrl-C.
-
-    Ctrl-C strikes in the middle of whatever runs, never at a ``raise``.
-    """
+    """Tell whether a statement raised an interrupt, as callbacks do, not Ctrl-C."""
+    # skorch's callbacks end training with the very exception of Ctrl-C, and carry no
+    # mark of their own. The user's callbacks do likewise, so a list of known classes is
+    # not enough. But Ctrl-C strikes in the middle of whatever runs, never at a `raise`:
+    # the last instruction of the traceback tells the two apart.
     place = stop.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

@@ -17,7 +17,9 @@ from sksegment._inputs.random import SPLIT, random_generator
 from sksegment._inputs.samples import Samples
 from sksegment._prediction.predictor import Predictor
 from sksegment._torch.out_of_memory import OutOfMemory, attempt
-from sksegment.metrics._confusion_matrix import ConfusionAccumulator, ratio
+from sksegment.metrics._averaging import weighted_mean
+from sksegment.metrics._confusion_matrix import ConfusionAccumulator
+from sksegment.metrics._formulas import iou
 
 CPU = torch.device("cpu")
 
@@ -49,9 +51,8 @@ class Validation:
 
     def scores(self) -> tuple[float, float]:
         """Return the loss and the mean IoU over all samples, without augmentation."""
-        accumulator = ConfusionAccumulator(
-            self.encoder.classes, self.encoder.ignore_label
-        )
+        classes, ignored = self.encoder.classes, self.encoder.ignore_label
+        confusion = ConfusionAccumulator(classes, ignored)
         losses, pixels = [], []
         predictions = self.predictor.probabilities(self.samples.images)
         for index, probabilities in enumerate(predictions):
@@ -62,11 +63,10 @@ class Validation:
             counted = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
             pixels.append(counted.sum())
             predicted = self.encoder.decode(probabilities.argmax(axis=0))
-            accumulator.add(mask, predicted, weight, index)
+            confusion.add(mask, predicted, weight, index)
         loss = np.average(losses, weights=pixels) if any(pixels) else math.nan
-        union = accumulator.confusion.union
-        iou = ratio(accumulator.confusion.hits, union)[union > 0]
-        return float(loss), float(iou.mean()) if len(iou) else math.nan
+        mean_iou = weighted_mean(iou(confusion.class_counts()), np.array(1.0))
+        return float(loss), float(mean_iou)
 
     def _loss(
         self,

@@ -1,9 +1,8 @@
-"""Accumulators: what scores keep of masks and predictions, image by image."""
+"""What a score keeps of masks and predictions, added up image by image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.sample_weight import as_weights, check_weight_size
 
-AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 Weight = NDArray[np.float64] | None
 AccumulatorType = TypeVar("AccumulatorType", bound="Accumulator")
 
@@ -30,39 +28,6 @@ class Accumulator(Protocol):
         self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
     ) -> None:
         """Add image `index`."""
-
-
-@dataclass(frozen=True)
-class StreamedScore:
-    """How a score function is computed image by image.
-
-    Parameters
-    ----------
-    accumulator : callable
-        Called with `(labels, ignore_label)`, returns an empty accumulator.
-    finish : callable
-        Called with the full accumulator and the score's other arguments, returns the
-        score.
-    """
-
-    accumulator: Callable[[Any, Any], Accumulator]
-    finish: Callable[..., Any]
-
-
-STREAMED_SCORES: dict[Callable[..., Any], StreamedScore] = {}
-
-
-def streamed_by(
-    accumulator: Callable[[Any, Any], Accumulator], finish: Callable[..., Any]
-) -> Callable[[AnyFunction], AnyFunction]:
-    """Register how the decorated score function is computed image by image."""
-
-    def register(function: AnyFunction) -> AnyFunction:
-        """Note how the function is computed, and return it unchanged."""
-        STREAMED_SCORES[function] = StreamedScore(accumulator, finish)
-        return function
-
-    return register
 
 
 def accumulate_all(
@@ -83,18 +48,23 @@ def accumulate_part(
 ) -> AccumulatorType:
     """Add some of the images to `accumulator`, the first of which has index `first`."""
     items = accumulator.items(predictions)
-    if len(items) != len(masks):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: y_true has "
-            f"{len(masks)} masks, but there are {len(items)} predictions; expected one "
-            f"prediction per mask."
-        )
+    check_numbers(masks, items)
     for position, mask in enumerate(masks):
         weight = None if weights is None else weights[position]
         if weight is not None:
             check_weight_size(weight, mask, first + position)
         accumulator.add(mask, items[position], weight, first + position)
     return accumulator
+
+
+def check_numbers(masks: Sequence[Any], predictions: Sequence[Any]) -> None:
+    """Reject predictions that are not as many as the masks."""
+    if len(predictions) != len(masks):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: y_true has "
+            f"{len(masks)} masks, but there are {len(predictions)} predictions; "
+            f"expected one prediction per mask."
+        )
 
 
 def check_size(

@@ -434,7 +434,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
 
     Its tensors are on the CPU in truth.
     """
-    make_tensor, copy = predictor.images_to_tensor, predictor.copied
+    make_tensor, copy = predictor.images_to_tensor, predictor.copy_network
     copies: list[nn.Module] = []
 
     def to_cpu(images: Any, scale: Any, device: torch.device) -> Tensor:
