@@ -32,7 +32,7 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     """Return the classes that the user names, sorted."""
     if classes is None:
         return None
-    named = label_array(classes)
+    named = label_array(classes, "classes")
     if named.ndim != 1 or named.dtype.kind not in "buifUS" or not len(named):
         raise ValueError(
             f"classes is {classes!r}; expected a list of the label values of the task."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -33,8 +33,10 @@ from sksegment._torch.out_of_memory import (
 from sksegment._torch.precision import full_float32
 from sksegment._torch.tensors import images_to_tensor, pad_to_multiple
 
-# The positions of a square: quarter turns, and whether it is mirrored.
-VIEWS = tuple(product(range(4), (False, True)))
+# A position of a square: quarter turns, and whether it is mirrored.
+View = tuple[int, bool]
+AS_IT_IS: View = (0, False)
+VIEWS: tuple[View, ...] = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
 
 logger = logging.getLogger("sksegment")
@@ -61,8 +63,8 @@ class Predictor:
     tile_size : int or "auto"
         Side in pixels of the squares that a large image is cut into; "auto" cuts what
         does not fit into the working memory.
-    test_time_augmentation : bool, default=False
-        Whether to average over the eight positions of a square.
+    views : sequence of (int, bool), default=((0, False),)
+        The positions of a square over which probabilities are averaged.
     """
 
     network: nn.Module
@@ -71,17 +73,41 @@ class Predictor:
     dtype: torch.dtype
     batch_size: int
     tile_size: int | str
-    test_time_augmentation: bool = False
+    views: Sequence[View] = (AS_IT_IS,)
 
     def labels(
         self, images: ImageList, classes: NDArray[Any]
     ) -> Iterator[NDArray[Any]]:
         """Yield the most probable of `classes`, (height, width), of each image."""
-        return self._run(self._checked(images), partial(labels_of, classes=classes))
+        checked = self.check_images(images, images.name)
+        return self._run(checked, partial(labels_of, classes=classes))
 
     def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, (n_classes, height, width), of each image."""
-        return self._run(self._checked(images), as_array)
+        return self.parts(self.check_images(images, images.name))
+
+    def check_images(
+        self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield images with the channels of training; warn if in other units."""
+        largest = 0.0
+        for index, image in enumerate(images):
+            self._check_channels(image, name(index))
+            largest = max(largest, magnitude(image))
+            yield image
+        self.warn_of_other_units(largest)
+
+    def parts(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the probabilities of checked images, or of parts of them.
+
+        A part may be darker than any image: its units are not judged.
+        """
+        return self._run(parts, as_array)
+
+    def members(self) -> tuple[Sequence[Predictor], NDArray[np.float64]]:
+        """Return a predictor for each position of a square, and equal weights."""
+        views = [replace(self, views=(view,)) for view in VIEWS]
+        return views, np.full(len(views), 1 / len(views))
 
     def part(
         self, pixels: NDArray[Any], classes: NDArray[Any] | None = None
@@ -94,7 +120,7 @@ class Predictor:
         return next(self._run(iter([pixels]), reduce))
 
     def _run(
-        self, images: Iterator[NDArray[Any]], reduce: Reduce
+        self, images: Iterable[NDArray[Any]], reduce: Reduce
     ) -> Iterator[NDArray[Any]]:
         """Yield the answers; if memory runs out, run less at once."""
         self.network.eval()
@@ -122,9 +148,9 @@ class Predictor:
         if not self._tiling.is_cut(*part[0].shape[:2]):
             batch = images_to_tensor(part, self.scale, self.device)
             return reduce(self._probabilities(batch))
-        if self._margin is None:
+        if self.margin is None:
             return [self._blended(image, reduce) for image in part]
-        return [self._tiled(image, self._margin, reduce) for image in part]
+        return [self._tiled(image, self.margin, reduce) for image in part]
 
     def _below(
         self, run: Predictor, part: list[NDArray[Any]], reason: str
@@ -176,16 +202,7 @@ class Predictor:
         plural = "s" if n_images > 1 else ""
         return f"{n_images} {noun}{plural} of {rows}x{columns} pixels"
 
-    def _checked(self, images: ImageList) -> Iterator[NDArray[Any]]:
-        """Yield images with the channels of training; warn if in other units."""
-        largest = 0.0
-        for index, image in enumerate(images):
-            self._check_channels(image, images.name(index))
-            largest = max(largest, magnitude(image))
-            yield image
-        self._warn_of_other_units(largest)
-
-    def _groups(self, images: Iterator[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
+    def _groups(self, images: Iterable[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
         """Yield consecutive images of one size that fit into one forward pass."""
         group: list[NDArray[Any]] = []
         for image in images:
@@ -198,7 +215,7 @@ class Predictor:
             group.append(image)
         yield group
 
-    def _warn_of_other_units(self, largest: float) -> None:
+    def warn_of_other_units(self, largest: float) -> None:
         """Warn about images in other units than in training, say 0..1 for 0..255."""
         if self.scale.has_other_units(largest):
             low, high = self.scale.low.min(), self.scale.high.max()
@@ -240,7 +257,7 @@ class Predictor:
 
         tile = self._tiling.tile()
         rows, columns = (
-            overlapping(size, tile, self._stride) for size in image.shape[:2]
+            overlapping(size, tile, self.stride) for size in image.shape[:2]
         )
         parts = [
             reduce(probabilities[None])[0]
@@ -252,7 +269,7 @@ class Predictor:
         """Predict one large image, tile by tile."""
         tile_size = self._tiling.tile()
         rows, columns = (
-            spans(size, tile_size, margin, self._stride) for size in image.shape[:2]
+            spans(size, tile_size, margin, self.stride) for size in image.shape[:2]
         )
         answer: NDArray[Any] | None = None
         for row, column in product(rows, columns):
@@ -279,9 +296,9 @@ class Predictor:
 
     def _forward(self, batch: Tensor) -> Tensor:
         """Return the probabilities, averaged over several views if asked for."""
-        if not self.test_time_augmentation:
+        if tuple(self.views) == (AS_IT_IS,):
             return self._softmax(batch)
-        return average_views(self._softmax, batch, self._stride)
+        return average_views(self._softmax, batch, self.stride, self.views)
 
     def _softmax(self, batch: Tensor) -> Tensor:
         return self._scores(batch).softmax(dim=1)
@@ -301,14 +318,16 @@ class Predictor:
 
     @cached_property
     def _tiling(self) -> Tiling:
-        return Tiling(self.tile_size, self._margin, self._stride, self._pixel_limit)
+        return Tiling(self.tile_size, self.margin, self.stride, self._pixel_limit)
 
     @property
-    def _margin(self) -> int | None:
+    def margin(self) -> int | None:
+        """Radius of the receptive field in pixels; None if it is the whole image."""
         return getattr(self.network, "margin", None)
 
     @property
-    def _stride(self) -> int:
+    def stride(self) -> int:
+        """The grid, in pixels, on which the network sees all positions alike."""
         return int(getattr(self.network, "stride", 1))
 
     @cached_property
@@ -323,7 +342,7 @@ class Predictor:
 
     @cached_property
     def _layer_sizes(self) -> LayerSizes:
-        return layer_sizes(self.network, 2 * self._stride, self._run_blank)
+        return layer_sizes(self.network, 2 * self.stride, self._run_blank)
 
     def _run_blank(self, side: int) -> Tensor:
         blank = np.zeros((side, side, len(self.scale.mean)), np.float32)
@@ -363,7 +382,10 @@ def magnitude(image: NDArray[Any]) -> float:
 
 
 def average_views(
-    classify: Callable[[Tensor], Tensor], images: Tensor, stride: int
+    classify: Callable[[Tensor], Tensor],
+    images: Tensor,
+    stride: int,
+    views: Sequence[View] = VIEWS,
 ) -> Tensor:
     """Return the probabilities of images, averaged over the positions of a square.
 
@@ -375,13 +397,15 @@ def average_views(
         The images.
     stride : int
         The grid on which the network sees all positions alike.
+    views : sequence of (int, bool), default=VIEWS
+        The positions.
     """
     # Padded before it is turned, so that all views lie on one stride grid: tiles then
     # have the same views as the whole image.
     padded = pad_to_multiple(images, stride)
-    total = sum(turn_back(classify(turn(padded, *view)), *view) for view in VIEWS)
+    total = sum(turn_back(classify(turn(padded, *view)), *view) for view in views)
     height, width = images.shape[-2:]
-    return torch.as_tensor(total)[..., :height, :width] / len(VIEWS)
+    return torch.as_tensor(total)[..., :height, :width] / len(views)
 
 
 def turn(images: Tensor, quarters: int, mirrored: bool) -> Tensor:

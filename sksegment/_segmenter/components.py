@@ -12,7 +12,12 @@ import torch
 
 from sksegment._inputs.samples import Samples
 from sksegment._inputs.training_set import TrainingSet, check_same_channels
-from sksegment._prediction.predictor import Predictor, place_network
+from sksegment._prediction.predictor import (
+    AS_IT_IS,
+    VIEWS,
+    Predictor,
+    place_network,
+)
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
     check_parameters,
@@ -175,7 +180,7 @@ class Components:
             prediction_dtype(now["precision"]),
             AUTO_BATCH_SIZE if is_auto else now["batch_size"],
             now["tile_size"],
-            now["test_time_augmentation"],
+            VIEWS if now["test_time_augmentation"] else (AS_IT_IS,),
         )
 
     def _start(self, model: Model, training: TrainingSet) -> Model:

@@ -9,6 +9,7 @@ import numpy as np
 
 from sksegment._inputs.image import from_torch
 from sksegment._inputs.image_list import as_items, not_images_error
+from sksegment._inputs.own_masks import is_own_mask
 from sksegment.datasets._findings import CURES, Finding, make_finding
 from sksegment.datasets._mask_chart import MaskChart
 from sksegment.datasets._mask_faults import Note
@@ -36,7 +37,8 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
     -------
     list of Finding
         One for each kind that was found, empty if all seems well. Kinds: `"number"`,
-        `"unreadable"`, `"image"` (one that `fit` rejects, as for NaN), `"size"`,
+        `"own_mask"` (one file or array is both), `"unreadable"`, `"image"` (one that
+        `fit` rejects, as for NaN), `"size"`,
         `"transposed"` (height and width are swapped), `"turned"` (turned or mirrored
         against the image), `"channels"` (more or fewer than in other images),
         `"channels_first"`, `"depths"` (images of 16 bits among those of 8),
@@ -90,6 +92,10 @@ ignore_label=255 if it marks pixels without a class.
         notes["number"][min(len(images), len(masks))] = Note("number", text)
     chart = MaskChart(ignore_label)
     for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
+        if is_own_mask(image, mask):
+            notes["own_mask"][index] = Note(
+                "own_mask", "An image is also its own mask."
+            )
         for note in chart.add(image, mask, index):
             notes[note.kind][index] = note
     return [*map(make_finding, notes.values()), *chart.findings()]

@@ -6,10 +6,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from sksegment._inputs.checks import format_some
+from sksegment._inputs.own_masks import OWN_MASK_CURE
 from sksegment.datasets._mask_faults import Note
 
 CURES = {
     "number": "Pair files by name: load_image_pairs(images_dir, masks_dir).",
+    "own_mask": OWN_MASK_CURE,
     "unreadable": "Export the file again, or leave the pair out.",
     "image": "Repair these images, or leave them out: fit rejects them.",
     "channels": "Convert these images, or train a separate model on them.",

@@ -48,6 +48,8 @@ PUBLIC = {
         "RandomTranslation",
         "RandomZoom",
     ],
+    "sksegment.blocks": ["predict_blocks", "predict_to_zarr"],
+    "sksegment.calibration": ["TemperatureScaling"],
     "sksegment.datasets": [
         "Finding",
         "check_masks",
@@ -59,6 +61,7 @@ PUBLIC = {
         "save_masks",
     ],
     "sksegment.display": ["SegmentationDisplay"],
+    "sksegment.ensemble": ["VotingSegmenter"],
     "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
@@ -92,6 +95,7 @@ PUBLIC = {
     "sksegment.model_selection": [
         "SpatialBlockKFold",
         "StratifiedImageKFold",
+        "cross_val_predict",
         "cut_blocks",
     ],
     "sksegment.networks": ["FCN", "FCN16s", "FCN32s", "FCN8s"],

@@ -482,7 +482,7 @@ def test_files_that_are_no_images_are_named(tmp_path: Path, fitted: Any) -> None
     with pytest.raises(OSError, match=r"notes\.png"):
         fitted.predict([path])
     with pytest.raises(OSError, match=r"notes\.png"):
-        fitted.fit([path], [path])
+        fitted.fit([path], [tmp_path / "other.png"])
 
 
 def test_channels_first_are_told_at_fit() -> None:

@@ -408,7 +408,7 @@ def test_a_probe_does_not_count_what_other_threads_predict(
 ) -> None:
     run = fitted._predictor()
     run.network.eval()
-    probe = partial(probe_layers, run.network, 2 * run._stride, run._run_blank)
+    probe = partial(probe_layers, run.network, 2 * run.stride, run._run_blank)
     expected = probe()
 
     @torch.inference_mode()
