@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.addresses import first_bytes
 from sksegment._inputs.checks import LISTED
 from sksegment._inputs.image import check_image, from_torch
 from sksegment._inputs.image_files import is_path, read_image, read_mask
@@ -92,8 +93,7 @@ def _read_colored(
 
 
 def _is_jpeg(path: Any) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(JPEG_MAGIC)) == JPEG_MAGIC
+    return first_bytes(path, len(JPEG_MAGIC)) == JPEG_MAGIC
 
 
 def _quietly(read: Any, path: Any) -> NDArray[Any]:
