@@ -19,6 +19,7 @@ from sksegment._inputs.image import (
     check_text,
     from_torch,
     several_values_hint,
+    show_palette,
 )
 from sksegment._inputs.image_files import is_path, read_image, read_mask
 
@@ -297,6 +298,8 @@ def _list_of_items(items: list[Any], argument: str) -> list[Any]:
     _check_no_bytes(items, argument)
     kind = "image" if argument == "X" else "mask"
     items = [from_torch(item, f"{kind} {index}") for index, item in enumerate(items)]
+    if argument == "X":
+        items = [show_palette(item) for item in items]
     if any(map(_has_axes, items)):
         return items
     if argument != "X":
