@@ -58,7 +58,12 @@ PUBLIC = {
         "make_shapes",
         "save_masks",
     ],
-    "sksegment.display": ["SegmentationDisplay"],
+    "sksegment.display": [
+        "CalibrationDisplay",
+        "ConfusionDisplay",
+        "ScoreDisplay",
+        "SegmentationDisplay",
+    ],
     "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
