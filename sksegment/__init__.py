@@ -39,8 +39,11 @@ _HOME_OF = {
 
 _SUBMODULES = (
     "augmentation",
+    "blocks",
+    "calibration",
     "datasets",
     "display",
+    "ensemble",
     "export",
     "losses",
     "metrics",

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from inspect import signature
-from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -23,12 +21,12 @@ from sksegment._inputs.labels import format_labels, is_ignored
 from sksegment._inputs.random import MAX_SEED
 from sksegment._inputs.samples import as_samples
 from sksegment._inputs.training_set import TrainingSet, held_out_samples, training_set
+from sksegment._prediction.collect import collect
 from sksegment._prediction.predictor import Predictor
 from sksegment._segmenter.components import Components
 from sksegment._segmenter.model import Model, warn_of_newer
 from sksegment._segmenter.parameters import check_network_options, check_parameters
 from sksegment._segmenter.pretrained import unwrap_frozen
-from sksegment._torch.out_of_memory import empty_predictions
 from sksegment._training.callbacks import check_watched, reset_callbacks
 from sksegment._training.checkpoint import load_progress
 from sksegment._training.train import TrainingResult, train
@@ -465,7 +463,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         images = self._images(X)
         predictor = self._predictor()
         masks = predictor.labels(images, self.classes_)
-        return _collect(masks, len(images), images.is_array)
+        return collect(masks, len(images), images.is_array)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class at each pixel.
@@ -497,7 +495,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         images = self._images(X)
         predictor = self._predictor()
         probabilities = predictor.probabilities(images)
-        return _collect(probabilities, len(images), images.is_array)
+        return collect(probabilities, len(images), images.is_array)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the mean IoU over all pixels of all images.
@@ -751,17 +749,3 @@ def _warn_of_missing(training: TrainingSet, result: TrainingResult) -> None:
             ConvergenceWarning,
             stacklevel=3,
         )
-
-
-def _collect(
-    answers: Iterator[NDArray[Any]], n_images: int, is_array: bool
-) -> NDArray[Any]:
-    """Gather one answer per image: in one array, or in a 1-D object array."""
-    first = next(answers)
-    if is_array:
-        gathered = empty_predictions((n_images, *first.shape), first.dtype)
-    else:
-        gathered = np.empty(n_images, dtype=object)
-    for index, answer in enumerate(chain([first], answers)):
-        gathered[index] = answer
-    return gathered

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from numbers import Integral, Real
 from typing import Any
+from unicodedata import is_normalized
 
 import numpy as np
 
@@ -124,10 +125,10 @@ def accepts_arguments(function: Callable[..., Any], *arguments: Any) -> bool:
 
     Examples
     --------
-    >>> from sksegment._inputs.checks import takes
-    >>> takes(lambda n_channels, n_classes: None, 3, 21)
+    >>> from sksegment._inputs.checks import accepts_arguments
+    >>> accepts_arguments(lambda n_channels, n_classes: None, 3, 21)
     True
-    >>> takes(lambda n_channels: None, 3, 21)
+    >>> accepts_arguments(lambda n_channels: None, 3, 21)
     False
     """
     try:
@@ -153,9 +154,15 @@ def format_some(items: Sequence[Any], limit: int = LISTED) -> str:
     >>> format_some(["a", "b", "c", "d", "e"], limit=2)
     "'a', 'b' and 3 more"
     """
-    shown = ", ".join(repr(item) for item in items[:limit])
+    shown = ", ".join(map(_shown, items[:limit]))
     rest = len(items) - limit
     return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _shown(item: Any) -> str:
+    """Write an item; text that is decomposed in ASCII, as it would look composed."""
+    is_composed = not isinstance(item, str) or is_normalized("NFC", item)
+    return repr(item) if is_composed else ascii(item)
 
 
 def _as_float(value: Any) -> float:

@@ -7,9 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.containers import as_array, check_ordered
+
 # The float types of torch that numpy has, too.
 NUMPY_FLOATS = ("torch.float16", "torch.float32", "torch.float64")
 
+MIXED_OBJECTS = (
+    "holds mixed objects; argument must be a string or a real number in every pixel."
+)
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -44,6 +49,16 @@ def check_mask(mask: Any, name: str) -> NDArray[Any]:
     return _check_label_values(mask, name)
 
 
+def show_palette(image: Any) -> Any:
+    """Return the colors of a Pillow image of palette mode; anything else as it is.
+
+    Its numbers are places in the palette, which nothing can be learned from. Files of
+    images are read in the same way; in a mask, such numbers are the labels.
+    """
+    is_palette = getattr(image, "mode", None) in ("P", "PA")
+    return image.convert("RGB") if is_palette and hasattr(image, "convert") else image
+
+
 def from_torch(data: Any, name: str) -> Any:
     """Return a torch tensor as an array; anything else as it is."""
     if not (hasattr(data, "detach") and hasattr(data, "cpu")):
@@ -62,17 +77,23 @@ def from_torch(data: Any, name: str) -> Any:
 
 def as_ndarray(item: Any, name: str) -> NDArray[Any]:
     """Return what numpy makes of one image or mask, with a dtype of fixed size."""
-    if isinstance(item, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; expected a plain array.")
-    try:
-        array = np.asarray(from_torch(item, name))
-    except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array: {error}") from error
+    check_ordered(name, item)
+    array = as_array(from_torch(item, name), name)
     if array.dtype.kind not in "OT":
+        check_text(array, item, name)
         return array
     if array.ndim == 0:
         raise TypeError(f"{name} is a {type(item).__name__}; expected an array.")
     return _from_objects(array, name)
+
+
+def check_text(array: NDArray[Any], data: Any, name: str) -> None:
+    """Reject lists of text and numbers: numpy would write the numbers as text."""
+    if array.dtype.kind not in "US" or not isinstance(data, (list, tuple)):
+        return
+    cells = np.array(data, dtype=object).ravel().tolist()
+    if len({(isinstance(cell, str), isinstance(cell, bytes)) for cell in cells}) > 1:
+        raise TypeError(f"{name} {MIXED_OBJECTS}")
 
 
 def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
@@ -83,10 +104,7 @@ def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
         return np.array(cells).reshape(array.shape)
     is_number = [np.ndim(cell) == 0 and np.isrealobj(cell) for cell in cells]
     if any(is_text) or not all(is_number):
-        raise TypeError(
-            f"{name} holds mixed objects; argument must be a string or a real number "
-            f"in every pixel."
-        )
+        raise TypeError(f"{name} {MIXED_OBJECTS}")
     try:
         return np.array(cells).reshape(array.shape)
     except (TypeError, ValueError) as error:

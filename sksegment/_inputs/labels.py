@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import format_some
+from sksegment._inputs.containers import as_array, check_ordered
 
 # The code of an ignored pixel. Negative, so that it can never be taken for a class.
 IGNORED = -1
@@ -99,19 +100,46 @@ def unique_labels(masks: Iterable[NDArray[Any]], ignore_label: Any) -> NDArray[A
     return labels[~is_ignored(labels, ignore_label)]
 
 
-def label_array(labels: Any) -> NDArray[Any]:
+def label_array(labels: Any, argument: str) -> NDArray[Any]:
     """Return labels that the user lists as an array, of strings or of numbers.
 
     pandas stores strings as objects; numpy turns integers beyond int64 into floats.
+
+    Raises
+    ------
+    TypeError
+        If the labels have no order, or numpy would turn one into another, such as 0
+        beside "void" into "0".
     """
-    array = np.asarray(labels)
+    check_ordered(argument, labels)
+    array = as_array(labels, argument)
     if array.dtype.kind in "OT":
-        array = np.array(array.tolist())
+        array = as_array(array.tolist(), argument)
+    array = _as_integers(array, labels)
+    if array.ndim == 1 and array.dtype.kind in "buifUS":
+        _check_none_changed(labels, array, argument)
+    return array
+
+
+def _as_integers(array: NDArray[Any], labels: Any) -> NDArray[Any]:
+    """Undo numpy's conversion of integers that no int64 holds to floats."""
     if array.ndim != 1 or array.dtype.kind != "f" or not len(array):
         return array
     are_integers = all(isinstance(label, Integral) for label in labels)
     fits_uint64 = are_integers and array.min() >= 0
     return np.array([*labels], np.uint64) if fits_uint64 else array
+
+
+def _check_none_changed(labels: Any, array: NDArray[Any], argument: str) -> None:
+    for given, kept in zip(labels, array.tolist(), strict=True):
+        is_text = isinstance(given, (str, bytes))
+        same_kind = is_text == isinstance(kept, (str, bytes))
+        is_nan = given != given
+        if not same_kind or (given != kept and not is_nan):
+            raise TypeError(
+                f"{argument} mixes labels of several kinds: {given!r} would become "
+                f"{kept!r}; expected all numbers, or all strings."
+            )
 
 
 def merge_labels(found: Sequence[NDArray[Any]]) -> NDArray[Any]:

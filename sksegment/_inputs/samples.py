@@ -16,6 +16,7 @@ from sksegment._inputs.image_list import (
     check_pair,
     check_pairs,
 )
+from sksegment._inputs.own_masks import check_no_own_mask
 from sksegment._inputs.sample_weight import as_weights
 
 
@@ -70,4 +71,5 @@ def as_samples(X: Any, y: Any, sample_weight: Any) -> Samples:
     masks = as_masks(y)
     images = as_images(X)
     check_pairs(images, masks)
+    check_no_own_mask(images, masks)
     return Samples(images, masks, as_weights(sample_weight, len(images)))

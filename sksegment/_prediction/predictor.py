@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -21,6 +21,7 @@ from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, ImageList
 from sksegment._prediction.activation_sizes import LayerSizes, layer_sizes
 from sksegment._prediction.blending import blend_tiles
+from sksegment._prediction.lone_image import ConvolvedAsInBatch
 from sksegment._prediction.tiles import Interval, Tiling, overlapping, spans
 from sksegment._torch.devices import free_bytes
 from sksegment._torch.out_of_memory import (
@@ -33,13 +34,20 @@ from sksegment._torch.out_of_memory import (
 from sksegment._torch.precision import full_float32
 from sksegment._torch.tensors import images_to_tensor, pad_to_multiple
 
-# The positions of a square: quarter turns, and whether it is mirrored.
-VIEWS = tuple(product(range(4), (False, True)))
+# A position of a square: quarter turns, and whether it is mirrored.
+View = tuple[int, bool]
+AS_IT_IS: View = (0, False)
+VIEWS: tuple[View, ...] = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
+# The largest output of a layer, in bytes, when several images are run at once on a CPU.
+# glibc maps blocks of 32 MiB and more anew each time, and clearing their pages takes as
+# long as a third of the arithmetic.
+MAX_ACTIVATION = 24 * 2**20
 
 logger = logging.getLogger("sksegment")
 
 Reduce = Callable[[Tensor], NDArray[Any]]
+Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,12 @@ class Predictor:
     tile_size : int or "auto"
         Side in pixels of the squares that a large image is cut into; "auto" cuts what
         does not fit into the working memory.
-    test_time_augmentation : bool, default=False
-        Whether to average over the eight positions of a square.
+    views : sequence of (int, bool), default=((0, False),)
+        The positions of a square over which probabilities are averaged.
+    fuse : callable or None, default=None
+        Takes the network and `dtype`; returns a function that computes the same scores
+        faster, or None. It is called anew for each prediction, as the weights may have
+        changed.
     """
 
     network: nn.Module
@@ -71,17 +83,42 @@ class Predictor:
     dtype: torch.dtype
     batch_size: int
     tile_size: int | str
-    test_time_augmentation: bool = False
+    views: Sequence[View] = (AS_IT_IS,)
+    fuse: Callable[[nn.Module, torch.dtype], Forward | None] | None = None
 
     def labels(
         self, images: ImageList, classes: NDArray[Any]
     ) -> Iterator[NDArray[Any]]:
         """Yield the most probable of `classes`, (height, width), of each image."""
-        return self._run(self._checked(images), partial(labels_of, classes=classes))
+        checked = self.check_images(images, images.name)
+        return self._run(checked, partial(labels_of, classes=classes))
 
     def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, (n_classes, height, width), of each image."""
-        return self._run(self._checked(images), as_array)
+        return self.parts(self.check_images(images, images.name))
+
+    def check_images(
+        self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield images with the channels of training; warn if in other units."""
+        largest = 0.0
+        for index, image in enumerate(images):
+            self._check_channels(image, name(index))
+            largest = max(largest, magnitude(image))
+            yield image
+        self.warn_of_other_units(largest)
+
+    def parts(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the probabilities of checked images, or of parts of them.
+
+        A part may be darker than any image: its units are not judged.
+        """
+        return self._run(parts, as_array)
+
+    def members(self) -> tuple[Sequence[Predictor], NDArray[np.float64]]:
+        """Return a predictor for each position of a square, and equal weights."""
+        views = [replace(self, views=(view,)) for view in VIEWS]
+        return views, np.full(len(views), 1 / len(views))
 
     def part(
         self, pixels: NDArray[Any], classes: NDArray[Any] | None = None
@@ -94,10 +131,11 @@ class Predictor:
         return next(self._run(iter([pixels]), reduce))
 
     def _run(
-        self, images: Iterator[NDArray[Any]], reduce: Reduce
+        self, images: Iterable[NDArray[Any]], reduce: Reduce
     ) -> Iterator[NDArray[Any]]:
         """Yield the answers; if memory runs out, run less at once."""
         self.network.eval()
+        vars(self).pop("_fused", None)  # of the weights at an earlier prediction
         run = self
         for group in self._groups(images):
             while group:
@@ -122,9 +160,9 @@ class Predictor:
         if not self._tiling.is_cut(*part[0].shape[:2]):
             batch = images_to_tensor(part, self.scale, self.device)
             return reduce(self._probabilities(batch))
-        if self._margin is None:
+        if self.margin is None:
             return [self._blended(image, reduce) for image in part]
-        return [self._tiled(image, self._margin, reduce) for image in part]
+        return [self._tiled(image, self.margin, reduce) for image in part]
 
     def _below(
         self, run: Predictor, part: list[NDArray[Any]], reason: str
@@ -176,16 +214,7 @@ class Predictor:
         plural = "s" if n_images > 1 else ""
         return f"{n_images} {noun}{plural} of {rows}x{columns} pixels"
 
-    def _checked(self, images: ImageList) -> Iterator[NDArray[Any]]:
-        """Yield images with the channels of training; warn if in other units."""
-        largest = 0.0
-        for index, image in enumerate(images):
-            self._check_channels(image, images.name(index))
-            largest = max(largest, magnitude(image))
-            yield image
-        self._warn_of_other_units(largest)
-
-    def _groups(self, images: Iterator[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
+    def _groups(self, images: Iterable[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
         """Yield consecutive images of one size that fit into one forward pass."""
         group: list[NDArray[Any]] = []
         for image in images:
@@ -198,7 +227,7 @@ class Predictor:
             group.append(image)
         yield group
 
-    def _warn_of_other_units(self, largest: float) -> None:
+    def warn_of_other_units(self, largest: float) -> None:
         """Warn about images in other units than in training, say 0..1 for 0..255."""
         if self.scale.has_other_units(largest):
             low, high = self.scale.low.min(), self.scale.high.max()
@@ -221,7 +250,7 @@ class Predictor:
             )
 
     def _images_at_once(self, image: NDArray[Any]) -> int:
-        return max(1, self._pixel_limit // (image.shape[0] * image.shape[1]))
+        return max(1, self._batch_limit // (image.shape[0] * image.shape[1]))
 
     def _blended(self, image: NDArray[Any], reduce: Reduce) -> NDArray[Any]:
         """Predict one large image in overlapping tiles, approximately."""
@@ -240,7 +269,7 @@ class Predictor:
 
         tile = self._tiling.tile()
         rows, columns = (
-            overlapping(size, tile, self._stride) for size in image.shape[:2]
+            overlapping(size, tile, self.stride) for size in image.shape[:2]
         )
         parts = [
             reduce(probabilities[None])[0]
@@ -252,7 +281,7 @@ class Predictor:
         """Predict one large image, tile by tile."""
         tile_size = self._tiling.tile()
         rows, columns = (
-            spans(size, tile_size, margin, self._stride) for size in image.shape[:2]
+            spans(size, tile_size, margin, self.stride) for size in image.shape[:2]
         )
         answer: NDArray[Any] | None = None
         for row, column in product(rows, columns):
@@ -269,25 +298,27 @@ class Predictor:
         return answer
 
     def _probabilities(self, batch: Tensor) -> Tensor:
-        """Return the probabilities of a batch, which do not depend on its length."""
-        n_pixels = batch.shape[-2] * batch.shape[-1]
-        sizes = self._layer_sizes
-        if len(batch) == 1 and sizes.differs_alone(n_pixels):
-            # Run with a copy of itself, as a batch; so small an image is cheap.
-            return self._forward(torch.cat([batch, batch]))[:1]
-        return self._forward(batch)
-
-    def _forward(self, batch: Tensor) -> Tensor:
         """Return the probabilities, averaged over several views if asked for."""
-        if not self.test_time_augmentation:
+        if tuple(self.views) == (AS_IT_IS,):
             return self._softmax(batch)
-        return average_views(self._softmax, batch, self._stride)
+        return average_views(self._softmax, batch, self.stride, self.views)
 
     def _softmax(self, batch: Tensor) -> Tensor:
         return self._scores(batch).softmax(dim=1)
 
     def _scores(self, batch: Tensor) -> Tensor:
-        """Run the network, in float32 unless asked otherwise."""
+        """Compute the scores, in float32 unless asked otherwise."""
+        if self._fused is None:
+            return self._run_network(batch)
+        with torch.inference_mode():
+            return self._fused(batch).float()
+
+    @cached_property
+    def _fused(self) -> Forward | None:
+        return None if self.fuse is None else self.fuse(self.network, self.dtype)
+
+    def _run_network(self, batch: Tensor) -> Tensor:
+        """Run the network itself, with the kernels of a batch on a lone image, too."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             # Entered even if disabled: the caller may be inside their own autocast.
@@ -296,38 +327,51 @@ class Predictor:
             stack.enter_context(autocast)
             # Otherwise, tiles would no longer equal the whole image.
             stack.enter_context(full_float32(self.device))
+            if self.device.type == "cpu" and len(batch) == 1:
+                stack.enter_context(ConvolvedAsInBatch())
             scores: Tensor = self.network(batch).float()
             return scores
 
     @cached_property
     def _tiling(self) -> Tiling:
-        return Tiling(self.tile_size, self._margin, self._stride, self._pixel_limit)
+        return Tiling(self.tile_size, self.margin, self.stride, self._pixel_limit)
 
     @property
-    def _margin(self) -> int | None:
+    def margin(self) -> int | None:
+        """Radius of the receptive field in pixels; None if it is the whole image."""
         return getattr(self.network, "margin", None)
 
     @property
-    def _stride(self) -> int:
+    def stride(self) -> int:
+        """The grid, in pixels, on which the network sees all positions alike."""
         return int(getattr(self.network, "stride", 1))
+
+    @cached_property
+    def _batch_limit(self) -> int:
+        """Pixels that one forward pass over several images may hold."""
+        if self.device.type != "cpu":
+            return self._pixel_limit
+        below = self._probed(lambda: self._layer_sizes.pixels_below(MAX_ACTIVATION))
+        return min(below, self._pixel_limit)
 
     @cached_property
     def _pixel_limit(self) -> int:
         """Pixels that one forward pass may hold in the working memory."""
-        limit = attempt(self._pixels_that_fit, self.device)
+        memory = working_memory(self.device)
+        return self._probed(lambda: self._layer_sizes.pixels_in(memory))
+
+    def _probed(self, n_pixels: Callable[[], int]) -> int:
+        limit = attempt(n_pixels, self.device)
         # If the probe does not fit, neither does the first pass, which is reported.
         return 1 if isinstance(limit, OutOfMemory) else max(1, limit)
 
-    def _pixels_that_fit(self) -> int:
-        return self._layer_sizes.pixels_in(working_memory(self.device))
-
     @cached_property
     def _layer_sizes(self) -> LayerSizes:
-        return layer_sizes(self.network, 2 * self._stride, self._run_blank)
+        return layer_sizes(self.network, 2 * self.stride, self._run_blank)
 
     def _run_blank(self, side: int) -> Tensor:
         blank = np.zeros((side, side, len(self.scale.mean)), np.float32)
-        return self._scores(images_to_tensor([blank], self.scale, self.device))
+        return self._run_network(images_to_tensor([blank], self.scale, self.device))
 
 
 def place_network(
@@ -363,7 +407,10 @@ def magnitude(image: NDArray[Any]) -> float:
 
 
 def average_views(
-    classify: Callable[[Tensor], Tensor], images: Tensor, stride: int
+    classify: Callable[[Tensor], Tensor],
+    images: Tensor,
+    stride: int,
+    views: Sequence[View] = VIEWS,
 ) -> Tensor:
     """Return the probabilities of images, averaged over the positions of a square.
 
@@ -375,13 +422,15 @@ def average_views(
         The images.
     stride : int
         The grid on which the network sees all positions alike.
+    views : sequence of (int, bool), default=VIEWS
+        The positions.
     """
     # Padded before it is turned, so that all views lie on one stride grid: tiles then
     # have the same views as the whole image.
     padded = pad_to_multiple(images, stride)
-    total = sum(turn_back(classify(turn(padded, *view)), *view) for view in VIEWS)
+    total = sum(turn_back(classify(turn(padded, *view)), *view) for view in views)
     height, width = images.shape[-2:]
-    return torch.as_tensor(total)[..., :height, :width] / len(VIEWS)
+    return torch.as_tensor(total)[..., :height, :width] / len(views)
 
 
 def turn(images: Tensor, quarters: int, mirrored: bool) -> Tensor:

@@ -12,7 +12,12 @@ import torch
 
 from sksegment._inputs.samples import Samples
 from sksegment._inputs.training_set import TrainingSet, check_same_channels
-from sksegment._prediction.predictor import Predictor, place_network
+from sksegment._prediction.predictor import (
+    AS_IT_IS,
+    VIEWS,
+    Predictor,
+    place_network,
+)
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
     check_parameters,
@@ -31,6 +36,7 @@ from sksegment._training.validation import Validation, split_indices
 from sksegment.augmentation._plan import PlannedStep
 from sksegment.losses._class_weight import class_weights
 from sksegment.losses._factory import make_loss
+from sksegment.networks._fused import fused
 from sksegment.networks._state import arrays_of
 
 # Read at prediction: they take effect when set on a fitted segmenter.
@@ -175,7 +181,8 @@ class Components:
             prediction_dtype(now["precision"]),
             AUTO_BATCH_SIZE if is_auto else now["batch_size"],
             now["tile_size"],
-            now["test_time_augmentation"],
+            VIEWS if now["test_time_augmentation"] else (AS_IT_IS,),
+            fused,
         )
 
     def _start(self, model: Model, training: TrainingSet) -> Model:

@@ -18,6 +18,7 @@ from sklearn.utils import Tags
 from sksegment._inputs.channel_scale import Scale, channel_sums
 from sksegment._inputs.checks import check_number, is_number
 from sksegment._inputs.classes import check_kind_of_ignored
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image import FLOAT32_MAX
 from sksegment._inputs.image_list import (
     ImageList,
@@ -268,6 +269,7 @@ class Photometric(BaseAugmenter):
 def check_range(name: str, value: Any) -> None:
     """Reject anything but a pair of positive numbers in ascending order."""
     expected = "expected a pair (low, high) of numbers with 0 < low <= high."
+    check_ordered(name, value)
     is_pair = isinstance(value, (tuple, list, np.ndarray)) and len(value) == 2
     if not is_pair or not all(map(is_number, value)):
         raise TypeError(f"{name} is {value!r}; {expected}")

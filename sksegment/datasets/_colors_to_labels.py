@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList, as_images
-from sksegment._inputs.labels import format_labels
+from sksegment._inputs.labels import format_labels, label_array
 from sksegment.datasets._voc_palette import voc_colors
 
 Color = tuple[int, int, int]
@@ -108,6 +109,7 @@ def _number(label: Any, color: Any) -> int:
         f"colors gives label {label!r} the color {color!r}; expected three whole "
         f"numbers from 0 to 255."
     )
+    check_ordered(f"The colour of label {label!r} in colors", color)
     try:
         channels = np.asarray(color)
     except ValueError as error:  # (0, 0, (1, 2))
@@ -120,7 +122,7 @@ def _number(label: Any, color: Any) -> int:
 
 
 def _label_array(labels: list[Any]) -> NDArray[Any]:
-    array = np.array(labels)
+    array = label_array(labels, "colors")
     if array.ndim != 1 or array.dtype.kind not in "buiUS":
         raise TypeError(
             f"colors has the labels {labels!r}; expected integers, booleans or strings."

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sksegment._atomic_write import replace_file
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import as_masks
 from sksegment.datasets._voc_palette import N_COLORS, VOC_VOID, voc_palette
@@ -69,6 +70,8 @@ def save_masks(
     >>> np.array(Image.open(path)).tolist()
     [[0, 1], [2, 255]]
     """
+    check_ordered("palette", palette)
+    check_ordered("paths", paths)
     colors = _palette_array(palette)
     labels = as_masks(masks, "masks")
     files = _checked_paths(paths, len(labels))

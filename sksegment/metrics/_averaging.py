@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import check_choice, is_number
+from sksegment._inputs.containers import check_ordered
 from sksegment.metrics._formulas import MEAN_SCORES, TRUE, Formula, ratio
 
 AVERAGES = ("macro", "micro", "weighted", None)
@@ -137,6 +138,7 @@ def excluded_labels(exclude: Any) -> tuple[Any, ...]:
             f"exclude is {exclude!r}; expected a sequence of labels, such as "
             f"exclude=(0,)."
         )
+    check_ordered("exclude", exclude)
     return tuple(exclude)
 
 

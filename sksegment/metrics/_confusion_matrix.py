@@ -144,7 +144,7 @@ def check_not_ignored(predicted: NDArray[Any], ignore_label: Any, index: int) ->
 
 def as_labels(labels: Any, ignore_label: Any) -> NDArray[Any]:
     """Return `labels` as an array, or say what is wrong with them."""
-    array = label_array(labels)
+    array = label_array(labels, "labels")
     if array.ndim != 1 or not len(array):
         raise ValueError(
             f"labels={labels!r} has shape {array.shape}; expected a list of at least "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.labels import LabelEncoder, unique_labels
 from sksegment.metrics._accumulator import (
     BLOCK_PIXELS,
@@ -130,6 +131,7 @@ def as_probabilities(y_proba: Any) -> Sequence[NDArray[Any]]:
     ValueError
         If it is an array that does not have four axes.
     """
+    check_ordered("y_proba", y_proba)
     if isinstance(y_proba, (list, tuple)):
         return y_proba
     array = np.asarray(y_proba)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sksegment._inputs.checks import check_integer
+from sksegment._inputs.containers import check_ordered
 from sksegment.metrics._accumulator import accumulate_all
 from sksegment.metrics._averaging import (
     excluded_labels,
@@ -36,6 +37,7 @@ def report_names(
     """Return one distinct name per class."""
     if target_names is None:
         return _label_names(labels)
+    check_ordered("target_names", target_names)
     names = [str(name) for name in target_names]
     if len(names) != len(labels):
         raise ValueError(

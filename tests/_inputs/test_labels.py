@@ -56,7 +56,7 @@ def with_label(classes, codes, label):
 
 
 def test_labels_that_the_user_lists_may_be_strings_of_any_length():
-    named = label_array(np.array(["sky", "road"], np.dtypes.StringDType()))
+    named = label_array(np.array(["sky", "road"], np.dtypes.StringDType()), "classes")
     np.testing.assert_array_equal(named, np.array(["sky", "road"]), strict=True)
 
 

@@ -119,7 +119,7 @@ def test_arrays_are_not_kept(arrays):
 @pytest.mark.parametrize(
     "copied", [deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
 )
-def test_a_copy_goes_on_by_itself(copied, files, reads):
+def test_a_copied_segmenter_trains_independently(copied, files, reads):
     cache, images = holding(2), as_images(files[0])
     cache.whole(images, 0)
     copy = copied(cache)

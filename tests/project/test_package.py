@@ -48,6 +48,8 @@ PUBLIC = {
         "RandomTranslation",
         "RandomZoom",
     ],
+    "sksegment.blocks": ["predict_blocks", "predict_to_zarr"],
+    "sksegment.calibration": ["TemperatureScaling"],
     "sksegment.datasets": [
         "Finding",
         "check_masks",
@@ -61,9 +63,12 @@ PUBLIC = {
     "sksegment.display": [
         "CalibrationDisplay",
         "ConfusionDisplay",
+        "EpochCurveDisplay",
         "ScoreDisplay",
         "SegmentationDisplay",
+        "UncertaintyDisplay",
     ],
+    "sksegment.ensemble": ["VotingSegmenter", "predict_uncertainty"],
     "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
@@ -97,7 +102,10 @@ PUBLIC = {
     "sksegment.model_selection": [
         "SpatialBlockKFold",
         "StratifiedImageKFold",
+        "cross_val_predict",
         "cut_blocks",
+        "epoch_curve",
+        "rank_to_label",
     ],
     "sksegment.networks": ["FCN", "FCN16s", "FCN32s", "FCN8s"],
     "sksegment.persistence": ["ModelFileError", "load_model", "save_model"],
