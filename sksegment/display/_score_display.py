@@ -236,7 +236,7 @@ class ScoreDisplay:
         if classes is None:
             masks = (as_masks(y) for y in (y_true, *predictions.values()))
             classes = _found_classes(chain(*masks), ignore_label, names)
-        labels = label_array(classes)
+        labels = label_array(classes, "classes")
         reports = {
             name: segmentation_report(
                 y_true,

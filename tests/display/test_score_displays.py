@@ -110,7 +110,7 @@ def test_scores_are_those_of_the_report_with_their_intervals(pyplot):
     )  # fmt: skip
     (bars,) = display.errorbars_.values()
     expected = [report["3"]["iou"], report["7"]["iou"], report["mean_iou"]]
-    np.testing.assert_allclose(bars.lines[0].get_xdata(), expected)
+    np.testing.assert_allclose(bars.lines[0].get_xdata().astype(float), expected)
     segments = np.array(bars.lines[2][0].get_segments(), dtype=float)
     np.testing.assert_allclose(segments[2, :, 0], report["mean_iou_interval"])
     assert display.ax_.get_xlabel() == "IoU, with intervals of 95 %"
