@@ -93,7 +93,7 @@ def probe_layers(
             # Called by keyword, a layer has no inputs here.
             convolved.extend(image.numel() for image in inputs[:1])
 
-    with HOOKS_LOCK, ExitStack() as hooks:
+    with HOOKS_LOCK.held(), ExitStack() as hooks:
         for module in network.modules():
             hooks.callback(module.register_forward_hook(record).remove)
         run(side)
