@@ -90,7 +90,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Weight of each class in the loss, by label value. "balanced" is inversely
         proportional to its number of pixels, "median_frequency" to its share of the
         pixels in the images that show it [2]_, the median share getting 1. A class that
-        does not occur is weighted like the rarest that does.
+        does not occur is weighted like the rarest that does. `partial_fit`, which sees
+        a part of the masks at a time, takes a dict only.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
         "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,
@@ -126,7 +127,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         validation split all follow from it. On a CPU, an integer gives the same bits
         with the same number of threads.
     warm_start : bool, default=False
-        Whether `fit` continues from the fitted network, with its seed.
+        Whether `fit` continues from the fitted network, with its seed. With
+        `early_stopping`, that network is kept if no later epoch is better.
     early_stopping : bool, default=False
         Whether to hold out validation images, end training when their mean IoU no
         longer grows, and keep the weights of the best epoch.
@@ -159,11 +161,12 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     callbacks : list of skorch.callbacks.Callback, default=None
         Callbacks for the training loop. They may watch "train_loss" and, with
         validation images, "valid_loss" and "valid_iou"; a callback that schedules the
-        learning rate needs ``learning_rate_schedule="constant"``. Scoring callbacks of
-        skorch are handed the validation object, not arrays. Whatever callbacks freeze
-        is unfrozen after training. A checkpoint treats them like parameters, unless
-        they only print or log, like skorch's `EpochTimer` and its subclasses; what they
-        remember is not kept in it.
+        learning rate needs ``learning_rate_schedule="constant"``. ``EpochScoring(
+        iou_scorer, lower_is_better=False)`` scores the validation images after each
+        epoch, or the training images with ``on_train=True``; a function ``(net, X, y)``
+        will do, too. Whatever callbacks freeze is unfrozen after training. A checkpoint
+        treats them like parameters, unless they only print or log, like skorch's
+        `EpochTimer` and its subclasses; what they remember is not kept in it.
     verbose : int, default=0
         With 1, a line is printed after each epoch.
 
@@ -402,7 +405,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             Masks, as in `fit`.
         classes : array-like of shape (n_classes,), default=None
             All label values of the task; needed on the first call unless the parameter
-            `classes` names them.
+            `classes` names them. The `ignore_label` is dropped from them.
         sample_weight : array-like of shape (n,) or (n, height, width), default=None
             Weights, as in `fit`.
 
