@@ -1,4 +1,4 @@
-"""Several segmenters as one: their probabilities are averaged."""
+"""Several segmenters as one, and how uncertain a model is about each pixel."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
 from sksegment._prediction.of_estimator import predictor_of_estimator
 from sksegment._prediction.tilewise import predict_tilewise
+from sksegment._prediction.uncertainty import predict_uncertainty
 from sksegment.metrics import iou_scorer
 
-__all__ = ["VotingSegmenter"]
+__all__ = ["VotingSegmenter", "predict_uncertainty"]
 
 Named = list[tuple[str, Any]]
 # What all members must have in common, those that have it.
@@ -171,6 +172,7 @@ class VotingSegmenter(ClassifierMixin, _BaseComposition):
 
     See Also
     --------
+    predict_uncertainty : Maps of how uncertain a model is, or its members disagree.
     sklearn.ensemble.VotingClassifier : The same for tables.
 
     Notes

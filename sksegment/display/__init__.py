@@ -1,8 +1,10 @@
-"""Drawings: images beside their masks, and where a prediction is wrong."""
+"""Drawings: images, masks and errors; how uncertain a model is; scores by epoch."""
 
+from sksegment.display._epoch_curve_display import EpochCurveDisplay
 from sksegment.display._segmentation_display import SegmentationDisplay
+from sksegment.display._uncertainty_display import UncertaintyDisplay
 
-__all__ = ["SegmentationDisplay"]
+__all__ = ["EpochCurveDisplay", "SegmentationDisplay", "UncertaintyDisplay"]
 
 # Where pickle looks them up, and where they are documented.
 for _name in __all__:

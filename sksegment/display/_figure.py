@@ -94,7 +94,7 @@ def _divided(ax: Axes, shape: tuple[int, int]) -> tuple[Figure, NDArray[np.objec
 
 def _legend_columns(entries: list[Artist], n_panels: int) -> int:
     """Return how many entries fit below panels of the usual width."""
-    longest = max(len(str(entry.get_label())) for entry in entries)
+    longest = max((len(str(entry.get_label())) for entry in entries), default=0)
     # A character takes 0.085 inches, the patch and the gaps around it 0.7.
     n_fit = int(n_panels * PANEL_WIDTH / (0.7 + 0.085 * longest))
     return max(1, min(len(entries), n_fit))

@@ -48,6 +48,7 @@ PUBLIC = {
         "RandomTranslation",
         "RandomZoom",
     ],
+    "sksegment.blocks": ["predict_blocks", "predict_to_zarr"],
     "sksegment.calibration": ["TemperatureScaling"],
     "sksegment.datasets": [
         "Finding",
@@ -59,8 +60,12 @@ PUBLIC = {
         "make_shapes",
         "save_masks",
     ],
-    "sksegment.display": ["SegmentationDisplay"],
-    "sksegment.ensemble": ["VotingSegmenter"],
+    "sksegment.display": [
+        "EpochCurveDisplay",
+        "SegmentationDisplay",
+        "UncertaintyDisplay",
+    ],
+    "sksegment.ensemble": ["VotingSegmenter", "predict_uncertainty"],
     "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
@@ -96,6 +101,8 @@ PUBLIC = {
         "StratifiedImageKFold",
         "cross_val_predict",
         "cut_blocks",
+        "epoch_curve",
+        "rank_to_label",
     ],
     "sksegment.networks": ["FCN", "FCN16s", "FCN32s", "FCN8s"],
     "sksegment.persistence": ["ModelFileError", "load_model", "save_model"],
