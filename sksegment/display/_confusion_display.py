@@ -275,14 +275,8 @@ class ConfusionDisplay:
         """
         _require_matplotlib(f"{type(self).__name__}.plot")
         check_choice("normalize", normalize, (*NORMALIZE, None))
-<<<<<<< HEAD
-        names = _names_by_label(
-            label_array(self.classes, "classes"), _as_names(self.class_names)
-        )
-=======
         labels = label_array(self.classes, "classes")
         names = _names_by_label(labels, _as_names(self.class_names))
->>>>>>> main
         values = _shares(np.asarray(self.confusion_matrix), normalize)
         side = CELL_SIZE * max(len(names), 4) + MARGIN
         self.figure_, self.ax_ = single_axes(ax, (side + 0.6, side))
