@@ -63,7 +63,10 @@ PUBLIC = {
         "save_masks",
     ],
     "sksegment.display": [
+        "CalibrationDisplay",
+        "ConfusionDisplay",
         "EpochCurveDisplay",
+        "ScoreDisplay",
         "SegmentationDisplay",
         "UncertaintyDisplay",
     ],
