@@ -271,7 +271,7 @@ Place = tuple[slice, slice]
 def _places(
     seen: NDArray[np.intp], surprise: NDArray[np.float64], min_pixels: int
 ) -> Iterator[tuple[Place, NDArray[np.bool_], int]]:
-    """Yield windows, their connected pixels that look like one class, and that class."""
+    """Yield windows, connected pixels that look like one class in it, and the class."""
     rare = surprise > -np.log(MAX_SHARE)
     for code in np.unique(seen[rare]):
         areas, _ = ndimage.label(rare & (seen == code))
