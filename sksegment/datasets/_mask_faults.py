@@ -208,7 +208,7 @@ def _is_one_hot(pixels: NDArray[Any], axis: int) -> bool:
 
 
 def value_note(
-    mask: NDArray[Any], labels: NDArray[Any], counts: NDArray[np.intp]
+    mask: NDArray[Any], labels: NDArray[Any], counts: NDArray[np.float64]
 ) -> Note | None:
     """Tell what the values of a mask are if they are not classes."""
     if mask.dtype.kind not in "iuf":
