@@ -216,7 +216,7 @@ def _tabulate(
 def _has_long_runs(codes: NDArray[Any]) -> bool:
     """Tell whether counting runs of equal codes is faster than counting codes."""
     n_changes = np.count_nonzero(codes[1:] != codes[:-1])
-    return n_changes < MAX_CHANGES * len(codes)
+    return bool(n_changes < MAX_CHANGES * len(codes))
 
 
 def count_runs(codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
