@@ -93,14 +93,15 @@ def thin_masks(
     """
     parts, n_scored, n_wrong = [], 0, 0
     codes: set[int] = set()
-    for rows in _row_blocks(*predicted.shape, factor):
+    height, width = predicted.shape
+    for rows in _row_blocks(height, width, factor):
         guess = encoder.encode(predicted[rows], names[1])
         truth = None if true is None else encoder.encode(true[rows], names[0])
-        codes.update(np.unique(guess).tolist())
+        codes |= _occurring(guess)
         if truth is None:
             parts.append([_middles(guess, factor)])
             continue
-        codes.update(np.unique(truth).tolist())
+        codes |= _occurring(truth)
         wrong = (truth != guess) & (truth != IGNORED)
         n_scored += int((truth != IGNORED).sum())
         n_wrong += int(wrong.sum())
@@ -111,6 +112,12 @@ def thin_masks(
         return ThinMasks(None, whole[0], None, 0, 0, frozenset(codes))
     pair = (whole[2], whole[3])
     return ThinMasks(whole[1], whole[0], pair, n_scored, n_wrong, frozenset(codes))
+
+
+def _occurring(codes: NDArray[np.int32]) -> set[int]:
+    """Return the codes that occur, from -1 on."""
+    found = np.flatnonzero(np.bincount(codes.ravel() - IGNORED)) + IGNORED
+    return set(found.tolist())
 
 
 def _row_blocks(height: int, width: int, factor: int) -> Iterator[slice]:
