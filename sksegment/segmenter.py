@@ -33,7 +33,11 @@ from sksegment._segmenter.components import (
     validation_of,
 )
 from sksegment._segmenter.model import Model, warn_of_newer
-from sksegment._segmenter.parameters import check_network_options, check_parameters
+from sksegment._segmenter.parameters import (
+    check_network_options,
+    check_parameters,
+    filled_in,
+)
 from sksegment._segmenter.pretrained import unfrozen
 from sksegment._torch.out_of_memory import room
 from sksegment._training.callbacks import check_watched, without_memory
@@ -43,12 +47,13 @@ from sksegment._version import __version__
 from sksegment.augmentation._plan import without_plan
 from sksegment.metrics import iou_scorer
 from sksegment.networks._state import arrays_to_save, restored_network
+from sksegment.networks._timm_encoder import timm_version
 
 __all__ = ["FCNSegmenter"]
 
 MAX_SEED = 2**31 - 1
 # Fitted state without a trailing underscore.
-PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed")
+PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed", "_timm_version")
 VERSION_KEY = "_sksegment_version"
 
 
@@ -251,8 +256,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self,
         *,
         network: Any = "fcn",
-        depth: int = 3,
-        width: int = 16,
+        depth: int | None = None,
+        width: int | None = None,
+        encoder: str | None = None,
+        encoder_learning_rate: float | None = None,
         skip: str | None = "concat",
         norm: str | None = "batch",
         dropout: float = 0.5,
@@ -286,6 +293,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self.network = network
         self.depth = depth
         self.width = width
+        self.encoder = encoder
+        self.encoder_learning_rate = encoder_learning_rate
         self.skip = skip
         self.norm = norm
         self.dropout = dropout
@@ -617,21 +626,26 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         state = dict(state)
         warn_of_newer(state.pop(VERSION_KEY, None))
         arrays = state.pop("network_", None)
-        super().__setstate__(state)
+        super().__setstate__(filled_in(state, self._defaults()))
         if arrays is not None:
-            self.network_ = restored_network(self._architecture, arrays, self.margin_)
+            version = getattr(self, "_timm_version", None)
+            self.network_ = restored_network(
+                self._architecture, arrays, self.margin_, version
+            )
 
     def _check_parameters(self) -> None:
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
-        declared = signature(type(self)).parameters
-        defaults = {name: declared[name].default for name in parameters}
-        check_network_options(self.network, parameters, defaults)
+        check_network_options(self.network, parameters, self._defaults())
         if unfrozen(self.pretrained) is self:
             raise ValueError(
                 "pretrained is the segmenter itself; expected another one, or "
                 "warm_start=True, which continues from its own weights."
             )
+
+    def _defaults(self) -> dict[str, Any]:
+        declared = signature(type(self)).parameters
+        return {name: declared[name].default for name in self._get_param_names()}
 
     def _known_classes(self, continues: bool) -> NDArray[Any] | None:
         """Return the classes that are fixed before `y` is looked at."""
@@ -701,6 +715,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.network_ = model.network.eval()
         self._architecture = model.architecture
+        self._timm_version = timm_version(model.architecture)
         self._optimizer_state = (self.optimizer, result.optimizer_state)
         self._seed = seed
         self.classes_ = found.encoder.classes

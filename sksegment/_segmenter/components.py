@@ -17,9 +17,10 @@ from sksegment._inputs.survey import Survey, check_same_channels
 from sksegment._prediction.predictor import Predictor, placed
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
+    DEFAULT_ENCODER_FACTOR,
     check_parameters,
     crop_sides,
-    network_options,
+    network_description,
     value_of,
 )
 from sksegment._segmenter.pretrained import source_contents, start_from
@@ -189,24 +190,29 @@ def _started(segmenter: Any, model: Model, found: Survey) -> Model:
 
 
 def _wanted_architecture(segmenter: Any, found: Survey) -> dict[str, Any]:
-    own = network_options(segmenter.network)
+    parameters = {name: value_of(segmenter, name) for name in segmenter.get_params()}
     return {
         "network": segmenter.network,
         "n_channels": found.n_channels,
         "n_classes": len(found.encoder.classes),
-        **{name: value_of(segmenter, name) for name in own},
+        **network_description(parameters),
     }
 
 
 def _check_same_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
     """Reject a fitted network that is not what the parameters describe."""
-    for name, value in wanted.items():
-        if value != fitted[name]:
+    for name in {**wanted, **fitted}:
+        value, before = wanted.get(name), fitted.get(name)
+        if value != before:
             raise ValueError(
-                f"{name} is {value!r}, but the fitted network has "
-                f"{name}={fitted[name]!r}; expected the same, or a new fit with "
-                f"warm_start=False."
+                f"{name} is {value!r}, but the fitted network has {name}={before!r}; "
+                f"expected the same, or a new fit with warm_start=False."
             )
+
+
+def _encoder_factor(segmenter: Any) -> float:
+    factor = value_of(segmenter, "encoder_learning_rate")
+    return DEFAULT_ENCODER_FACTOR if factor is None else factor
 
 
 def _plan(segmenter: Any, found: Survey, n_epochs: int, schedule: str) -> TrainingPlan:
@@ -217,6 +223,7 @@ def _plan(segmenter: Any, found: Survey, n_epochs: int, schedule: str) -> Traini
         criterion=make_loss(segmenter.loss, weights).to(device),
         optimizer=segmenter.optimizer,
         learning_rate=value_of(segmenter, "learning_rate"),
+        encoder_factor=_encoder_factor(segmenter),
         weight_decay=value_of(segmenter, "weight_decay"),
         schedule=schedule,
         n_epochs=n_epochs,

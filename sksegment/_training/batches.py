@@ -115,13 +115,17 @@ class Batches:
         return -(-n_patches // images_in_batch(self.batch_size, n_patches))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Target]]:
+        for _, batch in self.drawn():
+            yield batch.images, (batch.codes, batch.weights)
+
+    def drawn(self) -> Iterator[tuple[list[Patch], Batch]]:
+        """Yield the batches of an epoch, each with what its images are parts of."""
         self.epoch += 1
         rng = stream(ORDER, self.seed, self.epoch)
         patches = self._patches()
         batch_size = images_in_batch(self.batch_size, len(patches))
         for members in cut_batches(patches, batch_size, rng):
-            batch = self._batch(members)
-            yield batch.images, (batch.codes, batch.weights)
+            yield members, self._batch(members)
 
     def largest(self) -> tuple[int, int, int]:
         """Return the largest number of images, height and width of a batch."""
@@ -138,6 +142,10 @@ class Batches:
     def are_alike(self) -> bool:
         """Tell whether all batches hold images of one size."""
         return len({patch.size() for patch in self._patches()}) == 1
+
+    def are_fixed(self) -> bool:
+        """Tell whether an image is the same in every epoch: whole, not augmented."""
+        return not self.steps and self.crop_size is None
 
     def _patches(self) -> list[Patch]:
         """List what an epoch trains on: about as many pixels as the images have."""
