@@ -3,7 +3,7 @@ Quickstart: train, score and look
 =================================
 
 A small segmentation from beginning to end, on pictures that the package draws itself:
-coloured shapes on a textured background, one class per shape.
+colored shapes on a textured background, one class per shape.
 """
 
 # %%

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sksegment._version import __version__
 
 if TYPE_CHECKING:
+    from sksegment._show_versions import show_versions
     from sksegment.display import SegmentationDisplay
     from sksegment.metrics import iou_scorer
     from sksegment.persistence import load_model, save_model
@@ -24,6 +25,7 @@ __all__ = [
     "iou_scorer",
     "load_model",
     "save_model",
+    "show_versions",
 ]
 
 _HOME_OF = {
@@ -32,12 +34,16 @@ _HOME_OF = {
     "iou_scorer": "sksegment.metrics",
     "load_model": "sksegment.persistence",
     "save_model": "sksegment.persistence",
+    "show_versions": "sksegment._show_versions",
 }
 
 _SUBMODULES = (
     "augmentation",
+    "calibration",
     "datasets",
     "display",
+    "ensemble",
+    "export",
     "losses",
     "metrics",
     "model_selection",

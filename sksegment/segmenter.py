@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from inspect import signature
-from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -16,32 +14,25 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.classes import check_classes
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels, is_ignored
+from sksegment._inputs.random import MAX_SEED
 from sksegment._inputs.samples import as_samples
-from sksegment._inputs.survey import Survey, held_out_samples, surveyed
-from sksegment._segmenter.components import (
-    batches_of,
-    divided,
-    fitted_model,
-    model_to_train,
-    opened_checkpoint_of,
-    plan_of_fit,
-    plan_of_partial_fit,
-    predictor_of,
-    validation_of,
-)
+from sksegment._inputs.training_set import TrainingSet, held_out_samples, training_set
+from sksegment._prediction.collect import collect
+from sksegment._prediction.predictor import Predictor
+from sksegment._segmenter.components import Components
 from sksegment._segmenter.model import Model, warn_of_newer
 from sksegment._segmenter.parameters import (
     check_network_options,
     check_parameters,
     filled_in,
 )
-from sksegment._segmenter.pretrained import unfrozen
-from sksegment._torch.out_of_memory import room
-from sksegment._training.callbacks import check_watched, without_memory
-from sksegment._training.checkpoint import progress_in
+from sksegment._segmenter.pretrained import unwrap_frozen
+from sksegment._training.callbacks import check_watched, reset_callbacks
+from sksegment._training.checkpoint import load_progress
 from sksegment._training.train import TrainingResult, train
 from sksegment._version import __version__
 from sksegment.augmentation._plan import without_plan
@@ -51,7 +42,6 @@ from sksegment.networks._timm_encoder import timm_version
 
 __all__ = ["FCNSegmenter"]
 
-MAX_SEED = 2**31 - 1
 # Fitted state without a trailing underscore.
 PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed", "_timm_version")
 VERSION_KEY = "_sksegment_version"
@@ -399,26 +389,26 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         check_watched(self.callbacks, validates)
         continues = self.warm_start and hasattr(self, "network_")
         images, steps = without_plan(X)
-        samples, found = surveyed(
+        training = training_set(
             as_samples(images, y, sample_weight),
             self._known_classes(continues),
             self.ignore_label,
         )
-        held_out = held_out_samples(X_val, y_val, sample_weight_val, found)
+        held_out = held_out_samples(X_val, y_val, sample_weight_val, training)
         seed = self._draw_seed(continues)
-        data = (samples, held_out)
-        with opened_checkpoint_of(self, data, steps, seed, continues) as checkpoint:
-            seed = progress_in(checkpoint).get("seed", seed)
-            samples, found, held_out = divided(self, samples, found, held_out, seed)
-            model = model_to_train(self, found, seed, continues)
-            plan = plan_of_fit(self, found)
-            batches = batches_of(self, samples, found, steps, seed, model)
-            validation = validation_of(self, held_out, found, model, plan)
+        make = self._components(continues)
+        with make.open_checkpoint((training, held_out), steps, seed) as checkpoint:
+            seed = load_progress(checkpoint).get("seed", seed)
+            training, held_out = make.split_validation(training, held_out, seed)
+            model = make.model_to_train(training, seed)
+            plan = make.plan_fit(training)
+            batches = make.batches(training, steps, seed, model)
+            validation = make.validation(held_out, training, model, plan)
             result = train(
                 model.network, batches, validation, plan, checkpoint=checkpoint
             )
-        self._adopt(model, found, seed, result)
-        _warn_of_missing(found, result)
+        self._adopt(model, training, seed, result)
+        _warn_of_missing(training, result)
         return self
 
     def partial_fit(
@@ -462,18 +452,19 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         check_watched(self.callbacks, validates=False)
         continues = hasattr(self, "network_")
         images, steps = without_plan(X)
-        samples, found = surveyed(
+        training = training_set(
             as_samples(images, y, sample_weight),
             self._classes_of_partial_fit(classes, continues),
             self.ignore_label,
         )
         seed = self._draw_seed(continues)
-        model = model_to_train(self, found, seed, continues)
-        plan = plan_of_partial_fit(self, found)
-        batches = batches_of(self, samples, found, steps, seed, model)
+        make = self._components(continues)
+        model = make.model_to_train(training, seed)
+        plan = make.plan_partial_fit(training)
+        batches = make.batches(training, steps, seed, model)
         learned = self._learned_by_optimizer() if continues else None
         result = train(model.network, batches, None, plan, learned)
-        return self._adopt(model, found, seed, result)
+        return self._adopt(model, training, seed, result)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable label of each pixel.
@@ -503,9 +494,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             for the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
-        predictor = predictor_of(self, fitted_model(self))
+        predictor = self._predictor()
         masks = predictor.labels(images, self.classes_)
-        return _collect(masks, len(images), images.is_array)
+        return collect(masks, len(images), images.is_array)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each class at each pixel.
@@ -535,9 +526,9 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             for the result. Each step down is logged by the logger "sksegment".
         """
         images = self._images(X)
-        predictor = predictor_of(self, fitted_model(self))
+        predictor = self._predictor()
         probabilities = predictor.probabilities(images)
-        return _collect(probabilities, len(images), images.is_array)
+        return collect(probabilities, len(images), images.is_array)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the mean IoU over all pixels of all images.
@@ -642,7 +633,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         state = dict(super().__getstate__())
         state.pop("_optimizer_state", None)
         if "network_" in state:
-            state["callbacks"] = without_memory(self.callbacks)
+            state["callbacks"] = reset_callbacks(self.callbacks)
             state["network_"] = arrays_to_save(self.network_, self._architecture)
         return {**state, VERSION_KEY: __version__}
 
@@ -661,7 +652,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
         check_network_options(self.network, parameters, self._defaults())
-        if unfrozen(self.pretrained) is self:
+        if unwrap_frozen(self.pretrained) is self:
             raise ValueError(
                 "pretrained is the segmenter itself; expected another one, or "
                 "warm_start=True, which continues from its own weights."
@@ -670,6 +661,25 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     def _defaults(self) -> dict[str, Any]:
         declared = signature(type(self)).parameters
         return {name: declared[name].default for name in self._get_param_names()}
+
+    def _components(self, continues: bool) -> Components:
+        """Return what makes the parts of training and prediction."""
+        fitted = self._fitted_model() if continues else None
+        return Components(self.get_params(deep=False), fitted)
+
+    def _predictor(self) -> Predictor:
+        """Return how the fitted network is run, according to the current parameters."""
+        return self._components(continues=False).predictor(self._fitted_model())
+
+    def _fitted_model(self) -> Model:
+        """Return the network itself, no copy, with all that belongs to it."""
+        scale = Scale(
+            self.channel_mean_,
+            self.channel_std_,
+            self.channel_min_,
+            self.channel_max_,
+        )
+        return Model(self.network_, self._architecture, scale, self.history_)
 
     def _known_classes(self, continues: bool) -> NDArray[Any] | None:
         """Return the classes that are fixed before `y` is looked at."""
@@ -716,12 +726,12 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         return state if name == self.optimizer else None
 
     def _adopt(
-        self, model: Model, found: Survey, seed: int, result: TrainingResult
+        self, model: Model, training: TrainingSet, seed: int, result: TrainingResult
     ) -> Self:
         """Take over what training learned; nothing has been changed until here."""
         history = [*model.history, *result.history]
         if result.history:
-            self._set_fitted(replace(model, history=history), found, seed, result)
+            self._set_fitted(replace(model, history=history), training, seed, result)
         elif not history and hasattr(self, "network_"):
             self._forget()
         if result.diverged_at is not None:
@@ -735,15 +745,15 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         return self
 
     def _set_fitted(
-        self, model: Model, found: Survey, seed: int, result: TrainingResult
+        self, model: Model, training: TrainingSet, seed: int, result: TrainingResult
     ) -> None:
         self.network_ = model.network.eval()
         self._architecture = model.architecture
         self._timm_version = timm_version(model.architecture)
         self._optimizer_state = (self.optimizer, result.optimizer_state)
         self._seed = seed
-        self.classes_ = found.encoder.classes
-        self.n_features_in_ = found.n_channels
+        self.classes_ = training.encoder.classes
+        self.n_features_in_ = training.n_channels
         self.channel_mean_, self.channel_std_ = model.scale.mean, model.scale.std
         self.channel_min_, self.channel_max_ = model.scale.low, model.scale.high
         self.history_ = model.history
@@ -762,13 +772,13 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         return as_images(X, self.n_features_in_)
 
 
-def _warn_of_missing(found: Survey, result: TrainingResult) -> None:
+def _warn_of_missing(training: TrainingSet, result: TrainingResult) -> None:
     """Warn about classes in the masks that the trained network never predicts."""
     if result.predicted is None:
         return
-    missing = (found.pixels.sum(axis=0) > 0) & ~result.predicted
+    missing = (training.pixels.sum(axis=0) > 0) & ~result.predicted
     if missing.any():
-        labels = found.encoder.classes
+        labels = training.encoder.classes
         warnings.warn(
             f"In its last epoch the network predicted {result.predicted.sum()} of the "
             f"{len(labels)} classes; it never predicted "
@@ -778,17 +788,3 @@ def _warn_of_missing(found: Survey, result: TrainingResult) -> None:
             ConvergenceWarning,
             stacklevel=3,
         )
-
-
-def _collect(
-    answers: Iterator[NDArray[Any]], n_images: int, is_array: bool
-) -> NDArray[Any]:
-    """Gather one answer per image: in one array, or in a 1-D object array."""
-    first = next(answers)
-    if is_array:
-        gathered = room((n_images, *first.shape), first.dtype)
-    else:
-        gathered = np.empty(n_images, dtype=object)
-    for index, answer in enumerate(chain([first], answers)):
-        gathered[index] = answer
-    return gathered

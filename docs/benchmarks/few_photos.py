@@ -61,9 +61,7 @@ def photos(data: Path) -> ImageSet:
     return ImageSet(*train, *test, classes=CLASSES, ignore_label=VOC_VOID)
 
 
-def _split(
-    folder: Path, split: str
-) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+def _split(folder: Path, split: str) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     paths, masks = load_voc(folder, split=split, return_X_y=True)
     merged = np.full(256, 3, np.uint8)
     merged[[0, VOC_VOID]] = 0, VOC_VOID
@@ -80,9 +78,7 @@ def _shrunk(
     image: NDArray[Any], mask: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Shrink a photo smoothly, and its mask to the nearest pixels."""
-    height, width = (
-        round(side * LONGER_SIDE / max(mask.shape)) for side in mask.shape
-    )
+    height, width = (round(side * LONGER_SIDE / max(mask.shape)) for side in mask.shape)
     small = resize(image, (height, width), anti_aliasing=True, preserve_range=True)
     rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(int)
     columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(int)

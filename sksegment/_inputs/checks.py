@@ -6,10 +6,11 @@ Numbers of both Python and numpy are accepted as numbers; booleans are not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from inspect import signature
 from numbers import Integral, Real
 from typing import Any
+from unicodedata import is_normalized
 
 import numpy as np
 
@@ -87,7 +88,9 @@ def check_boolean(name: str, value: Any) -> None:
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Reject anything but one of `choices`, which are strings or None."""
     if not (value is None or isinstance(value, str)) or value not in choices:
-        raise ValueError(f"{name} is {value!r}; expected one of {listed(choices)}.")
+        raise ValueError(
+            f"{name} is {value!r}; expected one of {format_choices(choices)}."
+        )
 
 
 def height_and_width(name: str, value: Any, low: int = 1) -> tuple[int, int]:
@@ -117,7 +120,7 @@ def height_and_width(name: str, value: Any, low: int = 1) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def takes(function: Callable[..., Any], *arguments: Any) -> bool:
+def accepts_arguments(function: Callable[..., Any], *arguments: Any) -> bool:
     """Tell whether a function can be called with these arguments.
 
     Examples
@@ -137,9 +140,29 @@ def takes(function: Callable[..., Any], *arguments: Any) -> bool:
     return True
 
 
-def listed(choices: Collection[Any]) -> str:
+def format_choices(choices: Collection[Any]) -> str:
     """Return choices as an error message lists them."""
     return ", ".join(repr(choice) for choice in choices)
+
+
+def format_some(items: Sequence[Any], limit: int = LISTED) -> str:
+    """Return the first few items as a message lists them, and how many there are more.
+
+    Examples
+    --------
+    >>> from sksegment._inputs.checks import format_some
+    >>> format_some(["a", "b", "c", "d", "e"], limit=2)
+    "'a', 'b' and 3 more"
+    """
+    shown = ", ".join(map(_shown, items[:limit]))
+    rest = len(items) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _shown(item: Any) -> str:
+    """Write an item; text that is decomposed in ASCII, as it would look composed."""
+    is_composed = not isinstance(item, str) or is_normalized("NFC", item)
+    return repr(item) if is_composed else ascii(item)
 
 
 def _as_float(value: Any) -> float:

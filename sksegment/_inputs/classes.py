@@ -20,7 +20,7 @@ from sksegment._inputs.labels import (
     is_ignored,
     label_array,
     label_kind,
-    merged,
+    merge_labels,
 )
 
 # Most tasks have fewer classes.
@@ -31,7 +31,7 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     """Return the classes that the user names, sorted."""
     if classes is None:
         return None
-    named = label_array(classes)
+    named = label_array(classes, "classes")
     if named.ndim != 1 or named.dtype.kind not in "buifUS" or not len(named):
         raise ValueError(
             f"classes is {classes!r}; expected a list of the label values of the task."
@@ -98,10 +98,10 @@ def encoder_of_masks(
             encoder.encode(found, name(index))
         return encoder
     check_one_kind(labels)
-    found = merged(labels)
+    found = merge_labels(labels)
     found = found[~is_ignored(found, ignore_label)]
     if not len(found):
-        raise ValueError(nothing_labelled(ignore_label))
+        raise ValueError(nothing_labelled_message(ignore_label))
     if len(found) > MAX_FOUND_CLASSES:
         raise ValueError(
             f"y holds {len(found)} different labels ({format_labels(found)}): they "
@@ -128,7 +128,7 @@ def _in_dtype_of_masks(
     return cast if np.array_equal(cast, classes) else classes
 
 
-def nothing_labelled(ignore_label: Any) -> str:
+def nothing_labelled_message(ignore_label: Any) -> str:
     """Say that training has nothing to learn from."""
     return (
         f"No pixel of y takes part: all are ignore_label={ignore_label!r} or have "

@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.containers import as_array, check_ordered
+
 # The float types of torch that numpy has, too.
 NUMPY_FLOATS = ("torch.float16", "torch.float32", "torch.float64")
 
+MIXED_OBJECTS = (
+    "holds mixed objects; argument must be a string or a real number in every pixel."
+)
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def check_image(image: Any, name: str) -> NDArray[Any]:
     """Return one image as (height, width, n_channels), or say what is wrong with it."""
-    image = plain_array(image, name)
+    image = as_ndarray(image, name)
     if image.ndim == 2:
         image = image[..., np.newaxis]
     if image.ndim != 3:
@@ -32,7 +37,7 @@ def check_image(image: Any, name: str) -> NDArray[Any]:
 
 def check_mask(mask: Any, name: str) -> NDArray[Any]:
     """Return one mask as (height, width), or say what is wrong with it."""
-    mask = plain_array(mask, name)
+    mask = as_ndarray(mask, name)
     if mask.ndim == 3 and mask.shape[-1] == 1:
         mask = mask[..., 0]
     if mask.ndim != 2:
@@ -60,19 +65,25 @@ def from_torch(data: Any, name: str) -> Any:
         ) from error
 
 
-def plain_array(item: Any, name: str) -> NDArray[Any]:
+def as_ndarray(item: Any, name: str) -> NDArray[Any]:
     """Return what numpy makes of one image or mask, with a dtype of fixed size."""
-    if isinstance(item, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array; expected a plain array.")
-    try:
-        array = np.asarray(from_torch(item, name))
-    except ValueError as error:
-        raise ValueError(f"{name} is not a rectangular array: {error}") from error
+    check_ordered(name, item)
+    array = as_array(from_torch(item, name), name)
     if array.dtype.kind not in "OT":
+        check_text(array, item, name)
         return array
     if array.ndim == 0:
         raise TypeError(f"{name} is a {type(item).__name__}; expected an array.")
     return _from_objects(array, name)
+
+
+def check_text(array: NDArray[Any], data: Any, name: str) -> None:
+    """Reject lists of text and numbers: numpy would write the numbers as text."""
+    if array.dtype.kind not in "US" or not isinstance(data, (list, tuple)):
+        return
+    cells = np.array(data, dtype=object).ravel().tolist()
+    if len({(isinstance(cell, str), isinstance(cell, bytes)) for cell in cells}) > 1:
+        raise TypeError(f"{name} {MIXED_OBJECTS}")
 
 
 def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
@@ -83,10 +94,7 @@ def _from_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
         return np.array(cells).reshape(array.shape)
     is_number = [np.ndim(cell) == 0 and np.isrealobj(cell) for cell in cells]
     if any(is_text) or not all(is_number):
-        raise TypeError(
-            f"{name} holds mixed objects; argument must be a string or a real number "
-            f"in every pixel."
-        )
+        raise TypeError(f"{name} {MIXED_OBJECTS}")
     try:
         return np.array(cells).reshape(array.shape)
     except (TypeError, ValueError) as error:
@@ -150,6 +158,6 @@ def several_values_hint(shape: tuple[int, ...]) -> str:
     if len(shape) < 3:
         return " Reshape your data: wrap a single mask as y[np.newaxis]."
     return (
-        " Convert one-hot masks with y.argmax(axis=-1), colour-coded ones with "
+        " Convert one-hot masks with y.argmax(axis=-1), color-coded ones with "
         "sksegment.datasets.colors_to_labels."
     )

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.containers import as_array, check_ordered, has_no_order
 from sksegment._inputs.image import (
+    as_ndarray,
     check_image,
     check_mask,
     check_not_empty,
+    check_text,
     from_torch,
-    plain_array,
     several_values_hint,
 )
 from sksegment._inputs.image_files import is_path, read_image, read_mask
@@ -23,6 +25,9 @@ from sksegment._inputs.image_files import is_path, read_image, read_mask
 # Rows and columns of a part of an image.
 Window = tuple[slice, slice]
 
+MARK_IGNORED = (
+    "Fill it with filled(value), and mark such pixels in y with ignore_label=."
+)
 CHANNELS_FIRST_HINT = (
     " The image has its channels first: move them to the end with np.moveaxis."
 )
@@ -67,7 +72,7 @@ class ImageList(Sequence[NDArray[Any]]):
     def crop(self, index: int, window: Window) -> Any:
         """Return a part of item `index`, an array; only that part is read."""
         item = self.items[index]
-        part = plain_array(item, self.name(index))[window]
+        part = as_ndarray(item, self.name(index))[window]
         check = check_mask if self.is_mask else check_image
         return check(part, self.name(index))
 
@@ -188,12 +193,8 @@ def check_channels(image: NDArray[Any], n_channels: int, name: str) -> None:
 
 def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
     """Return one array, or a list of arrays or paths, whatever `data` came as."""
-    if isinstance(data, np.ma.MaskedArray):
-        raise TypeError(
-            f"{argument} is a masked array, whose mask would be lost; expected a plain "
-            f"array (mark ignored pixels in y with ignore_label=)."
-        )
-    items = listed(data, argument)
+    check_ordered(argument, data, MARK_IGNORED)
+    items = as_items(data, argument)
     if items is None:
         return _checked_array(from_torch(data, argument), argument)
     if not items:
@@ -201,7 +202,7 @@ def _container(data: Any, argument: str) -> NDArray[Any] | list[Any]:
     return _list_of_items(items, argument)
 
 
-def listed(data: Any, argument: str) -> list[Any] | None:
+def as_items(data: Any, argument: str) -> list[Any] | None:
     """Return the elements of a list of images or paths; None for one array."""
     if hasattr(data, "iloc") and getattr(data, "ndim", 0) == 2:
         raise TypeError(
@@ -213,14 +214,50 @@ def listed(data: Any, argument: str) -> list[Any] | None:
             f"{argument} is one path, {str(data)!r}; expected an array, or a list of "
             f"arrays or paths."
         )
+    if has_no_order(data):
+        raise not_images_error(data, argument)
     if hasattr(data, "to_numpy") and len(getattr(data, "shape", ())) == 1:
         return list(data)  # a pandas Series or Index: positions count, not labels
-    if isinstance(data, np.ndarray) and data.ndim == 1 and data.dtype.kind in "OSTU":
-        return list(data) if data.dtype.kind == "O" else data.tolist()
+    if isinstance(data, np.ndarray) and data.dtype.kind in "OSTU":
+        return _listed_objects(data, argument)
     if isinstance(data, (list, tuple)):
         is_nested = len(data) > 0 and isinstance(data[0], (list, tuple))
+        if is_nested:
+            _check_no_pairs(data, argument)
         return None if is_nested and _is_rectangular(data) else list(data)
+    return _read_by_position(data, argument) if _is_indexable(data) else None
+
+
+def _listed_objects(data: NDArray[Any], argument: str) -> list[Any] | None:
+    """Return the elements of an array of paths or arrays; None for one of labels."""
+    if data.ndim == 1:
+        return list(data) if data.dtype.kind == "O" else data.tolist()
+    is_text = data.size > 0 and is_path(data.flat[0])
+    if is_text and data.ndim == 2:
+        raise ValueError(
+            f"{argument} has shape {data.shape} and holds {str(data.flat[0])!r}; "
+            f"expected paths along one axis, as in {argument}[:, 0], or (n, height, "
+            f"width)."
+        )
     return None
+
+
+def _is_indexable(data: Any) -> bool:
+    """Tell whether an object of another library has items, but is no array."""
+    by_position = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    is_array = hasattr(data, "__array__") or hasattr(data, "__array_interface__")
+    return by_position and not is_array and not isinstance(data, memoryview)
+
+
+def _read_by_position(data: Any, argument: str) -> list[Any]:
+    """Return the items of a dataset of torch, or of another sequence."""
+    try:
+        return [data[index] for index in range(len(data))]
+    except (TypeError, LookupError) as error:
+        raise TypeError(
+            f"{argument} is a {type(data).__name__}, whose items cannot be read by "
+            f"position ({error!r}); expected an array, or a list of arrays or paths."
+        ) from error
 
 
 def _is_rectangular(nested: Sequence[Any]) -> bool:
@@ -232,13 +269,16 @@ def _is_rectangular(nested: Sequence[Any]) -> bool:
 
 def _list_of_items(items: list[Any], argument: str) -> list[Any]:
     paths = [is_path(item) for item in items]
-    if any(paths) and not all(paths):
-        raise TypeError(
-            f"{argument} mixes paths and arrays; expected one kind. Read the files "
-            f"first, or save the arrays."
-        )
     if all(paths):
         return items
+    _check_no_missing(items, argument)
+    if any(paths):
+        raise TypeError(
+            f"{argument} mixes paths and arrays: position {paths.index(True)} holds a "
+            f"path, position {paths.index(False)} none. Expected one kind: read the "
+            f"files first, or save the arrays."
+        )
+    _check_no_pairs(items, argument)
     _check_no_bytes(items, argument)
     kind = "image" if argument == "X" else "mask"
     items = [from_torch(item, f"{kind} {index}") for index, item in enumerate(items)]
@@ -251,6 +291,43 @@ def _list_of_items(items: list[Any], argument: str) -> list[Any]:
         )
     # A flat list of numbers, or 1-D objects: let check_array name what it is.
     return [_checked_array(np.asarray(items), argument)]
+
+
+def _check_no_missing(items: list[Any], argument: str) -> None:
+    """Reject what tables hold where a path is missing: None, NaN, NA or NaT."""
+    for index, item in enumerate(items):
+        is_nan = isinstance(item, (float, np.floating)) and np.isnan(item)
+        if item is None or is_nan or type(item).__name__ in ("NAType", "NaTType"):
+            raise TypeError(
+                f"{argument} has nothing at position {index} but {item!r}; expected an "
+                f"array or a path there. Leave such rows out, of X and y alike."
+            )
+
+
+def _check_no_pairs(items: Sequence[Any], argument: str) -> None:
+    """Reject pairs of image and mask, as datasets of torch yield them."""
+    for index, item in enumerate(items):
+        if not isinstance(item, (list, tuple)):
+            continue
+        shapes = [np.shape(part) for part in item if _is_picture(part)]
+        if any(map(is_path, item)) or _are_several(item, shapes):
+            kinds = ", ".join(type(part).__name__ for part in item[:3])
+            raise TypeError(
+                f"{argument}[{index}] is a {type(item).__name__} of {len(item)} "
+                f"({kinds}); expected one array or path. Pass images and masks apart: "
+                f"X = [image for image, mask in pairs], y = [mask for image, mask in "
+                f"pairs]."
+            )
+
+
+def _is_picture(part: Any) -> bool:
+    return len(getattr(part, "shape", ())) > 1 or hasattr(part, "getbands")
+
+
+def _are_several(item: Sequence[Any], shapes: list[tuple[int, ...]]) -> bool:
+    """Tell whether a sequence holds pictures, not the rows of one."""
+    is_mixed = len(set(shapes)) > 1 or 0 < len(shapes) < len(item)
+    return is_mixed or (bool(shapes) and isinstance(item, tuple))
 
 
 def _check_no_bytes(items: list[Any], argument: str) -> None:
@@ -272,7 +349,9 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
     # Imported here: it takes a second, which computing scores alone does not need.
     from sklearn.utils import check_array
 
-    _check_kind(np.asarray(data).dtype, argument)
+    found = as_array(data, argument)
+    _check_kind(found.dtype, argument)
+    check_text(found, data, argument)
     try:
         array: NDArray[Any] = check_array(
             data,
@@ -289,7 +368,7 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{argument} cannot be taken as an array: {error}") from error
     if array.ndim == 0 and array.dtype == object:
-        raise no_images(data, argument)
+        raise not_images_error(data, argument)
     return array
 
 
@@ -307,7 +386,7 @@ def _check_kind(dtype: np.dtype[Any], argument: str) -> None:
         )
 
 
-def no_images(data: Any, argument: str) -> TypeError:
+def not_images_error(data: Any, argument: str) -> TypeError:
     """Return the error for data that can be neither images nor masks."""
     return TypeError(
         f"{argument} is a {type(data).__name__}; expected an array, or a list of "

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.checks import format_some
+from sksegment._inputs.containers import as_array, check_ordered
+
 # The code of an ignored pixel. Negative, so that it can never be taken for a class.
 IGNORED = -1
 # Labels that usually mark pixels without a class.
@@ -92,19 +95,34 @@ class LabelEncoder:
 
 def unique_labels(masks: Iterable[NDArray[Any]], ignore_label: Any) -> NDArray[Any]:
     """Return the sorted label values of all masks, the ignored one left out."""
-    found = [distinct(mask) for mask in masks]
-    labels = merged(found) if found else np.array([])
+    found = [distinct_labels(mask) for mask in masks]
+    labels = merge_labels(found) if found else np.array([])
     return labels[~is_ignored(labels, ignore_label)]
 
 
-def label_array(labels: Any) -> NDArray[Any]:
+def label_array(labels: Any, argument: str) -> NDArray[Any]:
     """Return labels that the user lists as an array, of strings or of numbers.
 
     pandas stores strings as objects; numpy turns integers beyond int64 into floats.
+
+    Raises
+    ------
+    TypeError
+        If the labels have no order, or numpy would turn one into another, such as 0
+        beside "void" into "0".
     """
-    array = np.asarray(labels)
+    check_ordered(argument, labels)
+    array = as_array(labels, argument)
     if array.dtype.kind in "OT":
-        array = np.array(array.tolist())
+        array = as_array(array.tolist(), argument)
+    array = _as_integers(array, labels)
+    if array.ndim == 1 and array.dtype.kind in "buifUS":
+        _check_none_changed(labels, array, argument)
+    return array
+
+
+def _as_integers(array: NDArray[Any], labels: Any) -> NDArray[Any]:
+    """Undo numpy's conversion of integers that no int64 holds to floats."""
     if array.ndim != 1 or array.dtype.kind != "f" or not len(array):
         return array
     are_integers = all(isinstance(label, Integral) for label in labels)
@@ -112,7 +130,19 @@ def label_array(labels: Any) -> NDArray[Any]:
     return np.array([*labels], np.uint64) if fits_uint64 else array
 
 
-def merged(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
+def _check_none_changed(labels: Any, array: NDArray[Any], argument: str) -> None:
+    for given, kept in zip(labels, array.tolist(), strict=True):
+        is_text = isinstance(given, (str, bytes))
+        same_kind = is_text == isinstance(kept, (str, bytes))
+        is_nan = given != given
+        if not same_kind or (given != kept and not is_nan):
+            raise TypeError(
+                f"{argument} mixes labels of several kinds: {given!r} would become "
+                f"{kept!r}; expected all numbers, or all strings."
+            )
+
+
+def merge_labels(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return the sorted distinct labels of several arrays.
 
     Whole numbers stay whole: numpy would combine int64 and uint64 to float64.
@@ -127,7 +157,7 @@ def merged(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.array(whole, dtype=np.int64 if whole[-1] <= MAX_INT64 else np.uint64)
 
 
-def distinct(mask: NDArray[Any]) -> NDArray[Any]:
+def distinct_labels(mask: NDArray[Any]) -> NDArray[Any]:
     """Return the sorted distinct values of one mask."""
     if mask.dtype == np.bool_ or mask.dtype == np.uint8:
         present = np.bincount(mask.ravel().view(np.uint8)) > 0
@@ -156,7 +186,7 @@ class LabelCounts(NamedTuple):
 def count_labels(mask: NDArray[Any], weight: NDArray[np.float64] | None) -> LabelCounts:
     """Count the labels of one mask, whose weight is one number, or one per pixel."""
     if mask.dtype == np.bool_ or mask.dtype == np.uint8:
-        labels, codes = distinct(mask), mask.astype(np.intp).ravel()
+        labels, codes = distinct_labels(mask), mask.astype(np.intp).ravel()
         present = labels.astype(np.intp)
     else:
         labels, inverse = np.unique(mask, return_inverse=True)
@@ -212,9 +242,7 @@ def check_one_kind(labels: Iterable[NDArray[Any]]) -> None:
 
 def format_labels(labels: NDArray[Any], limit: int = 8) -> str:
     """Write labels for a message, at most `limit` of them."""
-    shown = ", ".join(repr(label) for label in labels[:limit].tolist())
-    rest = len(labels) - limit
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return format_some(labels.tolist(), limit)
 
 
 def _both_integers(mask: NDArray[Any], classes: NDArray[Any]) -> bool:

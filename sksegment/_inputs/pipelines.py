@@ -14,3 +14,12 @@ def final_estimator(estimator: Any) -> Any:
             estimator = estimator.steps[-1][1]
         else:
             return estimator
+
+
+def fit_with_weights(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Any:
+    """Fit a segmenter, or a Pipeline that ends in one; None passes no weights on."""
+    if sample_weight is None:
+        return estimator.fit(X, y)
+    steps = getattr(estimator, "steps", None)
+    prefix = f"{steps[-1][0]}__" if isinstance(steps, list) else ""
+    return estimator.fit(X, y, **{f"{prefix}sample_weight": sample_weight})

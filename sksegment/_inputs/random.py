@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
+# The seed that `fit` draws is below this.
+MAX_SEED = 2**31 - 1
+
 SPLIT, ORDER, CROP, AUGMENT, DROPOUT = range(1, 6)
 
 
-def stream(purpose: int, seed: int, *key: int) -> np.random.Generator:
+def random_generator(purpose: int, seed: int, *key: int) -> np.random.Generator:
     """Return the random numbers for one purpose.
 
     Parameters
@@ -46,10 +49,10 @@ def own_random_state(random_state: Any) -> np.random.RandomState:
     """
     if random_state is None:
         return np.random.RandomState(np.random.SeedSequence().generate_state(1)[0])
-    return checked_random_state(random_state)
+    return as_random_state(random_state)
 
 
-def checked_random_state(random_state: Any) -> np.random.RandomState:
+def as_random_state(random_state: Any) -> np.random.RandomState:
     """Return what scikit-learn's `check_random_state` does, with a clearer error."""
     # Imported here: it takes a second, which computing scores alone does not need.
     from sklearn.utils import check_random_state

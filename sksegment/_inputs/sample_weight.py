@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image import from_torch
+
+WEIGHTLESS = "Give masked pixels no weight: sample_weight.filled(0)."
 
 
 def as_weights(
@@ -68,6 +71,7 @@ def _weight_items(sample_weight: Any) -> list[Any]:
             f"sample_weight is {sample_weight!r}; expected one weight per image, (n,), "
             f"or one per pixel, (n, height, width)."
         )
+    check_ordered("sample_weight", sample_weight, WEIGHTLESS)
     sample_weight = from_torch(sample_weight, "sample_weight")
     if not hasattr(sample_weight, "__iter__"):
         sample_weight = np.asarray(sample_weight)  # it may convert itself

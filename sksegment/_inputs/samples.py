@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from sksegment._inputs.image_list import (
     check_pair,
     check_pairs,
 )
+from sksegment._inputs.own_masks import check_no_own_mask
 from sksegment._inputs.sample_weight import as_weights
 
 
@@ -41,7 +42,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
-    def take(self, indices: NDArray[np.intp]) -> Samples:
+    def take(self, indices: NDArray[np.intp]) -> Self:
         """Return the samples at `indices`, in that order."""
         weights = self.weights
         chosen = None if weights is None else [weights[index] for index in indices]
@@ -70,4 +71,5 @@ def as_samples(X: Any, y: Any, sample_weight: Any) -> Samples:
     masks = as_masks(y)
     images = as_images(X)
     check_pairs(images, masks)
+    check_no_own_mask(images, masks)
     return Samples(images, masks, as_weights(sample_weight, len(images)))

@@ -66,15 +66,17 @@ def layer_sizes(
     run : callable
         Runs the network on an image of that side.
     """
-    layers = layers_of(network)
+    layers = layers_key(network)
     known, found = PROBED.get(network, ((), LayerSizes(0.0, 0.0)))
     if known != layers:
-        found = probed(network, side, run)
+        found = probe_layers(network, side, run)
         PROBED[network] = layers, found
     return found
 
 
-def probed(network: nn.Module, side: int, run: Callable[[int], object]) -> LayerSizes:
+def probe_layers(
+    network: nn.Module, side: int, run: Callable[[int], object]
+) -> LayerSizes:
     """Run a network and note the inputs and outputs of layers; see `layer_sizes`."""
     sizes: list[int] = []
     convolved: list[int] = []
@@ -98,7 +100,7 @@ def probed(network: nn.Module, side: int, run: Callable[[int], object]) -> Layer
     return LayerSizes(min(convolved or sizes) / side**2, max(sizes) / padded**2)
 
 
-def layers_of(network: nn.Module) -> Layers:
+def layers_key(network: nn.Module) -> Layers:
     """Return a key that changes when a layer is replaced."""
     return tuple(
         (id(module), *(tensor.shape for tensor in module.parameters(recurse=False)))

@@ -14,13 +14,13 @@ from torch import Tensor
 from sksegment._prediction.tiles import Interval
 
 
-def hat(length: int, device: torch.device) -> Tensor:
+def triangle_weights(length: int, device: torch.device) -> Tensor:
     """Return the weights of a side: 1 in the middle, small but not 0 at the ends."""
     rising = torch.arange(1, length + 1, dtype=torch.float32, device=device)
     return torch.minimum(rising, rising.flip(0)) / ((length + 1) // 2)
 
 
-def blended(
+def blend_tiles(
     predict: Callable[[Interval, Interval], Tensor],
     rows: list[Interval],
     columns: list[Interval],
@@ -63,7 +63,9 @@ def _band(
     band: Tensor | None = None
     for left, right in columns:
         tile = predict(rows, (left, right))
-        weight = hat(height, tile.device)[:, None] * hat(right - left, tile.device)
+        weight = triangle_weights(height, tile.device)[:, None] * triangle_weights(
+            right - left, tile.device
+        )
         if band is None:
             band = tile.new_zeros(len(tile) + 1, height, width)
         band[:-1, :, left:right] += tile * weight

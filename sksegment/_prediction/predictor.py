@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -20,15 +20,23 @@ from torch import Tensor, nn
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, ImageList
 from sksegment._prediction.activation_sizes import LayerSizes, layer_sizes
-from sksegment._prediction.blending import blended
+from sksegment._prediction.blending import blend_tiles
 from sksegment._prediction.tiles import Interval, Tiling, overlapping, spans
 from sksegment._torch.devices import free_bytes
-from sksegment._torch.out_of_memory import OutOfMemory, attempt, copied, moved, room
+from sksegment._torch.out_of_memory import (
+    OutOfMemory,
+    attempt,
+    copy_network,
+    empty_predictions,
+    move_network,
+)
 from sksegment._torch.precision import full_float32
 from sksegment._torch.tensors import images_to_tensor, pad_to_multiple
 
-# The positions of a square: quarter turns, and whether it is mirrored.
-VIEWS = tuple(product(range(4), (False, True)))
+# A position of a square: quarter turns, and whether it is mirrored.
+View = tuple[int, bool]
+AS_IT_IS: View = (0, False)
+VIEWS: tuple[View, ...] = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
 
 logger = logging.getLogger("sksegment")
@@ -55,8 +63,8 @@ class Predictor:
     tile_size : int or "auto"
         Side in pixels of the squares that a large image is cut into; "auto" cuts what
         does not fit into the working memory.
-    test_time_augmentation : bool, default=False
-        Whether to average over the eight positions of a square.
+    views : sequence of (int, bool), default=((0, False),)
+        The positions of a square over which probabilities are averaged.
     """
 
     network: nn.Module
@@ -65,22 +73,55 @@ class Predictor:
     dtype: torch.dtype
     batch_size: int
     tile_size: int | str
-    test_time_augmentation: bool = False
+    views: Sequence[View] = (AS_IT_IS,)
 
     def labels(
         self, images: ImageList, classes: NDArray[Any]
     ) -> Iterator[NDArray[Any]]:
         """Yield the most probable of `classes`, (height, width), of each image."""
-        # Tile by tile: codes of a whole huge image would take as much memory again.
-        return self._run(
-            images, lambda batch: classes[most_probable(batch).cpu().numpy()]
-        )
+        checked = self.check_images(images, images.name)
+        return self._run(checked, partial(labels_of, classes=classes))
 
     def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, (n_classes, height, width), of each image."""
-        return self._run(images, lambda batch: batch.cpu().numpy())
+        return self.parts(self.check_images(images, images.name))
 
-    def _run(self, images: ImageList, reduce: Reduce) -> Iterator[NDArray[Any]]:
+    def check_images(
+        self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
+    ) -> Iterator[NDArray[Any]]:
+        """Yield images with the channels of training; warn if in other units."""
+        largest = 0.0
+        for index, image in enumerate(images):
+            self._check_channels(image, name(index))
+            largest = max(largest, magnitude(image))
+            yield image
+        self._warn_of_other_units(largest)
+
+    def parts(self, parts: Iterable[NDArray[Any]]) -> Iterator[NDArray[np.float32]]:
+        """Yield the probabilities of checked images, or of parts of them.
+
+        A part may be darker than any image: its units are not judged.
+        """
+        return self._run(parts, as_array)
+
+    def members(self) -> tuple[Sequence[Predictor], NDArray[np.float64]]:
+        """Return a predictor for each position of a square, and equal weights."""
+        views = [replace(self, views=(view,)) for view in VIEWS]
+        return views, np.full(len(views), 1 / len(views))
+
+    def part(
+        self, pixels: NDArray[Any], classes: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Return the labels of a part of an image; without `classes`, probabilities.
+
+        A part may be darker than any image: its units are not judged.
+        """
+        reduce = as_array if classes is None else partial(labels_of, classes=classes)
+        return next(self._run(iter([pixels]), reduce))
+
+    def _run(
+        self, images: Iterable[NDArray[Any]], reduce: Reduce
+    ) -> Iterator[NDArray[Any]]:
         """Yield the answers; if memory runs out, run less at once."""
         self.network.eval()
         run = self
@@ -107,9 +148,9 @@ class Predictor:
         if not self._tiling.is_cut(*part[0].shape[:2]):
             batch = images_to_tensor(part, self.scale, self.device)
             return reduce(self._probabilities(batch))
-        if self._margin is None:
+        if self.margin is None:
             return [self._blended(image, reduce) for image in part]
-        return [self._tiled(image, self._margin, reduce) for image in part]
+        return [self._tiled(image, self.margin, reduce) for image in part]
 
     def _below(
         self, run: Predictor, part: list[NDArray[Any]], reason: str
@@ -129,7 +170,7 @@ class Predictor:
         below = run._smaller(len(part), height, width)
         if below is None and run.device.type != "cpu":
             # A copy: other predictions continue with the network where it is.
-            network = copied(self.network, CPU)
+            network = copy_network(self.network, CPU)
             below = replace(self, network=network, device=CPU, batch_size=1)
         if below is None:
             raise MemoryError(
@@ -161,13 +202,10 @@ class Predictor:
         plural = "s" if n_images > 1 else ""
         return f"{n_images} {noun}{plural} of {rows}x{columns} pixels"
 
-    def _groups(self, images: ImageList) -> Iterator[list[NDArray[Any]]]:
+    def _groups(self, images: Iterable[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
         """Yield consecutive images of one size that fit into one forward pass."""
         group: list[NDArray[Any]] = []
-        largest = 0.0
-        for index, image in enumerate(images):
-            self._check_channels(image, images.name(index))
-            largest = max(largest, magnitude(image))
+        for image in images:
             if group and (
                 image.shape != group[0].shape
                 or len(group) >= min(self.batch_size, self._images_at_once(image))
@@ -176,7 +214,6 @@ class Predictor:
                 group = []
             group.append(image)
         yield group
-        self._warn_of_other_units(largest)
 
     def _warn_of_other_units(self, largest: float) -> None:
         """Warn about images in other units than in training, say 0..1 for 0..255."""
@@ -220,11 +257,11 @@ class Predictor:
 
         tile = self._tiling.tile()
         rows, columns = (
-            overlapping(size, tile, self._stride) for size in image.shape[:2]
+            overlapping(size, tile, self.stride) for size in image.shape[:2]
         )
         parts = [
             reduce(probabilities[None])[0]
-            for _, probabilities in blended(predict, rows, columns)
+            for _, probabilities in blend_tiles(predict, rows, columns)
         ]
         return np.concatenate(parts, axis=-2)
 
@@ -232,7 +269,7 @@ class Predictor:
         """Predict one large image, tile by tile."""
         tile_size = self._tiling.tile()
         rows, columns = (
-            spans(size, tile_size, margin, self._stride) for size in image.shape[:2]
+            spans(size, tile_size, margin, self.stride) for size in image.shape[:2]
         )
         answer: NDArray[Any] | None = None
         for row, column in product(rows, columns):
@@ -241,7 +278,9 @@ class Predictor:
             core = self._probabilities(batch)[..., row.inner(), column.inner()]
             tile = reduce(core)[0]
             if answer is None:
-                answer = room((*tile.shape[:-2], *image.shape[:2]), tile.dtype)
+                answer = empty_predictions(
+                    (*tile.shape[:-2], *image.shape[:2]), tile.dtype
+                )
             answer[..., slice(*row.core), slice(*column.core)] = tile
         assert answer is not None  # an image has at least one tile
         return answer
@@ -257,17 +296,12 @@ class Predictor:
 
     def _forward(self, batch: Tensor) -> Tensor:
         """Return the probabilities, averaged over several views if asked for."""
-        if not self.test_time_augmentation:
-            return self._scores(batch).softmax(dim=1)
-        # Padded before it is turned, so that all views lie on one stride grid: tiles
-        # then have the same views as the whole image.
-        padded = pad_to_multiple(batch, self._stride)
-        total = sum(
-            turned_back(self._scores(turned(padded, *view)).softmax(dim=1), *view)
-            for view in VIEWS
-        )
-        height, width = batch.shape[-2:]
-        return torch.as_tensor(total)[..., :height, :width] / len(VIEWS)
+        if tuple(self.views) == (AS_IT_IS,):
+            return self._softmax(batch)
+        return average_views(self._softmax, batch, self.stride, self.views)
+
+    def _softmax(self, batch: Tensor) -> Tensor:
+        return self._scores(batch).softmax(dim=1)
 
     def _scores(self, batch: Tensor) -> Tensor:
         """Run the network, in float32 unless asked otherwise."""
@@ -284,14 +318,16 @@ class Predictor:
 
     @cached_property
     def _tiling(self) -> Tiling:
-        return Tiling(self.tile_size, self._margin, self._stride, self._pixel_limit)
+        return Tiling(self.tile_size, self.margin, self.stride, self._pixel_limit)
 
     @property
-    def _margin(self) -> int | None:
+    def margin(self) -> int | None:
+        """Radius of the receptive field in pixels; None if it is the whole image."""
         return getattr(self.network, "margin", None)
 
     @property
-    def _stride(self) -> int:
+    def stride(self) -> int:
+        """The grid, in pixels, on which the network sees all positions alike."""
         return int(getattr(self.network, "stride", 1))
 
     @cached_property
@@ -306,22 +342,38 @@ class Predictor:
 
     @cached_property
     def _layer_sizes(self) -> LayerSizes:
-        return layer_sizes(self.network, 2 * self._stride, self._run_blank)
+        return layer_sizes(self.network, 2 * self.stride, self._run_blank)
 
     def _run_blank(self, side: int) -> Tensor:
         blank = np.zeros((side, side, len(self.scale.mean)), np.float32)
         return self._scores(images_to_tensor([blank], self.scale, self.device))
 
 
-def placed(network: nn.Module, device: torch.device) -> tuple[nn.Module, torch.device]:
+def place_network(
+    network: nn.Module, device: torch.device
+) -> tuple[nn.Module, torch.device]:
     """Move a network to a device, or to the CPU if it does not fit; tell which."""
     try:
-        return moved(network, device), device
+        return move_network(network, device), device
     except MemoryError as error:
         if device.type == "cpu":
             raise
         logger.warning("%s Continuing on the CPU.", error)
-    return moved(network, CPU), CPU
+    return move_network(network, CPU), CPU
+
+
+def as_array(batch: Tensor) -> NDArray[np.float32]:
+    """Return probabilities as they are."""
+    return batch.cpu().numpy()
+
+
+def labels_of(batch: Tensor, classes: NDArray[Any]) -> NDArray[Any]:
+    """Return the most probable labels, tile by tile.
+
+    Codes of a whole huge image would take as much memory again.
+    """
+    labels: NDArray[Any] = classes[most_probable(batch).cpu().numpy()]
+    return labels
 
 
 def magnitude(image: NDArray[Any]) -> float:
@@ -329,13 +381,40 @@ def magnitude(image: NDArray[Any]) -> float:
     return max(abs(float(image.min())), abs(float(image.max())))
 
 
-def turned(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
+def average_views(
+    classify: Callable[[Tensor], Tensor],
+    images: Tensor,
+    stride: int,
+    views: Sequence[View] = VIEWS,
+) -> Tensor:
+    """Return the probabilities of images, averaged over the positions of a square.
+
+    Parameters
+    ----------
+    classify : callable
+        Maps images (n, n_channels, height, width) to probabilities.
+    images : Tensor of shape (n, n_channels, height, width)
+        The images.
+    stride : int
+        The grid on which the network sees all positions alike.
+    views : sequence of (int, bool), default=VIEWS
+        The positions.
+    """
+    # Padded before it is turned, so that all views lie on one stride grid: tiles then
+    # have the same views as the whole image.
+    padded = pad_to_multiple(images, stride)
+    total = sum(turn_back(classify(turn(padded, *view)), *view) for view in views)
+    height, width = images.shape[-2:]
+    return torch.as_tensor(total)[..., :height, :width] / len(views)
+
+
+def turn(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
     """Turn images by quarters, and mirror them afterwards."""
     images = torch.rot90(images, quarters, dims=(2, 3))
     return images.flip(3) if mirrored else images
 
 
-def turned_back(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
+def turn_back(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
     """Undo `turned`."""
     images = images.flip(3) if mirrored else images
     return torch.rot90(images, -quarters, dims=(2, 3))

@@ -12,7 +12,7 @@ Interval = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Span:
+class TileSide:
     """One side of a tile: the pixels that it predicts, and those that it looks at.
 
     Parameters
@@ -30,7 +30,7 @@ class Span:
         return slice(start, start + self.core[1] - self.core[0])
 
 
-def spans(size: int, tile: int, margin: int, stride: int) -> list[Span]:
+def spans(size: int, tile: int, margin: int, stride: int) -> list[TileSide]:
     """Cut one side of an image into tiles of about equal length, on the stride grid.
 
     Each tile looks at least `margin` pixels beyond those that it predicts, or up to the
@@ -63,7 +63,7 @@ def spans(size: int, tile: int, margin: int, stride: int) -> list[Span]:
     step = ceil(ceil(size / n_tiles) / stride) * stride
     reach = ceil(margin / stride) * stride
     return [
-        Span(
+        TileSide(
             (start, min(start + step, size)),
             (max(start - reach, 0), min(start + step + reach, size)),
         )

@@ -1,34 +1,36 @@
-"""The parts of training and prediction, assembled from a segmenter's parameters.
-
-The functions read the parameters and the fitted state of an `FCNSegmenter`, and change
-neither.
-"""
+"""The parts of training and prediction, made from the parameters of a segmenter."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sksegment._inputs.channel_scale import Scale
+import numpy as np
+import torch
+
 from sksegment._inputs.samples import Samples
-from sksegment._inputs.survey import Survey, check_same_channels
-from sksegment._prediction.predictor import Predictor, placed
+from sksegment._inputs.training_set import TrainingSet, check_same_channels
+from sksegment._prediction.predictor import (
+    AS_IT_IS,
+    VIEWS,
+    Predictor,
+    place_network,
+)
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
     DEFAULT_ENCODER_FACTOR,
     check_parameters,
     crop_sides,
     network_description,
-    value_of,
 )
 from sksegment._segmenter.pretrained import source_contents, start_from
 from sksegment._torch.devices import resolve_device
 from sksegment._torch.precision import prediction_dtype, training_dtype
 from sksegment._training.batches import AUTO_BATCH_SIZE, Batches
-from sksegment._training.callbacks import bare_callbacks
-from sksegment._training.checkpoint import Checkpoint, opened_checkpoint
+from sksegment._training.callbacks import unnamed_callbacks
+from sksegment._training.checkpoint import Checkpoint, open_checkpoint
 from sksegment._training.fingerprint import fingerprint
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
@@ -47,156 +49,185 @@ PREDICTION_PARAMETERS = (
 )
 
 
-def model_to_train(segmenter: Any, found: Survey, seed: int, continues: bool) -> Model:
-    """Return a new model, or a copy of the fitted one to continue from."""
-    device = resolve_device(segmenter.device)
-    architecture = _wanted_architecture(segmenter, found)
-    if continues:
-        check_same_channels(found.n_channels, segmenter.n_features_in_, "X")
-        _check_same_architecture(architecture, segmenter._architecture)
-        model = fitted_model(segmenter).copy(device)
-        # What training sees must not be clipped.
-        return replace(model, scale=model.scale.widened(found.scale))
-    model = new_model(architecture, found.scale, seed, device)
-    return model if segmenter.pretrained is None else _started(segmenter, model, found)
+@dataclass(frozen=True)
+class Components:
+    """Makes the parts of training and prediction; changes nothing that it is given.
 
-
-def fitted_model(segmenter: Any) -> Model:
-    """Return the model of a fitted segmenter: the network itself, no copy."""
-    scale = Scale(
-        segmenter.channel_mean_,
-        segmenter.channel_std_,
-        segmenter.channel_min_,
-        segmenter.channel_max_,
-    )
-    return Model(segmenter.network_, segmenter._architecture, scale, segmenter.history_)
-
-
-def divided(
-    segmenter: Any, samples: Samples, found: Survey, held_out: Samples | None, seed: int
-) -> tuple[Samples, Survey, Samples | None]:
-    """Return training samples, what is known of them, and validation samples.
-
-    Early stopping holds out its own unless the user passes some.
+    Parameters
+    ----------
+    parameters : mapping
+        Those of the segmenter's constructor, checked.
+    fitted : Model or None, default=None
+        The trained model that training continues from; None for a new one.
     """
-    if held_out is not None or not segmenter.early_stopping:
-        return samples, found, held_out
-    fraction = segmenter.validation_fraction
-    training, validation = split_indices(len(samples), fraction, seed)
-    return samples.take(training), found.take(training), samples.take(validation)
 
+    parameters: Mapping[str, Any]
+    fitted: Model | None = None
 
-def opened_checkpoint_of(
-    segmenter: Any,
-    data: tuple[Samples, Samples | None],
-    steps: Sequence[PlannedStep],
-    seed: int,
-    continues: bool,
-) -> AbstractContextManager[Checkpoint | None]:
-    """Return the checkpoint of a training run, identified by all that defines it."""
-    if segmenter.checkpoint_dir is None:
-        return nullcontext()
-    start = arrays_of(segmenter.network_) if continues else {}
-    any_seed = segmenter.random_state is None and not continues
-    known_seed = None if any_seed else seed
-    pretrained = source_contents(segmenter.pretrained)
-    callbacks = bare_callbacks(segmenter.callbacks)
-    given = segmenter.get_params()
-    parameters = {**given, "pretrained": pretrained, "callbacks": callbacks}
-    name = fingerprint(parameters, known_seed, data, steps, start)
-    return opened_checkpoint(segmenter.checkpoint_dir, name)
+    def __getitem__(self, name: str) -> Any:
+        """Return a parameter, with a number of numpy as one of Python.
 
+        In later arithmetic, numpy's `uint8(30)` would wrap around at 256.
+        """
+        value = self.parameters[name]
+        return value.item() if isinstance(value, np.generic) else value
 
-def plan_of_fit(segmenter: Any, found: Survey) -> TrainingPlan:
-    """Return how `fit` trains."""
-    schedule = segmenter.learning_rate_schedule
-    plan = _plan(segmenter, found, value_of(segmenter, "max_epochs"), schedule)
-    if not segmenter.early_stopping:
-        return plan
-    return replace(plan, patience=value_of(segmenter, "n_iter_no_change"))
+    @property
+    def device(self) -> torch.device:
+        """The device that the parameter stands for on this machine."""
+        return resolve_device(self["device"])
 
+    def model_to_train(self, training: TrainingSet, seed: int) -> Model:
+        """Return a new model, or a copy of the fitted one to continue from."""
+        architecture = self._architecture(training)
+        if self.fitted is None:
+            model = new_model(architecture, training.scale, seed, self.device)
+            return model if self["pretrained"] is None else self._start(model, training)
+        fitted = self.fitted
+        check_same_channels(training.n_channels, fitted.n_channels, "X")
+        _check_same_architecture(architecture, fitted.architecture)
+        # What training sees must not be clipped.
+        scale = fitted.scale.widened(training.scale)
+        return replace(fitted.copy(self.device), scale=scale)
 
-def plan_of_partial_fit(segmenter: Any, found: Survey) -> TrainingPlan:
-    """Return how `partial_fit` trains: one epoch."""
-    return _plan(segmenter, found, 1, "constant")
+    def split_validation(
+        self, training: TrainingSet, held_out: Samples | None, seed: int
+    ) -> tuple[TrainingSet, Samples | None]:
+        """Return training samples and validation samples.
 
+        Early stopping holds out its own unless the user passes some.
+        """
+        if held_out is not None or not self["early_stopping"]:
+            return training, held_out
+        fraction = self["validation_fraction"]
+        kept, taken = split_indices(len(training), fraction, seed)
+        return training.take(kept), training.take(taken)
 
-def batches_of(
-    segmenter: Any,
-    samples: Samples,
-    found: Survey,
-    steps: Sequence[PlannedStep],
-    seed: int,
-    model: Model,
-) -> Batches:
-    """Return the batches that a model is trained on."""
-    return Batches(
-        samples,
-        found,
-        model.scale,
-        steps,
-        value_of(segmenter, "batch_size"),
-        crop_sides(segmenter.crop_size),
-        segmenter.crop_sampling,
-        seed,
-        resolve_device(segmenter.device),
-        epoch=len(model.history),
-    )
+    def open_checkpoint(
+        self,
+        data: tuple[Samples, Samples | None],
+        steps: Sequence[PlannedStep],
+        seed: int,
+    ) -> AbstractContextManager[Checkpoint | None]:
+        """Open the checkpoint of a training run, identified by all that defines it."""
+        if self["checkpoint_dir"] is None:
+            return nullcontext()
+        start = {} if self.fitted is None else arrays_of(self.fitted.network)
+        any_seed = self["random_state"] is None and self.fitted is None
+        parameters = {
+            **self.parameters,
+            "pretrained": source_contents(self["pretrained"]),
+            "callbacks": unnamed_callbacks(self["callbacks"]),
+        }
+        known_seed = None if any_seed else seed
+        name = fingerprint(parameters, known_seed, data, steps, start)
+        return open_checkpoint(self["checkpoint_dir"], name)
 
+    def plan_fit(self, training: TrainingSet) -> TrainingPlan:
+        """Return how `fit` trains."""
+        schedule = self["learning_rate_schedule"]
+        plan = self._plan(training, self["max_epochs"], schedule)
+        if not self["early_stopping"]:
+            return plan
+        return replace(plan, patience=self["n_iter_no_change"])
 
-def validation_of(
-    segmenter: Any,
-    held_out: Samples | None,
-    found: Survey,
-    model: Model,
-    plan: TrainingPlan,
-) -> Validation | None:
-    """Return how a model is validated during training, if samples are held out."""
-    if held_out is None:
-        return None
-    predictor = predictor_of(segmenter, model)
-    return Validation(held_out, found.encoder, predictor, plan.criterion)
+    def plan_partial_fit(self, training: TrainingSet) -> TrainingPlan:
+        """Return how `partial_fit` trains: one epoch."""
+        return self._plan(training, 1, "constant")
 
+    def batches(
+        self,
+        training: TrainingSet,
+        steps: Sequence[PlannedStep],
+        seed: int,
+        model: Model,
+    ) -> Batches:
+        """Return the batches that a model is trained on."""
+        return Batches(
+            training,
+            model.scale,
+            steps,
+            self["batch_size"],
+            crop_sides(self["crop_size"]),
+            self["crop_sampling"],
+            seed,
+            self.device,
+            epoch=len(model.history),
+        )
 
-def predictor_of(segmenter: Any, model: Model) -> Predictor:
-    """Return how a model is run, according to the current parameters."""
-    now = {name: value_of(segmenter, name) for name in PREDICTION_PARAMETERS}
-    check_parameters(now)
-    network, device = placed(model.network, resolve_device(segmenter.device))
-    is_auto = isinstance(now["batch_size"], str)
-    return Predictor(
-        network,
-        model.scale,
-        device,
-        prediction_dtype(segmenter.precision),
-        AUTO_BATCH_SIZE if is_auto else now["batch_size"],
-        now["tile_size"],
-        segmenter.test_time_augmentation,
-    )
+    def validation(
+        self,
+        held_out: Samples | None,
+        training: TrainingSet,
+        model: Model,
+        plan: TrainingPlan,
+    ) -> Validation | None:
+        """Return how a model is validated in training, if samples are held out."""
+        if held_out is None:
+            return None
+        predictor = self.predictor(model)
+        return Validation(held_out, training.encoder, predictor, plan.criterion)
 
+    def predictor(self, model: Model) -> Predictor:
+        """Return how a model is run, according to the current parameters."""
+        now = {name: self[name] for name in PREDICTION_PARAMETERS}
+        check_parameters(now)
+        network, device = place_network(model.network, self.device)
+        is_auto = isinstance(now["batch_size"], str)
+        return Predictor(
+            network,
+            model.scale,
+            device,
+            prediction_dtype(now["precision"]),
+            AUTO_BATCH_SIZE if is_auto else now["batch_size"],
+            now["tile_size"],
+            VIEWS if now["test_time_augmentation"] else (AS_IT_IS,),
+        )
 
-def _started(segmenter: Any, model: Model, found: Survey) -> Model:
-    """Return a new model with the weights of `pretrained`, and their scale."""
-    scale, new = start_from(
-        segmenter.pretrained,
-        model.network,
-        model.architecture,
-        found.scale,
-        found.encoder.classes,
-    )
-    if segmenter.verbose:
-        print(f"Weights not taken from pretrained: {', '.join(new) or 'none'}")
-    return replace(model, scale=scale)
+    def _start(self, model: Model, training: TrainingSet) -> Model:
+        """Return a new model with the weights of `pretrained`, and their scale."""
+        scale, new = start_from(
+            self["pretrained"],
+            model.network,
+            model.architecture,
+            training.scale,
+            training.encoder.classes,
+        )
+        if self["verbose"]:
+            print(f"Weights not taken from pretrained: {', '.join(new) or 'none'}")
+        return replace(model, scale=scale)
 
+    def _architecture(self, training: TrainingSet) -> dict[str, Any]:
+        return {
+            "network": self["network"],
+            "n_channels": training.n_channels,
+            "n_classes": len(training.encoder.classes),
+            **network_description({name: self[name] for name in self.parameters}),
+        }
 
-def _wanted_architecture(segmenter: Any, found: Survey) -> dict[str, Any]:
-    parameters = {name: value_of(segmenter, name) for name in segmenter.get_params()}
-    return {
-        "network": segmenter.network,
-        "n_channels": found.n_channels,
-        "n_classes": len(found.encoder.classes),
-        **network_description(parameters),
-    }
+    def _plan(
+        self, training: TrainingSet, n_epochs: int, schedule: str
+    ) -> TrainingPlan:
+        classes = training.encoder.classes
+        weights = class_weights(self["class_weight"], classes, training.pixels)
+        return TrainingPlan(
+            criterion=make_loss(self["loss"], weights).to(self.device),
+            optimizer=self["optimizer"],
+            learning_rate=self["learning_rate"],
+            encoder_factor=self._encoder_factor(),
+            weight_decay=self["weight_decay"],
+            schedule=schedule,
+            n_epochs=n_epochs,
+            precision=training_dtype(self["precision"], self.device),
+            patience=None,
+            tol=self["tol"],
+            callbacks=self["callbacks"] or (),
+            verbose=self["verbose"],
+        )
+
+    def _encoder_factor(self) -> float:
+        factor: float | None = self["encoder_learning_rate"]
+        return DEFAULT_ENCODER_FACTOR if factor is None else factor
 
 
 def _check_same_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
@@ -208,28 +239,3 @@ def _check_same_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> 
                 f"{name} is {value!r}, but the fitted network has {name}={before!r}; "
                 f"expected the same, or a new fit with warm_start=False."
             )
-
-
-def _encoder_factor(segmenter: Any) -> float:
-    factor = value_of(segmenter, "encoder_learning_rate")
-    return DEFAULT_ENCODER_FACTOR if factor is None else factor
-
-
-def _plan(segmenter: Any, found: Survey, n_epochs: int, schedule: str) -> TrainingPlan:
-    device = resolve_device(segmenter.device)
-    classes = found.encoder.classes
-    weights = class_weights(segmenter.class_weight, classes, found.pixels)
-    return TrainingPlan(
-        criterion=make_loss(segmenter.loss, weights).to(device),
-        optimizer=segmenter.optimizer,
-        learning_rate=value_of(segmenter, "learning_rate"),
-        encoder_factor=_encoder_factor(segmenter),
-        weight_decay=value_of(segmenter, "weight_decay"),
-        schedule=schedule,
-        n_epochs=n_epochs,
-        precision=training_dtype(segmenter.precision, device),
-        patience=None,
-        tol=value_of(segmenter, "tol"),
-        callbacks=segmenter.callbacks or (),
-        verbose=segmenter.verbose,
-    )

@@ -11,12 +11,12 @@ from torch import nn
 from torch.torch_version import TorchVersion
 
 from sksegment._inputs.channel_scale import Scale
-from sksegment._torch.out_of_memory import copied, moved
+from sksegment._torch.out_of_memory import copy_network, move_network
 from sksegment._torch.random import local_rng, seed_torch
 from sksegment._version import __version__
 from sksegment.networks._encoder_fcn import EncoderFCN
 from sksegment.networks._factory import make_network
-from sksegment.networks._receptive_field import probed_margin, strip_margin
+from sksegment.networks._receptive_field import measure_margin, measure_strip_margin
 from sksegment.networks._state import _channels_last
 from sksegment.networks._user_network import Resized
 
@@ -43,6 +43,11 @@ class Model:
     history: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def n_channels(self) -> int:
+        """Channels of its images."""
+        return len(self.scale.mean)
+
+    @property
     def stride(self) -> int:
         """Grid, in pixels, on which the network sees all positions alike."""
         return int(getattr(self.network, "stride", 1))
@@ -54,7 +59,7 @@ class Model:
 
     def copy(self, device: torch.device) -> Model:
         """Return a copy on a device, to continue from."""
-        network = copied(self.network, device)
+        network = copy_network(self.network, device)
         return Model(network, self.architecture, self.scale, list(self.history))
 
 
@@ -69,10 +74,11 @@ def new_model(
         seed_torch(seed, torch.device("cpu"))
         network = make_network(**architecture)
         if isinstance(network, (Resized, EncoderFCN)):
-            measure = probed_margin if isinstance(network, Resized) else strip_margin
+            is_users = isinstance(network, Resized)
+            measure = measure_margin if is_users else measure_strip_margin
             n_channels = architecture["n_channels"]
             network.margin = measure(network, n_channels, network.stride)
-    return Model(moved(_channels_last(network), device), architecture, scale)
+    return Model(move_network(_channels_last(network), device), architecture, scale)
 
 
 def warn_of_newer(version: str | None) -> None:

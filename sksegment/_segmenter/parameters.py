@@ -18,11 +18,11 @@ from sksegment._inputs.checks import (
     check_choice,
     check_integer,
     check_number,
+    format_choices,
     height_and_width,
     is_integer,
-    listed,
 )
-from sksegment._inputs.random import checked_random_state
+from sksegment._inputs.random import as_random_state
 from sksegment._segmenter.pretrained import check_pretrained
 from sksegment._torch.devices import resolve_device
 from sksegment._torch.precision import PRECISIONS
@@ -170,15 +170,6 @@ def check_network_options(
             )
 
 
-def value_of(segmenter: Any, name: str) -> Any:
-    """Return a parameter, with a number of numpy as one of Python.
-
-    In later arithmetic, numpy's `uint8(30)` would wrap around at 256.
-    """
-    value = getattr(segmenter, name)
-    return value.item() if isinstance(value, np.generic) else value
-
-
 def crop_sides(crop_size: Any) -> tuple[int, int] | None:
     """Return the height and width of crops in pixels; None for whole images."""
     return None if crop_size is None else height_and_width("crop_size", crop_size)
@@ -189,7 +180,7 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
     if callable(parameters.get("loss")) and parameters["class_weight"] is not None:
         raise ValueError(
             f"class_weight has no effect on a loss of your own; expected None, or one "
-            f"of the losses {listed(LOSSES)}."
+            f"of the losses {format_choices(LOSSES)}."
         )
 
 
@@ -225,7 +216,7 @@ def _choice_or_callable(choices: dict[str, Any], arguments: str) -> Check:
         is_named = isinstance(value, str) and value in choices
         if not is_named and not callable(value):
             raise ValueError(
-                f"{name} is {value!r}; expected one of {listed(choices)}, or a "
+                f"{name} is {value!r}; expected one of {format_choices(choices)}, or a "
                 f"callable {arguments}."
             )
 
@@ -247,8 +238,8 @@ def _class_weight(name: str, value: Any) -> None:
     is_rule = isinstance(value, str) and value in RULES
     if value is not None and not is_rule and not isinstance(value, dict):
         raise ValueError(
-            f"{name} is {value!r}; expected None, {listed(RULES)}, or a dict from "
-            f"label to weight."
+            f"{name} is {value!r}; expected None, {format_choices(RULES)}, or a "
+            f"dict from label to weight."
         )
 
 
@@ -294,7 +285,7 @@ def _folder(name: str, value: Any) -> None:
 
 
 def _random_state(name: str, value: Any) -> None:
-    checked_random_state(value)
+    as_random_state(value)
 
 
 def _device(name: str, value: Any) -> None:

@@ -24,8 +24,6 @@ from sksegment.networks._vgg16_weights import vgg16_weights
 from sksegment.networks._weight_files import EXPECTED, IMAGENET
 from sksegment.networks._weight_transfer import Weights, transplant
 
-# Layers that belong to the classes of a task.
-CLASS_LAYERS = ("classifier", "score_fr", "score_pool4", "score_pool3")
 # The networks of the paper, each of which continues from one before it.
 STAGES = ("fcn32s", "fcn16s", "fcn8s")
 # What may differ between a segmenter and the one that starts from it.
@@ -44,7 +42,7 @@ def check_pretrained(name: str, value: Any) -> None:
     """
     if value is None or isinstance(value, (str, os.PathLike)):
         return
-    source = unfrozen(value)
+    source = unwrap_frozen(value)
     if not hasattr(source, "pretrained"):
         is_pipeline = hasattr(source, "steps")
         hint = " For a Pipeline, pass its last step." if is_pipeline else ""
@@ -57,7 +55,7 @@ def check_pretrained(name: str, value: Any) -> None:
         )
 
 
-def unfrozen(value: Any) -> Any:
+def unwrap_frozen(value: Any) -> Any:
     """Return the estimator within a FrozenEstimator, or else the value itself."""
     return value.estimator if isinstance(value, FrozenEstimator) else value
 
@@ -68,7 +66,7 @@ def source_contents(pretrained: Any) -> Any:
     For a file, that is its content. For a segmenter, its history is left out: training
     it again takes other times for the same weights.
     """
-    source = unfrozen(pretrained)
+    source = unwrap_frozen(pretrained)
     if hasattr(source, "network_"):
         tensors = source.network_.state_dict().items()
         weights = {name: tensor.numpy(force=True) for name, tensor in tensors}
@@ -117,7 +115,7 @@ def start_from(
     OSError
         If a file cannot be read or downloaded.
     """
-    source = unfrozen(pretrained)
+    source = unwrap_frozen(pretrained)
     if hasattr(source, "network_"):
         check_same_design(source, architecture)
         weights = segmenter_weights(source, network, classes)
@@ -172,10 +170,12 @@ def segmenter_weights(
     # torch.compile wraps a network, which then has other names for the same weights.
     tensors = getattr(network_, "_orig_mod", network_).state_dict()
     same_classes = np.array_equal(segmenter.classes_, classes)
+    class_layers = getattr(network, "class_layers", ())
     names = [
         name
         for name in network.state_dict()
-        if not _is_class_layer(name) or (same_classes and name in tensors)
+        if name.partition(".")[0] not in class_layers
+        or (same_classes and name in tensors)
     ]
     return Weights(
         "the segmenter given as pretrained",
@@ -184,10 +184,6 @@ def segmenter_weights(
         "a network of your own takes all weights: expected the same number of classes "
         "and channels",
     )
-
-
-def _is_class_layer(name: str) -> bool:
-    return name.partition(".")[0] in CLASS_LAYERS
 
 
 def segmenter_scale(segmenter: Any, scale: Scale) -> Scale:

@@ -42,7 +42,7 @@ def arithmetic_device(device: torch.device) -> torch.device:
     return torch.device("cpu") if device.type == "mps" else device
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a CPU tensor on a device, without waiting for what runs there.
 
     Only pinned memory is read while the program goes on. torch never returns pinned

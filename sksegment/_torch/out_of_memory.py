@@ -110,7 +110,7 @@ def release_memory(device: torch.device) -> None:
             torch.mps.empty_cache()
 
 
-def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+def empty_predictions(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an empty array for predictions.
 
     Raises
@@ -128,7 +128,7 @@ def room(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         ) from None
 
 
-def moved(network: nn.Module, device: torch.device) -> nn.Module:
+def move_network(network: nn.Module, device: torch.device) -> nn.Module:
     """Move a network to a device.
 
     Raises
@@ -145,7 +145,7 @@ def moved(network: nn.Module, device: torch.device) -> nn.Module:
     return network
 
 
-def copied(network: nn.Module, device: torch.device) -> nn.Module:
+def copy_network(network: nn.Module, device: torch.device) -> nn.Module:
     """Copy a network to a device.
 
     Raises
@@ -154,13 +154,13 @@ def copied(network: nn.Module, device: torch.device) -> nn.Module:
         If it does not fit there.
     """
     with HOOKS_LOCK:
-        result = attempt(partial(_copied, network, device), device)
+        result = attempt(partial(_copy, network, device), device)
     if isinstance(result, OutOfMemory):
         raise MemoryError(_too_large(network, device, result.reason))
     return result
 
 
-def _copied(network: nn.Module, device: torch.device) -> nn.Module:
+def _copy(network: nn.Module, device: torch.device) -> nn.Module:
     # deepcopy alone would copy on the device that the network is on, which may be the
     # full one.
     copies: dict[int, Any] = {

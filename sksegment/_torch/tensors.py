@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sksegment._inputs.channel_scale import Scale
-from sksegment._torch.devices import arithmetic_device, sent
+from sksegment._torch.devices import arithmetic_device, to_device
 
 
 def images_to_tensor(
@@ -35,7 +35,7 @@ def images_to_tensor(
         float32, in channels-last memory order, whatever that of the arrays is.
     """
     pixels = torch.from_numpy(in_torch_dtype(np.stack(images)))
-    return standardized(pixels.to(arithmetic_device(device)), scale, device)
+    return standardize(pixels.to(arithmetic_device(device)), scale, device)
 
 
 def in_torch_dtype(image: NDArray[Any]) -> NDArray[Any]:
@@ -54,19 +54,21 @@ def torch_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if fits else np.float64)
 
 
-def standardized(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
+def standardize(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
     """Return images of shape (n, height, width, n_channels) as `images_to_tensor` does.
 
     The mean is subtracted in double precision: small differences around 1e9 would
     otherwise be lost. Values far from those of training are clipped to `Scale.limits`.
     """
     arithmetic = arithmetic_device(device)
-    values = sent(pixels, arithmetic).double()
+    values = to_device(pixels, arithmetic).double()
     lowest, highest = map(torch.from_numpy, scale.limits())
-    values = values.clamp_(sent(lowest, arithmetic), sent(highest, arithmetic))
+    values = values.clamp_(
+        to_device(lowest, arithmetic), to_device(highest, arithmetic)
+    )
     # Copied, unlike the batch: in a memory-mapped model file they are read-only.
-    values -= sent(torch.tensor(scale.mean, device="cpu"), arithmetic)
-    values /= sent(torch.tensor(scale.std, device="cpu"), arithmetic)
+    values -= to_device(torch.tensor(scale.mean, device="cpu"), arithmetic)
+    values /= to_device(torch.tensor(scale.std, device="cpu"), arithmetic)
     return values.float().to(device).permute(0, 3, 1, 2)
 
 

@@ -18,13 +18,12 @@ from torch import Tensor
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import Window
 from sksegment._inputs.labels import IGNORED
-from sksegment._inputs.random import CROP, ORDER, stream
-from sksegment._inputs.samples import Samples
-from sksegment._inputs.survey import Survey
+from sksegment._inputs.random import CROP, ORDER, random_generator
+from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.batch import Batch
 from sksegment._torch.devices import arithmetic_device
-from sksegment._torch.tensors import standardized
-from sksegment._training.image_store import Piece, PieceStore, mirrored
+from sksegment._torch.tensors import standardize
+from sksegment._training.image_store import Example, ImageStore, mirror_indices
 from sksegment.augmentation._apply import augment_batch
 from sksegment.augmentation._plan import PlannedStep
 
@@ -40,7 +39,7 @@ AUTO_STEPS = 4
 Target = tuple[Tensor, Tensor | None]
 
 
-class Patch(NamedTuple):
+class Crop(NamedTuple):
     """A part of an image that is trained on.
 
     Parameters
@@ -72,10 +71,8 @@ class Batches:
 
     Parameters
     ----------
-    samples : Samples
-        Images, masks and weights.
-    survey : Survey
-        What is known of them.
+    samples : TrainingSet
+        Images, masks and weights, and what is known of them.
     scale : Scale
         How the images are standardised.
     steps : sequence of PlannedStep
@@ -98,8 +95,7 @@ class Batches:
         Bytes that images kept on the device may take.
     """
 
-    samples: Samples
-    survey: Survey
+    samples: TrainingSet
     scale: Scale
     steps: Sequence[PlannedStep]
     batch_size: int | str
@@ -111,94 +107,96 @@ class Batches:
     room: float = 0
 
     def __len__(self) -> int:
-        n_patches = len(self._patches())
-        return -(-n_patches // images_in_batch(self.batch_size, n_patches))
+        n_crops = len(self._crops())
+        return -(-n_crops // images_in_batch(self.batch_size, n_crops))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Target]]:
         for _, batch in self.drawn():
             yield batch.images, (batch.codes, batch.weights)
 
-    def drawn(self) -> Iterator[tuple[list[Patch], Batch]]:
+    def drawn(self) -> Iterator[tuple[list[Crop], Batch]]:
         """Yield the batches of an epoch, each with what its images are parts of."""
         self.epoch += 1
-        rng = stream(ORDER, self.seed, self.epoch)
-        patches = self._patches()
-        batch_size = images_in_batch(self.batch_size, len(patches))
-        for members in cut_batches(patches, batch_size, rng):
+        rng = random_generator(ORDER, self.seed, self.epoch)
+        crops = self._crops()
+        batch_size = images_in_batch(self.batch_size, len(crops))
+        for members in cut_batches(crops, batch_size, rng):
             yield members, self._batch(members)
 
     def largest(self) -> tuple[int, int, int]:
         """Return the largest number of images, height and width of a batch."""
-        patches = self._patches()
-        n_images = -(-len(patches) // len(self))
-        sizes = np.array([patch.size() for patch in patches])
+        crops = self._crops()
+        n_images = -(-len(crops) // len(self))
+        sizes = np.array([crop.size() for crop in crops])
         height, width = sizes.max(axis=0).tolist()
         return n_images, height, width
 
-    def let_go(self) -> None:
+    def release_images(self) -> None:
         """Forget the images that are kept on the device."""
         self.__dict__.pop("_store", None)
 
-    def are_alike(self) -> bool:
+    def have_one_size(self) -> bool:
         """Tell whether all batches hold images of one size."""
-        return len({patch.size() for patch in self._patches()}) == 1
+        return len({crop.size() for crop in self._crops()}) == 1
 
     def are_fixed(self) -> bool:
         """Tell whether an image is the same in every epoch: whole, not augmented."""
         return not self.steps and self.crop_size is None
 
-    def _patches(self) -> list[Patch]:
+    def _crops(self) -> list[Crop]:
         """List what an epoch trains on: about as many pixels as the images have."""
-        patches = []
-        for index, (height, width) in enumerate(self.survey.sizes):
+        crops = []
+        for index, (height, width) in enumerate(self.samples.sizes):
             crop_height, crop_width = self.crop_size or (height, width)
             copies = max(1, round(height * width / (crop_height * crop_width)))
-            patches += [
-                Patch(index, copy, crop_height, crop_width) for copy in range(copies)
+            crops += [
+                Crop(index, copy, crop_height, crop_width) for copy in range(copies)
             ]
-        return patches
+        return crops
 
-    def _batch(self, patches: Sequence[Patch]) -> Batch:
+    def _batch(self, crops: Sequence[Crop]) -> Batch:
         # Augmented before padding: the result for an image must not depend on the other
         # images of its batch.
         groups = [
-            self._augmented(list(group)) for _, group in groupby(patches, Patch.size)
+            self._augmented(list(group)) for _, group in groupby(crops, Crop.size)
         ]
-        height = max(patch.height for patch in patches)
-        width = max(patch.width for patch in patches)
-        return joined([mirrored_out(group, height, width) for group in groups])
+        height = max(crop.height for crop in crops)
+        width = max(crop.width for crop in crops)
+        return join_batches(
+            [pad_by_mirroring(group, height, width) for group in groups]
+        )
 
-    def _augmented(self, patches: Sequence[Patch]) -> Batch:
-        """Return patches of one size, augmented."""
-        keys = [(self.epoch, patch.image, patch.copy) for patch in patches]
-        # In one expression, so that the pieces are freed before augmentation copies.
-        batch = stacked([*map(self._piece, patches)], self.scale, self.device)
+    def _augmented(self, crops: Sequence[Crop]) -> Batch:
+        """Return crops of one size, augmented."""
+        keys = [(self.epoch, crop.image, crop.copy) for crop in crops]
+        # In one expression, so that the examples are freed before augmentation copies.
+        batch = stack_examples([*map(self._example, crops)], self.scale, self.device)
         return augment_batch(self.steps, batch, keys, self.seed, self.scale)
 
-    def _piece(self, patch: Patch) -> Piece:
-        piece = self._store.piece(patch.image, self._window(patch))
-        return piece.padded(patch.size())
+    def _example(self, crop: Crop) -> Example:
+        example = self._store.read_crop(crop.image, self._window(crop))
+        return example.pad(crop.size())
 
     @cached_property
-    def _store(self) -> PieceStore:
+    def _store(self) -> ImageStore:
         device = arithmetic_device(self.device)
-        return PieceStore(self.samples, self.survey, device, self.room)
+        return ImageStore(self.samples, device, self.room)
 
-    def _window(self, patch: Patch) -> Window:
-        """Draw where a patch lies in its image."""
-        # How far the patch can be moved; an image that is too small leaves no choice.
-        size = self.survey.sizes[patch.image]
-        room = np.maximum(np.subtract(size, patch.size()), 0)
-        starts = self._starts(patch, room) if room.any() else room
+    def _window(self, crop: Crop) -> Window:
+        """Draw where a crop lies in its image."""
+        # How far the crop can be moved; an image that is too small leaves no choice.
+        size = self.samples.sizes[crop.image]
+        room = np.maximum(np.subtract(size, crop.size()), 0)
+        starts = self._starts(crop, room) if room.any() else room
         top, left = starts.tolist()
-        return slice(top, top + patch.height), slice(left, left + patch.width)
+        return slice(top, top + crop.height), slice(left, left + crop.width)
 
-    def _starts(self, patch: Patch, room: NDArray[np.intp]) -> NDArray[np.intp]:
-        rng = stream(CROP, self.seed, self.epoch, patch.image, patch.copy)
+    def _starts(self, crop: Crop, room: NDArray[np.intp]) -> NDArray[np.intp]:
+        rng = random_generator(CROP, self.seed, self.epoch, crop.image, crop.copy)
         if self.crop_sampling != "balanced":
             return rng.integers(room + 1)
-        codes = self._store.codes(patch.image)
-        middle = np.floor_divide(patch.size(), 2)
+        codes = self._store.codes(crop.image)
+        middle = np.floor_divide(crop.size(), 2)
         return (class_aware_position(codes, rng) - middle).clip(0, room)
 
 
@@ -225,18 +223,20 @@ def class_aware_position(
     return np.asarray(pixels[rng.integers(len(pixels))])
 
 
-def stacked(pieces: Sequence[Piece], scale: Scale, device: torch.device) -> Batch:
-    """Make a batch of pieces of one size, with the images standardised."""
-    pixels, codes, weights = zip(*pieces, strict=True)
-    # The pieces are on the device already, unless its arithmetic is done elsewhere.
+def stack_examples(
+    examples: Sequence[Example], scale: Scale, device: torch.device
+) -> Batch:
+    """Make a batch of examples of one size, with the images standardised."""
+    pixels, codes, weights = zip(*examples, strict=True)
+    # The examples are on the device already, unless its arithmetic is done elsewhere.
     return Batch(
-        standardized(torch.stack(pixels), scale, device),
+        standardize(torch.stack(pixels), scale, device),
         torch.stack(codes).to(device, torch.int64),
         None if weights[0] is None else torch.stack(weights).to(device),
     )
 
 
-def mirrored_out(batch: Batch, height: int, width: int) -> Batch:
+def pad_by_mirroring(batch: Batch, height: int, width: int) -> Batch:
     """Pad images to a size by mirroring; the added pixels are ignored.
 
     They never enter the loss, and batch statistics see the image's own content there
@@ -246,7 +246,7 @@ def mirrored_out(batch: Batch, height: int, width: int) -> Batch:
     if size == (height, width):
         return batch
     rows, columns = (
-        mirrored(old, new, batch.images.device)
+        mirror_indices(old, new, batch.images.device)
         for old, new in zip(size, (height, width), strict=True)
     )
     padding = (0, width - size[1], 0, height - size[0])
@@ -257,7 +257,7 @@ def mirrored_out(batch: Batch, height: int, width: int) -> Batch:
     )
 
 
-def joined(batches: Sequence[Batch]) -> Batch:
+def join_batches(batches: Sequence[Batch]) -> Batch:
     """Join batches of one size."""
     if len(batches) == 1:
         return batches[0]
@@ -270,31 +270,29 @@ def joined(batches: Sequence[Batch]) -> Batch:
 
 
 def cut_batches(
-    patches: Sequence[Patch], batch_size: int, rng: np.random.Generator
-) -> list[list[Patch]]:
-    """Shuffle patches and cut them into batches of nearly equal length.
+    crops: Sequence[Crop], batch_size: int, rng: np.random.Generator
+) -> list[list[Crop]]:
+    """Shuffle crops and cut them into batches of nearly equal length.
 
     Parameters
     ----------
-    patches : sequence of Patch
+    crops : sequence of Crop
         What is to be trained on.
     batch_size : int
-        Largest number of patches in a batch.
+        Largest number of crops in a batch.
     rng : Generator
         Where the order comes from.
 
     Returns
     -------
-    list of list of Patch
+    list of list of Crop
         The batches. None is much smaller than the others: a last batch of one image
         would make a noisy step, and noisier batch statistics.
     """
-    order = [patches[index] for index in rng.permutation(len(patches))]
+    order = [crops[index] for index in rng.permutation(len(crops))]
     pool = POOL_BATCHES * batch_size
     for start in range(0, len(order), pool):
-        order[start : start + pool] = sorted(
-            order[start : start + pool], key=Patch.size
-        )
+        order[start : start + pool] = sorted(order[start : start + pool], key=Crop.size)
     n_batches = -(-len(order) // batch_size)
     cuts = np.linspace(0, len(order), n_batches + 1).round().astype(int)
     batches = [order[start:stop] for start, stop in itertools.pairwise(cuts)]

@@ -78,7 +78,7 @@ def check_watched(callbacks: Sequence[Any] | None, validates: bool) -> None:
     ValueError
         Naming the first such callback, what it watches and what is expected.
     """
-    bare = bare_callbacks(callbacks)
+    bare = unnamed_callbacks(callbacks)
     for callback in bare:
         key = _watched(callback)
         if key is None or _is_written(key, bare, validates):
@@ -97,7 +97,7 @@ def check_watched(callbacks: Sequence[Any] | None, validates: bool) -> None:
 
 def check_schedules(parameters: dict[str, Any]) -> None:
     """Reject two schedules, one of which would override the other."""
-    callbacks = bare_callbacks(parameters.get("callbacks"))
+    callbacks = unnamed_callbacks(parameters.get("callbacks"))
     schedule = parameters.get("learning_rate_schedule")
     if schedule != "constant" and any(
         issubclass(kind_of(callback), LRScheduler) for callback in callbacks
@@ -113,7 +113,7 @@ def check_checkpoints(parameters: dict[str, Any]) -> None:
     """Reject callbacks that steer training by state that a checkpoint does not keep."""
     if parameters.get("checkpoint_dir") is None:
         return
-    for callback in bare_callbacks(parameters.get("callbacks")):
+    for callback in unnamed_callbacks(parameters.get("callbacks")):
         kind = kind_of(callback)
         if issubclass(kind, (LRScheduler, EarlyStopping)):
             raise ValueError(
@@ -123,7 +123,7 @@ def check_checkpoints(parameters: dict[str, Any]) -> None:
             )
 
 
-def bare_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
+def unnamed_callbacks(callbacks: Sequence[Any] | None) -> list[Any]:
     """Return callbacks without the names that skorch allows them."""
     return [_bare(item) for item in callbacks or ()]
 
@@ -149,7 +149,7 @@ def settings_of(callback: Callback) -> dict[str, Any]:
     return settings | (_as_given(callback) if isinstance(callback, ParamMapper) else {})
 
 
-def without_memory(callbacks: Any) -> Any:
+def reset_callbacks(callbacks: Any) -> Any:
     """Return callbacks without what they remember from training.
 
     By the convention of scikit-learn and skorch, that is in attributes whose names end
@@ -158,12 +158,12 @@ def without_memory(callbacks: Any) -> Any:
     if callbacks is None:
         return None
     return [
-        (item[0], _fresh(item[1])) if _bare(item) is not item else _fresh(item)
+        (item[0], _reset(item[1])) if _bare(item) is not item else _reset(item)
         for item in callbacks
     ]
 
 
-def _fresh(callback: Any) -> Any:
+def _reset(callback: Any) -> Any:
     """Return a callback as its constructor left it, with the settings of today."""
     if not isinstance(callback, Callback):
         return callback

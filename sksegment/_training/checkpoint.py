@@ -66,7 +66,7 @@ class Checkpoint:
 
 
 @contextmanager
-def opened_checkpoint(
+def open_checkpoint(
     directory: str | os.PathLike[str], name: str
 ) -> Iterator[Checkpoint]:
     """Hold the checkpoint of a training run, and remove it when the run ends.
@@ -108,7 +108,7 @@ def opened_checkpoint(
         _leave(folder, lock)
 
 
-def progress_in(checkpoint: Checkpoint | None) -> dict[str, Any]:
+def load_progress(checkpoint: Checkpoint | None) -> dict[str, Any]:
     """Return the progress to resume from; empty if there is none."""
     return {} if checkpoint is None else checkpoint.progress
 
@@ -139,11 +139,11 @@ def _free_folder(directory: Path, name: str) -> tuple[Path, FileLock]:
     for number in count(1):
         folder = directory / (name if number == 1 else f"{name}-{number}")
         with suppress(Timeout):
-            return folder, _locked(folder)
+            return folder, _lock(folder)
     raise AssertionError  # count has no end
 
 
-def _locked(folder: Path) -> FileLock:
+def _lock(folder: Path) -> FileLock:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK_NAME)

@@ -38,11 +38,11 @@ class EncodedBatches:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[tuple[EncodedImages, Target]]:
-        for patches, batch in self.batches.drawn():
+        for crops, batch in self.batches.drawn():
             height, width = batch.images.shape[-2:]
             each = [
-                self._maps((patch.image, height, width), image)
-                for patch, image in zip(patches, batch.images, strict=True)
+                self._maps((crop.image, height, width), image)
+                for crop, image in zip(crops, batch.images, strict=True)
             ]
             maps = [torch.cat(level) for level in zip(*each, strict=True)]
             yield EncodedImages(maps, (height, width)), (batch.codes, batch.weights)
@@ -52,9 +52,9 @@ class EncodedBatches:
         """Where the batches are."""
         return self.batches.device
 
-    def are_alike(self) -> bool:
+    def have_one_size(self) -> bool:
         """Tell whether all batches hold images of one size."""
-        return self.batches.are_alike()
+        return self.batches.have_one_size()
 
     def _maps(self, key: tuple[int, int, int], image: Tensor) -> list[Tensor]:
         """Return the maps of an image that its batch extended to a size."""

@@ -1,4 +1,4 @@
-"""Pieces of images with their masks and weights, and where batches get them."""
+"""Crops and whole images with masks and weights, and where batches get them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from torch import Tensor
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList, Window
 from sksegment._inputs.labels import IGNORED
-from sksegment._inputs.samples import Samples
-from sksegment._inputs.survey import Survey
-from sksegment._torch.devices import sent
+from sksegment._inputs.training_set import TrainingSet
+from sksegment._torch.devices import to_device
 from sksegment._torch.tensors import in_torch_dtype, torch_dtype
 
 # Share of scikit-learn's ``working_memory`` (1024 MiB by default) that files may take.
@@ -47,7 +46,7 @@ class FileCache:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        # A view, such as colours without alpha, would keep its whole base array alive.
+        # A view, such as colors without alpha, would keep its whole base array alive.
         pixels = np.ascontiguousarray(images[index])
         pixels.flags.writeable = False
         self._keep(key, pixels)
@@ -75,7 +74,7 @@ WHOLE: Window = (slice(None), slice(None))
 CORNER: Window = (slice(1), slice(1))
 
 
-class Piece(NamedTuple):
+class Example(NamedTuple):
     """A part of an image, or all of it, with what belongs to its pixels.
 
     Parameters
@@ -92,118 +91,115 @@ class Piece(NamedTuple):
     codes: Tensor
     weights: Tensor | None
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Piece:
-        """Return a piece with the same change made to each of its tensors."""
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> Example:
+        """Return an example with the same change made to each of its tensors."""
         weights = None if self.weights is None else change(self.weights)
-        return Piece(change(self.pixels), change(self.codes), weights)
+        return Example(change(self.pixels), change(self.codes), weights)
 
-    def padded(self, size: tuple[int, int]) -> Piece:
-        """Pad a piece that is too small by mirroring; the added pixels are ignored."""
+    def pad(self, size: tuple[int, int]) -> Example:
+        """Pad an example to a size by mirroring; the added pixels are ignored."""
         height, width = self.codes.shape
         if (height, width) == size:
             return self
         rows, columns = (
-            mirrored(old, new, self.codes.device)
+            mirror_indices(old, new, self.codes.device)
             for old, new in zip((height, width), size, strict=True)
         )
         padding = (0, size[1] - width, 0, size[0] - height)
-        return Piece(
+        return Example(
             self.pixels[rows][:, columns],
             F.pad(self.codes, padding, value=IGNORED),
             None if self.weights is None else F.pad(self.weights, padding),
         )
 
 
-def mirrored(old: int, new: int, device: torch.device) -> Tensor:
+def mirror_indices(old: int, new: int, device: torch.device) -> Tensor:
     """Return which of `old` pixels each of `new` pixels shows, mirrored at the end."""
     indices = np.pad(np.arange(old), (0, new - old), mode="symmetric")
-    return sent(torch.from_numpy(indices), device)
+    return to_device(torch.from_numpy(indices), device)
 
 
 @dataclass
-class PieceStore:
-    """Reads pieces from memory and from files, and keeps whole images on a GPU.
+class ImageStore:
+    """Reads examples from memory and from files, and keeps whole images on a GPU.
 
     If there is room, what was sent to a GPU stays there until training ends. It is not
     read, encoded or sent again, except for masks if crops are drawn around a class.
 
     Parameters
     ----------
-    samples : Samples
-        Images, masks and weights.
-    survey : Survey
-        What is known of them.
+    samples : TrainingSet
+        Images, masks and weights, and what is known of them.
     device : torch.device
-        Where the pieces are wanted.
-    room : float
+        Where the examples are wanted.
+    capacity : float
         Bytes that images kept on the device may take.
     files : FileCache
         What was read from files.
     """
 
-    samples: Samples
-    survey: Survey
+    samples: TrainingSet
     device: torch.device
-    room: float
+    capacity: float
     files: FileCache = field(default_factory=FileCache)
-    _kept: dict[int, Piece] = field(default_factory=dict)
+    _kept: dict[int, Example] = field(default_factory=dict)
 
-    def piece(self, index: int, window: Window) -> Piece:
+    def read_crop(self, index: int, window: Window) -> Example:
         """Return the part of image `index` in a window, on the device."""
-        whole = self._kept.get(index) or self._sent_whole(index)
+        whole = self._kept.get(index) or self._send_whole(index)
         if whole is not None:
-            return whole.each(lambda tensor: tensor[window])
-        return self._read(index, window).each(self._send)
+            return whole.map_tensors(lambda tensor: tensor[window])
+        return self._read(index, window).map_tensors(self._send)
 
     def codes(self, index: int) -> NDArray[np.int32]:
         """Return the class codes of a whole mask, ignored where the weight is 0."""
         codes = self._encoded(index, WHOLE)
         if self.samples.weights is None:
             return codes
-        # Raw weights, as in the survey: in units of their mean, tiny ones may become 0.
+        # Raw weights, as they are counted: in units of their mean, tiny ones may be 0.
         counts = self.samples.weights[index] > 0
         return np.where(counts, codes, IGNORED)
 
-    def _sent_whole(self, index: int) -> Piece | None:
+    def _send_whole(self, index: int) -> Example | None:
         """Send a whole image to stay on the device, if there is room for it."""
-        if self.room <= 0:
+        if self.capacity <= 0:
             return None
         n_bytes = self._size_on_device(index)
-        if n_bytes > min(self.room, MAX_KEPT):
+        if n_bytes > min(self.capacity, MAX_KEPT):
             return None
         try:
-            piece = self._read(index, WHOLE).each(self._send)
+            example = self._read(index, WHOLE).map_tensors(self._send)
         except torch.OutOfMemoryError:  # the room was taken in the meantime
-            self.room = 0
+            self.capacity = 0
             return None
-        self.room -= n_bytes
-        self._kept[index] = piece
-        return piece
+        self.capacity -= n_bytes
+        self._kept[index] = example
+        return example
 
     def _size_on_device(self, index: int) -> int:
         """Return the bytes of a whole image, its codes and weights.
 
         From an array, only a corner is read.
         """
-        height, width = self.survey.sizes[index]
+        height, width = self.samples.sizes[index]
         corner = self.files.crop(self.samples.images, index, CORNER)
         pixel = torch_dtype(corner.dtype).itemsize
         weights = 0 if self.samples.weights is None else np.float32().itemsize
-        each = self.survey.n_channels * pixel + self._codes_dtype.itemsize + weights
+        each = self.samples.n_channels * pixel + self._codes_dtype.itemsize + weights
         return height * width * each
 
     @property
     def _codes_dtype(self) -> np.dtype[Any]:
         """Signed and as narrow as possible: codes are sent to the device, and stay."""
-        return np.min_scalar_type(-len(self.survey.encoder.classes))
+        return np.min_scalar_type(-len(self.samples.encoder.classes))
 
     def _send(self, tensor: Tensor) -> Tensor:
-        return sent(tensor, self.device)
+        return to_device(tensor, self.device)
 
-    def _read(self, index: int, window: Window) -> Piece:
+    def _read(self, index: int, window: Window) -> Example:
         image = self.files.crop(self.samples.images, index, window)
         codes = self._encoded(index, window)
-        return Piece(
+        return Example(
             torch.from_numpy(in_torch_dtype(image)),
             torch.from_numpy(codes.astype(self._codes_dtype)),
             self._read_weights(index, window),
@@ -212,12 +208,12 @@ class PieceStore:
     def _encoded(self, index: int, window: Window) -> NDArray[np.int32]:
         masks = self.samples.masks
         mask = self.files.crop(masks, index, window)
-        return self.survey.encoder.encode(mask, masks.name(index))
+        return self.samples.encoder.encode(mask, masks.name(index))
 
     def _read_weights(self, index: int, window: Window) -> Tensor | None:
         weight = self.samples.weight(index)
         if weight is None:
             return None
-        size = self.survey.sizes[index]
+        size = self.samples.sizes[index]
         cut: NDArray[Any] = np.broadcast_to(weight, size)[window]
         return torch.from_numpy(cut.astype(np.float32))

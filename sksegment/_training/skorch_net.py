@@ -13,7 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
 from torch import Tensor, nn
 
-from sksegment._inputs.random import DROPOUT, stream
+from sksegment._inputs.random import DROPOUT, random_generator
 from sksegment._torch.devices import searched_kernels
 from sksegment._torch.random import MAX_TORCH_SEED, seed_torch
 from sksegment._training.batches import Batches, Target
@@ -38,11 +38,12 @@ def check_finite(losses: Sequence[Tensor]) -> list[float]:
     return values
 
 
-def is_wish(stop: KeyboardInterrupt) -> bool:
-    """Tell whether a statement raised an interrupt, as callbacks do, not Ctrl-C.
-
-    Ctrl-C strikes in the middle of whatever runs, never at a ``raise``.
-    """
+def is_stop_request(stop: KeyboardInterrupt) -> bool:
+    """Tell whether a statement raised an interrupt, as callbacks do, not Ctrl-C."""
+    # skorch's callbacks end training with the very exception of Ctrl-C, and carry no
+    # mark of their own. The user's callbacks do likewise, so a list of known classes is
+    # not enough. But Ctrl-C strikes in the middle of whatever runs, never at a `raise`:
+    # the last instruction of the traceback tells the two apart.
     place = stop.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -152,7 +153,7 @@ class SegmentationNet(NeuralNet):
         Reading a loss makes the program wait for the GPU. On a CPU it is there at once,
         and training stops at the first loss that is not finite.
         """
-        with searched_kernels(batches.device, batches.are_alike()):
+        with searched_kernels(batches.device, batches.have_one_size()):
             losses = self._train_batches(batches, step_fn, **parameters)
         rows = self.history[-1]["batches"]
         for row, loss in zip(rows, check_finite(losses), strict=True):
@@ -227,7 +228,7 @@ class SegmentationNet(NeuralNet):
             try:
                 getattr(callback, method_name)(self, **parameters)
             except KeyboardInterrupt as stop:
-                if method_name == "on_epoch_end" and is_wish(stop):
+                if method_name == "on_epoch_end" and is_stop_request(stop):
                     raise TrainingStop from stop
                 raise
         # After all callbacks, so that their counts are kept, too.
@@ -246,7 +247,7 @@ class SegmentationNet(NeuralNet):
         super().on_epoch_begin(net, dataset_train, dataset_valid)
         self.predicted_ = None
         epoch = self.first_epoch + len(self.history)
-        rng = stream(DROPOUT, self.seed, epoch)
+        rng = random_generator(DROPOUT, self.seed, epoch)
         seed_torch(int(rng.integers(MAX_TORCH_SEED)), torch.device(self.device))
 
     def on_batch_end(

@@ -20,7 +20,7 @@ from sksegment._prediction.predictor import working_memory
 from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
-from sksegment._training.checkpoint import Checkpoint, progress_in
+from sksegment._training.checkpoint import Checkpoint, load_progress
 from sksegment._training.encoded_batches import EncodedBatches
 from sksegment._training.memory_estimate import room_for_images, too_large
 from sksegment._training.schedules import SCHEDULES
@@ -31,9 +31,9 @@ from sksegment._training.skorch_net import (
 )
 from sksegment._training.training_state import (
     EARLY_STOPPING,
-    plain,
     restore_progress,
     restore_stopping,
+    to_python,
 )
 from sksegment._training.validation import Validation
 from sksegment.networks._encoder_fcn import EncoderFCN
@@ -156,18 +156,19 @@ def train(
         network.
     """
     training = partial(
-        _trained, network, batches, validation, plan, optimizer_state, checkpoint
+        _train_network, network, batches, validation, plan, optimizer_state, checkpoint
     )
     try:
         result = attempt(training, batches.device)
     finally:
-        batches.let_go()  # a notebook keeps a traceback, and everything it refers to
+        # A notebook keeps a traceback, and everything it refers to.
+        batches.release_images()
     if isinstance(result, OutOfMemory):
         raise MemoryError(too_large(network, batches, plan.precision, result.reason))
     return result
 
 
-def _trained(
+def _train_network(
     network: nn.Module,
     batches: Batches,
     validation: Validation | None,
@@ -180,13 +181,13 @@ def _trained(
         batches.room = room_for_images(network, batches, plan.precision)
     with ExitStack() as stack:
         stack.enter_context(local_rng(batches.device))
-        stack.enter_context(_freezing_undone(network))
-        stack.enter_context(_single_values_normalized(network))
+        stack.enter_context(_restore_trainable(network))
+        stack.enter_context(_allow_single_values(network))
         if isinstance(network, EncoderFCN) and plan.encoder_factor == 0:
             stack.enter_context(_encoder_frozen(network))
         net.initialize()
         if optimizer_state is not None:
-            _go_on(net.optimizer_, optimizer_state)
+            _resume_optimizer(net.optimizer_, optimizer_state)
         diverged_at = _run(net, batches, validation)
     rows = [_row(row, net.first_epoch) for row in net.history]
     if diverged_at is not None:
@@ -200,7 +201,7 @@ def _trained(
 
 
 @contextmanager
-def _freezing_undone(network: nn.Module) -> Iterator[None]:
+def _restore_trainable(network: nn.Module) -> Iterator[None]:
     """Restore which weights are trainable.
 
     Callbacks freeze weights for one training run. What is frozen is not saved: a
@@ -226,7 +227,7 @@ def _encoder_frozen(network: EncoderFCN) -> Iterator[None]:
 
 
 @contextmanager
-def _single_values_normalized(network: nn.Module) -> Iterator[None]:
+def _allow_single_values(network: nn.Module) -> Iterator[None]:
     """Let batch normalization train on one value per channel, as that of `FCN` does.
 
     A single image has one after pooling over all of it (ASPP), or at the stride of an
@@ -251,7 +252,9 @@ def _single_values_normalized(network: nn.Module) -> Iterator[None]:
         yield
 
 
-def _go_on(optimizer: torch.optim.Optimizer, learned: dict[str, Any]) -> None:
+def _resume_optimizer(
+    optimizer: torch.optim.Optimizer, learned: dict[str, Any]
+) -> None:
     """Give an optimizer what it learned of each parameter, and nothing else.
 
     Learning rate and decay stay those of the plan. `learned` itself is not changed: an
@@ -264,7 +267,7 @@ def _run(
     net: SegmentationNet, batches: Batches, validation: Validation | None
 ) -> int | None:
     """Run the loop; return the epoch, counted from 1, in which it diverged, if any."""
-    progress = progress_in(net.checkpoint)
+    progress = load_progress(net.checkpoint)
     if progress:
         restore_progress(net, progress)
         batches.epoch += len(net.history)
@@ -297,7 +300,7 @@ def _net(
     plan: TrainingPlan,
     checkpoint: Checkpoint | None,
 ) -> SegmentationNet:
-    n_done = len(progress_in(checkpoint).get("history", ()))
+    n_done = len(load_progress(checkpoint).get("history", ()))
     return SegmentationNet(
         network,
         seed=batches.seed,
@@ -370,7 +373,7 @@ def _restore_best(net: SegmentationNet) -> int:
 def _row(row: dict[str, Any], first_epoch: int) -> dict[str, Any]:
     """Return the history of one epoch without that of its batches."""
     kept = {
-        key: plain(value)
+        key: to_python(value)
         for key, value in row.items()
         if key != "batches" and not key.endswith(("_batch_count", "_best"))
     }

@@ -35,9 +35,9 @@ def progress_of(net: Any) -> dict[str, Any]:
         # What callbacks froze at some epoch, which does not come again.
         "requires_grad": _requires_grad(net.module_),
         "optimizer": net.optimizer_.state_dict(),
-        "history": [_plain_row(row) for row in net.history],
+        "history": [_row_to_python(row) for row in net.history],
         "early_stopping": {
-            name: plain(getattr(stopping, name))
+            name: to_python(getattr(stopping, name))
             for stopping in _early_stopping(net)
             for name in STOPPING_STATE
         },
@@ -91,9 +91,9 @@ def _early_stopping(net: Any) -> list[Any]:
     return [callback for name, callback in net.callbacks_ if name == EARLY_STOPPING]
 
 
-def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
+def _row_to_python(row: dict[str, Any]) -> dict[str, Any]:
     """Return the plain values of an epoch of the history, without its batches."""
-    values = {key: plain(value) for key, value in row.items()}
+    values = {key: to_python(value) for key, value in row.items()}
     return {
         key: value
         for key, value in values.items()
@@ -101,6 +101,6 @@ def _plain_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """Return numbers and arrays of numpy or torch as Python's, the rest as it is."""
     return value.tolist() if hasattr(value, "tolist") else value

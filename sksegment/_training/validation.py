@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sksegment._inputs.labels import LabelEncoder
-from sksegment._inputs.random import SPLIT, stream
+from sksegment._inputs.random import SPLIT, random_generator
 from sksegment._inputs.samples import Samples
 from sksegment._prediction.predictor import Predictor
 from sksegment._torch.out_of_memory import OutOfMemory, attempt
-from sksegment.metrics._confusion_matrix import ConfusionTally, ratio
+from sksegment.metrics._averaging import weighted_mean
+from sksegment.metrics._confusion_matrix import ConfusionAccumulator
+from sksegment.metrics._formulas import iou
 
 CPU = torch.device("cpu")
 
@@ -49,7 +51,8 @@ class Validation:
 
     def scores(self) -> tuple[float, float]:
         """Return the loss and the mean IoU over all samples, without augmentation."""
-        tally = ConfusionTally(self.encoder.classes, self.encoder.ignore_label)
+        classes, ignored = self.encoder.classes, self.encoder.ignore_label
+        confusion = ConfusionAccumulator(classes, ignored)
         losses, pixels = [], []
         predictions = self.predictor.probabilities(self.samples.images)
         for index, probabilities in enumerate(predictions):
@@ -60,11 +63,10 @@ class Validation:
             counted = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
             pixels.append(counted.sum())
             predicted = self.encoder.decode(probabilities.argmax(axis=0))
-            tally.add(mask, predicted, weight, index)
+            confusion.add(mask, predicted, weight, index)
         loss = np.average(losses, weights=pixels) if any(pixels) else math.nan
-        union = tally.confusion.union
-        iou = ratio(tally.confusion.hits, union)[union > 0]
-        return float(loss), float(iou.mean()) if len(iou) else math.nan
+        mean_iou = weighted_mean(iou(confusion.class_counts()), np.array(1.0))
+        return float(loss), float(mean_iou)
 
     def _loss(
         self,
@@ -144,7 +146,7 @@ def split_indices(
             f"early_stopping=True holds out validation images, but {n_images} "
             f"image takes part in training; expected at least 2, or X_val and y_val."
         )
-    rng = stream(SPLIT, seed)
+    rng = random_generator(SPLIT, seed)
     n_held_out = min(max(1, round(fraction * n_images)), n_images - 1)
     shuffled = rng.permutation(n_images)
     return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])

@@ -6,7 +6,7 @@ mask and pixel weights together, batch by batch and anew in each epoch. ``transf
 the identity: nothing is augmented at prediction.
 
 All geometric steps of a Pipeline are composed into one transform and one resampling
-(bilinear for images, nearest for masks and weights); the changes of colour follow, in
+(bilinear for images, nearest for masks and weights); the changes of color follow, in
 their order.
 """
 

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from sksegment._inputs.channel_scale import Scale
-from sksegment._inputs.random import AUGMENT, stream
+from sksegment._inputs.random import AUGMENT, random_generator
 from sksegment._torch.batch import Batch
 from sksegment.augmentation._plan import PlannedStep, common_fill
 
@@ -26,7 +26,7 @@ def augment_batch(
     seed: int,
     scale: Scale,
 ) -> Batch:
-    """Carry out a plan: one resampling first, then the changes of colour in order.
+    """Carry out a plan: one resampling first, then the changes of color in order.
 
     Parameters
     ----------
@@ -52,15 +52,15 @@ def augment_batch(
     ]
     drawn = list(zip((step.augmenter for step in steps), rngs, strict=True))
     batch = _move([pair for pair in drawn if pair[0].is_geometric], batch, scale)
-    colouring = [pair for pair in drawn if not pair[0].is_geometric]
-    return _recolour(colouring, batch, scale) if colouring else batch
+    coloring = [pair for pair in drawn if not pair[0].is_geometric]
+    return _recolor(coloring, batch, scale) if coloring else batch
 
 
 def _generator(
     step: PlannedStep, position: int, key: tuple[int, ...], seed: int
 ) -> Generator:
     own_seed = seed if step.seed is None else step.seed
-    return stream(AUGMENT, own_seed, position, *key)
+    return random_generator(AUGMENT, own_seed, position, *key)
 
 
 def _move(
@@ -82,22 +82,22 @@ def _move(
             [augmenter._draw_matrix(rng, height, width) for rng in rngs]
         )
     fill = common_fill([augmenter for augmenter, _ in drawn])
-    colour = None if fill is None else tensor_like(batch.images, scale.apply(fill))
+    color = None if fill is None else tensor_like(batch.images, scale.apply(fill))
     # On the CPU, where they are read to see whether an image is moved at all.
     rows = torch.from_numpy(matrices[:, :2]).to(batch.images.dtype)
-    return Batch(*warp(batch.images, batch.codes, batch.weights, rows, colour))
+    return Batch(*warp(batch.images, batch.codes, batch.weights, rows, color))
 
 
 def tensor_like(images: Tensor, values: NDArray[Any]) -> Tensor:
     """Return values in the dtype of images, and on their device."""
     import torch
 
-    from sksegment._torch.devices import sent
+    from sksegment._torch.devices import to_device
 
-    return sent(torch.from_numpy(values).to(images.dtype), images.device)
+    return to_device(torch.from_numpy(values).to(images.dtype), images.device)
 
 
-def _recolour(
+def _recolor(
     drawn: Sequence[tuple[Any, Sequence[Generator]]], batch: Batch, scale: Scale
 ) -> Batch:
     low, high = (
@@ -107,5 +107,5 @@ def _recolour(
     images = batch.images.clone()
     for augmenter, rngs in drawn:
         for index, rng in enumerate(rngs):
-            images[index] = augmenter._draw_colours(images[index], low, high, rng)
+            images[index] = augmenter._draw_colors(images[index], low, high, rng)
     return replace(batch, images=images)

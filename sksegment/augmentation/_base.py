@@ -18,6 +18,7 @@ from sklearn.utils import Tags
 from sksegment._inputs.channel_scale import Scale, channel_sums
 from sksegment._inputs.checks import check_number, is_number
 from sksegment._inputs.classes import check_kind_of_ignored
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image import FLOAT32_MAX
 from sksegment._inputs.image_list import (
     ImageList,
@@ -28,7 +29,7 @@ from sksegment._inputs.image_list import (
     check_pairs,
 )
 from sksegment._inputs.labels import LabelEncoder, unique_labels
-from sksegment._inputs.random import checked_random_state, own_random_state
+from sksegment._inputs.random import as_random_state, own_random_state
 from sksegment._torch.batch import Batch
 from sksegment.augmentation._apply import augment_batch
 from sksegment.augmentation._plan import AugmentedImages, PlannedStep, common_fill
@@ -199,9 +200,9 @@ class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
         if self.random_state is None:
             return None
         if isinstance(self.random_state, Integral):
-            checked_random_state(self.random_state)  # rejects seeds out of range
+            as_random_state(self.random_state)  # rejects seeds out of range
             return int(self.random_state)
-        rng = checked_random_state(self.random_state)
+        rng = as_random_state(self.random_state)
         return int(rng.randint(MAX_OWN_SEED, dtype=np.int64))
 
     def _check_border_label(self, ignore_label: Any) -> None:
@@ -247,7 +248,7 @@ class Photometric(BaseAugmenter):
 
     is_geometric = False
 
-    def _draw_colours(
+    def _draw_colors(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
         """Draw a change of one image of shape (n_channels, height, width).
@@ -256,10 +257,10 @@ class Photometric(BaseAugmenter):
         """
         if rng.random() >= self.p:
             return image
-        return self._colours(image, low, high, rng)
+        return self._colors(image, low, high, rng)
 
     @abstractmethod
-    def _colours(
+    def _colors(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
         """Draw the change of an image that is changed."""
@@ -268,6 +269,7 @@ class Photometric(BaseAugmenter):
 def check_range(name: str, value: Any) -> None:
     """Reject anything but a pair of positive numbers in ascending order."""
     expected = "expected a pair (low, high) of numbers with 0 < low <= high."
+    check_ordered(name, value)
     is_pair = isinstance(value, (tuple, list, np.ndarray)) and len(value) == 2
     if not is_pair or not all(map(is_number, value)):
         raise TypeError(f"{name} is {value!r}; {expected}")

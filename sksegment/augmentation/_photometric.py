@@ -57,7 +57,7 @@ class RandomBrightness(Photometric):
         self.p = p
         self.random_state = random_state
 
-    def _colours(
+    def _colors(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
         amount = draw_up_to(rng, self.strength)
@@ -102,7 +102,7 @@ class RandomContrast(Photometric):
         self.p = p
         self.random_state = random_state
 
-    def _colours(
+    def _colors(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
         middle = (low + high) / 2
@@ -148,7 +148,7 @@ class RandomGamma(Photometric):
         self.p = p
         self.random_state = random_state
 
-    def _colours(
+    def _colors(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
         exponent = draw_factor(rng, self.scale)
@@ -193,7 +193,7 @@ class RandomNoise(Photometric):
         self.p = p
         self.random_state = random_state
 
-    def _colours(
+    def _colors(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor:
         noise = tensor_like(image, rng.standard_normal(image.shape, np.float32))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Augmenter(Protocol):
-    """What a plan requires of its steps: a movement, or a change of colour."""
+    """What a plan requires of its steps: a movement, or a change of color."""
 
     is_geometric: bool
 
@@ -22,7 +22,7 @@ class Augmenter(Protocol):
         self, rng: Generator, height: int, width: int
     ) -> NDArray[np.float64]: ...
 
-    def _draw_colours(
+    def _draw_colors(
         self, image: Tensor, low: Tensor, high: Tensor, rng: Generator
     ) -> Tensor: ...
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sksegment._inputs.labels import IGNORED
-from sksegment._torch.devices import sent
+from sksegment._torch.devices import to_device
 
 # Centred coordinates of mirror images differ only in signs.
 FLIPS = {(1.0, 1.0): (), (-1.0, 1.0): (-1,), (1.0, -1.0): (-2,), (-1.0, -1.0): (-2, -1)}
@@ -58,7 +58,7 @@ def warp(
             if weights is not None:
                 weights[index] = weights[index].flip(axes)
     if chosen:
-        there = sent(torch.tensor(chosen, device="cpu"), images.device)
+        there = to_device(torch.tensor(chosen, device="cpu"), images.device)
         cut = None if weights is None else weights[there]
         images[there], codes[there], moved = _resampled(
             images[there], codes[there], cut, matrices[chosen], fill
@@ -98,8 +98,8 @@ def _resampled(
 def _grid(matrices: Tensor, height: int, width: int, device: torch.device) -> Tensor:
     """Return where each output pixel looks, in the coordinates of `grid_sample`."""
     half = matrices.new_tensor([width / 2, height / 2])
-    linear = sent(matrices[:, :, :2] / half[None, :, None], device)
-    shift = sent(matrices[:, :, 2] / half, device)
+    linear = to_device(matrices[:, :, :2] / half[None, :, None], device)
+    shift = to_device(matrices[:, :, 2] / half, device)
     # Not in torch's default dtype, which others may have changed.
     columns = torch.arange(width, dtype=torch.float32, device=device) + 0.5 - width / 2
     rows = torch.arange(height, dtype=torch.float32, device=device) + 0.5 - height / 2

@@ -3,6 +3,7 @@
 from sksegment.datasets._check_masks import Finding, check_masks
 from sksegment.datasets._colors_to_labels import colors_to_labels
 from sksegment.datasets._image_pairs import load_image_pairs
+from sksegment.datasets._load_stack import load_stack
 from sksegment.datasets._save_masks import save_masks
 from sksegment.datasets._shapes import make_shapes
 from sksegment.datasets._voc import load_voc
@@ -12,6 +13,7 @@ __all__ = [
     "check_masks",
     "colors_to_labels",
     "load_image_pairs",
+    "load_stack",
     "load_voc",
     "make_shapes",
     "save_masks",

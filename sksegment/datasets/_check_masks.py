@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.checks import LISTED
+from sksegment._inputs.checks import LISTED, format_some
 from sksegment._inputs.image import from_torch
-from sksegment._inputs.image_list import listed, no_images
+from sksegment._inputs.image_list import as_items, not_images_error
 from sksegment._inputs.labels import (
     MAX_FOUND_CLASSES,
     USUAL_VOIDS,
     format_labels,
     is_ignored,
     label_kind,
-    merged,
+    merge_labels,
 )
+from sksegment._inputs.own_masks import OWN_MASK_CURE, is_own_mask
 from sksegment.datasets._mask_faults import (
     Note,
     axes_note,
@@ -37,6 +38,7 @@ from sksegment.datasets._mask_faults import (
 MIN_MASKS = 5
 
 CURES = {
+    "own_mask": OWN_MASK_CURE,
     "number": "Pair files by name: load_image_pairs(images_dir, masks_dir).",
     "unreadable": "Export the file again, or leave the pair out.",
     "image": "Repair these images, or leave them out: fit rejects them.",
@@ -89,11 +91,9 @@ class Finding:
     cure: str
 
     def __str__(self) -> str:
-        shown = ", ".join(map(str, self.images[:LISTED]))
-        rest = len(self.images) - LISTED
-        more = f" and {rest} more" if rest > 0 else ""
         images = "image" if len(self.images) == 1 else "images"
-        return f"{self.kind} ({images} {shown}{more}): {self.message} {self.cure}"
+        listed = f"{images} {format_some(self.images)}"
+        return f"{self.kind} ({listed}): {self.message} {self.cure}"
 
 
 def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
@@ -116,7 +116,8 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
     -------
     list of Finding
         One for each kind that was found, empty if all seems well. Kinds: `"number"`,
-        `"unreadable"`, `"image"` (one that `fit` rejects, as for NaN), `"size"`,
+        `"own_mask"` (one file or array is both), `"unreadable"`, `"image"` (one that
+        `fit` rejects, as for NaN), `"size"`,
         `"transposed"`, `"channels"` (more or fewer than in other images),
         `"channels_first"`, `"colors"` (RGB pictures), `"grey_rgb"`, `"one_hot"`,
         `"axes"`, `"masked"` (masked arrays), `"mixed"` (strings beside numbers),
@@ -161,6 +162,8 @@ ignore_label=255 if it marks pixels without a class.
         notes["number"][min(len(images), len(masks))] = text
     chart = _Chart(ignore_label)
     for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
+        if is_own_mask(image, mask):
+            notes["own_mask"][index] = "An image is also its own mask."
         for kind, text in chart.add(image, mask, index):
             notes[kind][index] = text
     return [*map(_finding, notes, notes.values()), *chart.findings()]
@@ -168,12 +171,12 @@ ignore_label=255 if it marks pixels without a class.
 
 def _items(data: Any, argument: str) -> list[Any]:
     """Return the images or masks of what `fit` could take, unchecked."""
-    items = listed(data, argument)
+    items = as_items(data, argument)
     if items is None:
         # Masked arrays are kept as such: they are a finding.
         array = np.asanyarray(from_torch(data, argument))
         if not array.ndim:
-            raise no_images(data, argument)
+            raise not_images_error(data, argument)
         items = list(array)
     if not items:
         raise ValueError(f"Found array with 0 sample(s) in {argument}: it is empty.")
@@ -285,7 +288,7 @@ class _Chart:
         arrays = [labels for labels in self._labels.values() if len(labels)]
         if not arrays or len({label_kind(array.dtype) for array in arrays}) > 1:
             return np.array([])
-        return merged(arrays)
+        return merge_labels(arrays)
 
     def _voids(self) -> Iterator[Finding]:
         labels = self._all_labels()

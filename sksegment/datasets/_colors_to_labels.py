@@ -1,4 +1,4 @@
-"""Colours in place of labels: masks that were saved as pictures."""
+"""Colors in place of labels: masks that were saved as pictures."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList, as_images
-from sksegment._inputs.labels import format_labels
+from sksegment._inputs.labels import format_labels, label_array
 from sksegment.datasets._voc_palette import voc_colors
 
 Color = tuple[int, int, int]
 
 
 def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
-    """Turn colour-coded masks into masks of labels.
+    """Turn color-coded masks into masks of labels.
 
     Parameters
     ----------
@@ -25,10 +26,10 @@ def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
             shape (height, width, 3) or of path
         Masks as RGB pictures of whole numbers from 0 to 255. A fourth channel,
         opacity, is ignored. Palette files given as paths are expanded to their
-        colours; usually their ids are wanted, though, and `fit` reads those itself.
+        colors; usually their ids are wanted, though, and `fit` reads those itself.
     colors : dict or "voc"
-        The colour of each label, `{label: (red, green, blue)}`; `"voc"` stands for the
-        colours of PASCAL VOC, the void label 255 included.
+        The color of each label, `{label: (red, green, blue)}`; `"voc"` stands for the
+        colors of PASCAL VOC, the void label 255 included.
 
     Returns
     -------
@@ -39,14 +40,14 @@ def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
     Raises
     ------
     ValueError, TypeError
-        If a mask holds another colour (the message names colour and mask) or is not an
+        If a mask holds another color (the message names color and mask) or is not an
         RGB picture of bytes, or if `colors` is not such a dict, or two labels share a
-        colour.
+        color.
 
     See Also
     --------
-    check_masks : Finds colour-coded masks, and other faults.
-    save_masks : Write labels as files that viewers show in colour.
+    check_masks : Finds color-coded masks, and other faults.
+    save_masks : Write labels as files that viewers show in color.
 
     Examples
     --------
@@ -85,7 +86,7 @@ def _name(pictures: ImageList, index: int) -> str:
 
 
 def _table(colors: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return labels and the numbers of their colours, sorted by the latter."""
+    """Return labels and the numbers of their colors, sorted by the latter."""
     if not isinstance(colors, Mapping) or not colors:
         raise TypeError(
             f"colors is {colors!r}; expected 'voc' or a dict {{label: (red, green, "
@@ -95,19 +96,20 @@ def _table(colors: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
     for label, number in zip(colors, numbers, strict=True):
         if numbers.count(number) > 1:
             raise ValueError(
-                f"colors gives label {label!r} the colour {_color(number)} of another "
-                f"label; expected one colour per label."
+                f"colors gives label {label!r} the color {_color(number)} of another "
+                f"label; expected one color per label."
             )
     order = np.argsort(numbers)
     return _label_array(list(colors))[order], np.array(numbers)[order]
 
 
 def _number(label: Any, color: Any) -> int:
-    """Write a colour as one number, red in the upper bits."""
+    """Write a color as one number, red in the upper bits."""
     message = (
-        f"colors gives label {label!r} the colour {color!r}; expected three whole "
+        f"colors gives label {label!r} the color {color!r}; expected three whole "
         f"numbers from 0 to 255."
     )
+    check_ordered(f"The colour of label {label!r} in colors", color)
     try:
         channels = np.asarray(color)
     except ValueError as error:  # (0, 0, (1, 2))
@@ -120,7 +122,7 @@ def _number(label: Any, color: Any) -> int:
 
 
 def _label_array(labels: list[Any]) -> NDArray[Any]:
-    array = np.array(labels)
+    array = label_array(labels, "colors")
     if array.ndim != 1 or array.dtype.kind not in "buiUS":
         raise TypeError(
             f"colors has the labels {labels!r}; expected integers, booleans or strings."
@@ -170,8 +172,8 @@ def _unknown_colors(unknown: NDArray[Any], codes: NDArray[np.int64], name: str) 
     expected = np.empty(len(codes), object)
     expected[:] = [_color(number) for number in codes.tolist()]
     return (
-        f"{name} holds the colour {_color(int(numbers[largest]))} in {counts[largest]} "
-        f"pixels, and {len(numbers) - 1} more colours that are not in colors; expected "
-        f"{format_labels(expected)}. Name every colour in colors; many nearly equal "
+        f"{name} holds the color {_color(int(numbers[largest]))} in {counts[largest]} "
+        f"pixels, and {len(numbers) - 1} more colors that are not in colors; expected "
+        f"{format_labels(expected)}. Name every color in colors; many nearly equal "
         f"ones come from JPEG or from resizing without order=0."
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from sklearn.utils import Bunch
 
-from sksegment._inputs.checks import LISTED
+from sksegment._inputs.checks import format_some
 from sksegment._inputs.image_files import LOSSY_SUFFIXES, SUFFIXES
+from sksegment._inputs.own_masks import OWN_MASK_CURE, is_own_mask
+from sksegment.datasets._names import look_alike, partners, usual_ending
 
 
 def files_by_stem(folder: Path, argument: str) -> dict[str, Path]:
@@ -19,7 +22,7 @@ def files_by_stem(folder: Path, argument: str) -> dict[str, Path]:
     files = sorted(p for p in visible if p.suffix.lower() in SUFFIXES)
     if not files:
         others = sorted({path.suffix or path.name for path in visible})
-        holds = f" It holds {_listed(others)}." if others else ""
+        holds = f" It holds {format_some(others)}." if others else ""
         raise ValueError(
             f"{argument} {str(folder)!r} holds no image; expected files that end in "
             f"{', '.join(SUFFIXES)}.{holds}"
@@ -46,27 +49,124 @@ def _check_unique(shared: list[str], folder: Path, argument: str) -> None:
     if shared:
         raise ValueError(
             f"{argument} {str(folder)!r} has files that share a name: "
-            f"{_listed(shared)}. Expected one file per name."
+            f"{format_some(shared)}. Expected one file per name."
         )
 
 
-def check_partners(images: dict[str, Path], masks: dict[str, Path]) -> None:
+def check_mask_suffix(mask_suffix: Any) -> None:
+    """Reject anything but the end of a name, without the file type."""
+    expected = "expected what the names of masks end with, such as '_mask'."
+    if not isinstance(mask_suffix, str):
+        raise TypeError(f"mask_suffix is {mask_suffix!r}; {expected}")
+    if mask_suffix.lower().endswith(tuple(SUFFIXES)):
+        raise ValueError(
+            f"mask_suffix is {mask_suffix!r}, with the file type; {expected}"
+        )
+
+
+def divided(
+    files: dict[str, Path], folder: Path, mask_suffix: str
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Return the images and the masks of one folder.
+
+    Raises
+    ------
+    ValueError
+        If nothing tells them apart: each image would be its own mask.
+    """
+    if not mask_suffix:
+        ending = usual_ending(files) or "_mask"
+        raise ValueError(
+            f"images_dir and masks_dir are the same folder, {str(folder)!r}: each "
+            f"image would be its own mask. Expected two folders, or what the names of "
+            f"the masks end with: mask_suffix={ending!r}."
+        )
+    masks = masks_with_suffix(files, folder, mask_suffix)
+    taken = set(masks.values())
+    return {name: path for name, path in files.items() if path not in taken}, masks
+
+
+def masks_with_suffix(
+    files: dict[str, Path], folder: Path, mask_suffix: str
+) -> dict[str, Path]:
+    """Return the files whose names end so, by the names that come before."""
+    ending = normalize("NFC", mask_suffix)
+    masks = {
+        name[: len(name) - len(tail)]: path
+        for name, path in files.items()
+        if (tail := _tail(name, ending))
+    }
+    if not masks:
+        raise ValueError(
+            f"No file of masks_dir {str(folder)!r} ends in mask_suffix="
+            f"{mask_suffix!r}; expected names like those of the images, with it "
+            f"before the file type. There are {format_some(sorted(files))}."
+        )
+    return masks
+
+
+def _tail(name: str, ending: str) -> str:
+    """Return the end of a name that equals `ending`, in whatever Unicode form."""
+    for form in ("NFC", "NFD"):
+        if name.endswith(normalize(form, ending)):
+            return normalize(form, ending)
+    return ""
+
+
+def paired(
+    images: dict[str, Path], masks: dict[str, Path]
+) -> tuple[list[Path], list[Path]]:
+    """Return images and masks whose names agree, in the order of the names.
+
+    Raises
+    ------
+    ValueError
+        If an image has no mask or a mask no image; if a pair is one file.
+    """
+    found = partners(images, masks)
+    _check_partners(images, masks, found)
+    stems = sorted(images)
+    data, target = [images[s] for s in stems], [masks[found[s]] for s in stems]
+    for image, mask in zip(data, target, strict=True):
+        if is_own_mask(image, mask):
+            raise ValueError(
+                f"The image {str(image)!r} and the mask {str(mask)!r} are one file; "
+                f"expected a mask beside each image. {OWN_MASK_CURE}"
+            )
+    return data, target
+
+
+def _check_partners(
+    images: dict[str, Path], masks: dict[str, Path], found: dict[str, str]
+) -> None:
     """Reject images without a mask and masks without an image."""
-    no_mask = [images[stem].name for stem in sorted(set(images) - set(masks))]
-    no_image = [masks[stem].name for stem in sorted(set(masks) - set(images))]
+    no_mask = sorted(set(images) - set(found))
+    no_image = sorted(set(masks) - set(found.values()))
     if not no_mask and not no_image:
         return
     parts = [
-        f"{kind} without {partner}: {_listed(names)}."
+        f"{kind} without {partner}: {format_some(names)}."
         for kind, partner, names in (
-            ("Images", "a mask", no_mask),
-            ("Masks", "an image", no_image),
+            ("Images", "a mask", [images[stem].name for stem in no_mask]),
+            ("Masks", "an image", [masks[stem].name for stem in no_image]),
         )
         if names
     ]
     raise ValueError(
         f"images_dir and masks_dir do not match. {' '.join(parts)} Expected the same "
         f"file names up to the suffix; move or rename these files."
+        f"{_looks_hint([*no_mask, *no_image])}"
+    )
+
+
+def _looks_hint(stems: list[str]) -> str:
+    """Show what tells apart names without a partner that look equal."""
+    alike = sorted({ascii(stem) for stem in stems if look_alike(stem, stems)})
+    if not alike:
+        return ""
+    return (
+        f" Several of them look equal, and differ only in their Unicode form (NFC or "
+        f"NFD), case or blanks: {', '.join(alike[:10])}."
     )
 
 
@@ -75,16 +175,10 @@ def check_lossless(masks: list[Path]) -> None:
     lossy = [Path(m).name for m in masks if Path(m).suffix.lower() in LOSSY_SUFFIXES]
     if lossy:
         raise ValueError(
-            f"masks_dir holds JPEG files: {_listed(lossy)}. Their compression changes "
+            f"masks_dir holds JPEG files: {format_some(lossy)}. Their compression "
+            f"changes "
             f"label values; expected PNG, BMP or TIFF. Export the masks again."
         )
-
-
-def _listed(names: list[str]) -> str:
-    """Write a few names for a message, and count the rest."""
-    shown = ", ".join(repr(name) for name in names[:LISTED])
-    rest = len(names) - LISTED
-    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def voc_folder(root: Path) -> Path:
@@ -107,6 +201,7 @@ def split_ids(lists: Path, split: str) -> list[str]:
             f"{str(lists)!r} is missing; expected lists of ids in it: train.txt, ..."
         )
     splits = sorted(path.stem for path in lists.glob("*.txt"))
+    split = partners([split], splits).get(split, split)
     if split not in splits:
         raise ValueError(
             f"split is {split!r}; expected one of the lists in {str(lists)!r}: "
@@ -136,7 +231,7 @@ def _check_inside(ids: list[str], split: str) -> None:
     if outside:
         raise ValueError(
             f"The list of split {split!r} names files outside the layout: "
-            f"{_listed(outside)}. Expected IDs of files in JPEGImages and "
+            f"{format_some(outside)}. Expected IDs of files in JPEGImages and "
             f"SegmentationClass."
         )
 
@@ -147,7 +242,7 @@ def check_files(paths: list[Path], split: str) -> None:
     if missing:
         raise FileNotFoundError(
             f"The list of split {split!r} names {len(missing)} files that are missing: "
-            f"{_listed(missing)}. Expected each ID as JPEGImages/ID.jpg and "
+            f"{format_some(missing)}. Expected each ID as JPEGImages/ID.jpg and "
             f"SegmentationClass/ID.png."
         )
 

@@ -1,4 +1,4 @@
-"""What an image and its mask show by themselves: shapes, colours, edges, objects."""
+"""What an image and its mask show by themselves: shapes, colors, edges, objects."""
 
 from __future__ import annotations
 
@@ -138,13 +138,13 @@ def axes_note(pixels: NDArray[Any]) -> Note | None:
 
 
 def _colors_text(pixels: NDArray[Any]) -> str:
-    """Write the colours of a picture for a message."""
+    """Write the colors of a picture for a message."""
     red, green, blue = (pixels[..., channel].astype(np.float64) for channel in range(3))
-    # One number per colour: sorting rows of three takes ten times as long.
+    # One number per color: sorting rows of three takes ten times as long.
     _, first = np.unique(red * 65536 + green * 256 + blue, return_index=True)
     colors = pixels[..., :3].reshape(-1, 3)[first].tolist()
     some = ", ".join(str(tuple(color)) for color in colors[:LISTED])
-    return f"of {len(colors)} colours: {some}{', ...' if len(colors) > LISTED else ''}"
+    return f"of {len(colors)} colors: {some}{', ...' if len(colors) > LISTED else ''}"
 
 
 def _is_one_hot(pixels: NDArray[Any], axis: int) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sksegment._atomic_write import replace_file
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import as_masks
 from sksegment.datasets._voc_palette import N_COLORS, VOC_VOID, voc_palette
@@ -22,10 +23,10 @@ def save_masks(
     paths: Sequence[str | os.PathLike[str]],
     palette: ArrayLike | None = "voc",
 ) -> None:
-    """Write masks as PNG files that hold the labels and show colours.
+    """Write masks as PNG files that hold the labels and show colors.
 
     The files are small, lossless and read back bit for bit by `fit` and by everything
-    else here that takes paths of masks. A viewer shows the colours of the palette.
+    else here that takes paths of masks. A viewer shows the colors of the palette.
 
     Parameters
     ----------
@@ -35,14 +36,14 @@ def save_masks(
         A file name that ends in .png for each mask. Existing files are replaced; the
         folders must exist.
     palette : "voc", array-like of shape (n_colors, 3) or None, default="voc"
-        The colour of each label, 0 to 255: those of PASCAL VOC, your own (the label
+        The color of each label, 0 to 255: those of PASCAL VOC, your own (the label
         255 may be left out of them, for void pixels), or, with None, shades of grey.
 
     Raises
     ------
     ValueError, TypeError
         If a mask holds anything but whole numbers from 0 to 255, or a label without a
-        colour; if there are more or fewer masks than paths, a path twice, or one that
+        color; if there are more or fewer masks than paths, a path twice, or one that
         does not end in .png.
     FileNotFoundError
         If a folder is missing. Nothing is written then, nor after any of the above.
@@ -69,6 +70,8 @@ def save_masks(
     >>> np.array(Image.open(path)).tolist()
     [[0, 1], [2, 255]]
     """
+    check_ordered("palette", palette)
+    check_ordered("paths", paths)
     colors = _palette_array(palette)
     labels = as_masks(masks, "masks")
     files = _checked_paths(paths, len(labels))
@@ -79,14 +82,14 @@ def save_masks(
 
 
 def _palette_array(palette: Any) -> NDArray[np.uint8] | None:
-    """Return the colours, (n_colors, 3), or None for shades of grey."""
+    """Return the colors, (n_colors, 3), or None for shades of grey."""
     if palette is None:
         return None
     if isinstance(palette, str) and palette == "voc":
         return voc_palette()
     expected = (
         f"expected 'voc', None or an array of shape (n_colors, 3) of whole numbers, "
-        f"with 1 to {N_COLORS} colours"
+        f"with 1 to {N_COLORS} colors"
     )
     try:
         colors = np.asarray(palette)
@@ -104,9 +107,9 @@ def _palette_array(palette: Any) -> NDArray[np.uint8] | None:
 
 
 def _full(colors: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
-    """Give every label from 0 to 255 a colour.
+    """Give every label from 0 to 255 a color.
 
-    Fewer colours would make Pillow write fewer bits per pixel, and lose label 255.
+    Fewer colors would make Pillow write fewer bits per pixel, and lose label 255.
     """
     if colors is None:
         return None
@@ -177,7 +180,7 @@ def _check_labels(
 def _check_colored(labels: NDArray[Any], n_colors: int, name: str) -> None:
     if labels.size and labels.max() >= n_colors:
         raise ValueError(
-            f"{name} has the label {labels.max()}, but palette has {n_colors} colours; "
+            f"{name} has the label {labels.max()}, but palette has {n_colors} colors; "
             f"expected one for each label."
         )
 

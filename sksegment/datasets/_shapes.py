@@ -1,4 +1,4 @@
-"""The pictures of `make_shapes`: coloured forms on an unevenly lit background."""
+"""The pictures of `make_shapes`: colored forms on an unevenly lit background."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sksegment._inputs.random import own_random_state
 MIN_SIZE = 8
 
 # Standard deviation of the hue of a class, in units of the distance between classes:
-# after noise and light, the colour of a single pixel is still a poor guide.
+# after noise and light, the color of a single pixel is still a poor guide.
 HUE_SPREAD = 0.15
 
 Outline = Callable[[float, float, float, float, tuple[int, int]], NDArray[np.bool_]]
@@ -116,15 +116,15 @@ def draw_sample(
     places = _places(rng, size, n_objects=int(rng.integers(1, 5)))
     labels = [*rng.integers(1, n_classes, len(places) - 1).tolist(), first]
     mask = np.zeros(size, dtype=np.uint8)
-    image = _background_colour(rng) + 0.06 * _smooth_field(rng, size, 6)
+    image = _background_color(rng) + 0.06 * _smooth_field(rng, size, 6)
     image += 0.04 * _smooth_field(rng, size, 20)
     for place, label in zip(places, labels, strict=True):
         row, column, radius = place
         _, outline = OUTLINES[label - 1]
         covered = outline(row, column, radius, rng.uniform(0, 2 * np.pi), size)
         mask[covered] = label
-        colour = _object_colour(rng, label, n_classes)
-        image[covered] = (colour + 0.04 * _smooth_field(rng, size, 6))[covered]
+        color = _object_color(rng, label, n_classes)
+        image[covered] = (color + 0.04 * _smooth_field(rng, size, 6))[covered]
     image *= 1.0 + 0.12 * _smooth_field(rng, size, 2, n_channels=1)
     image += rng.normal(0.0, noise, image.shape)
     return image.clip(0.0, 1.0).astype(np.float32), mask
@@ -149,15 +149,15 @@ def _places(
     return found
 
 
-def _background_colour(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draw a muted colour, like those of most soil, tissue and sky."""
+def _background_color(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Draw a muted color, like those of most soil, tissue and sky."""
     return np.asarray(rng.uniform(0.25, 0.75) + rng.uniform(-0.1, 0.1, 3))
 
 
-def _object_colour(
+def _object_color(
     rng: np.random.Generator, label: int, n_classes: int
 ) -> NDArray[np.float64]:
-    """Draw a vivid colour, whose hue is near that of its class."""
+    """Draw a vivid color, whose hue is near that of its class."""
     from skimage.color import hsv2rgb
 
     typical = (label - 1) / (n_classes - 1)
@@ -192,11 +192,11 @@ def make_shapes(
     noise: float = 0.1,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Draw pictures of coloured shapes, and the masks that name each shape.
+    """Draw pictures of colored shapes, and the masks that name each shape.
 
     One to four objects lie on a textured, unevenly lit background; they touch and
     partly hide one another. Each class has a typical hue, from which its objects vary:
-    both colour and shape reveal the class. A small network learns the task in well
+    both color and shape reveal the class. A small network learns the task in well
     under a minute; a classifier of single pixels falls far short of it.
 
     Parameters

@@ -8,6 +8,7 @@ from pathlib import Path
 from sklearn.utils import Bunch
 
 from sksegment.datasets._layouts import _result, check_files, split_ids, voc_folder
+from sksegment.datasets._names import files_or_look_alikes
 from sksegment.datasets._voc_palette import VOC_VOID
 
 VOC_CLASSES = (
@@ -86,6 +87,7 @@ def load_voc(
     ids = split_ids(folder / "ImageSets" / "Segmentation", split)
     images = [folder / "JPEGImages" / f"{name}.jpg" for name in ids]
     masks = [folder / "SegmentationClass" / f"{name}.png" for name in ids]
+    images, masks = files_or_look_alikes(images), files_or_look_alikes(masks)
     check_files([*images, *masks], split)
     description = (
         f"PASCAL VOC, segmentation, split {split!r}: {len(ids)} pairs of image and "

@@ -1,4 +1,4 @@
-"""The palette of PASCAL VOC: one colour for each label from 0 to 255."""
+"""The palette of PASCAL VOC: one color for each label from 0 to 255."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ VOC_VOID = 255
 
 
 def voc_palette() -> NDArray[np.uint8]:
-    """Return the colours of labels 0 to 255, (256, 3).
+    """Return the colors of labels 0 to 255, (256, 3).
 
     Bits 0, 3 and 6 of a label are the upper bits of red, bits 1, 4 and 7 those of
-    green, 2 and 5 of blue: labels that lie close together get colours that do not.
+    green, 2 and 5 of blue: labels that lie close together get colors that do not.
     """
     labels = np.arange(N_COLORS)
     palette = np.zeros((N_COLORS, 3), dtype=np.uint8)
@@ -28,6 +28,6 @@ def voc_palette() -> NDArray[np.uint8]:
 
 
 def voc_colors() -> dict[Any, tuple[int, int, int]]:
-    """Return the colours of the labels that PASCAL VOC uses, the void one included."""
+    """Return the colors of the labels that PASCAL VOC uses, the void one included."""
     palette = voc_palette().tolist()
     return {label: tuple(palette[label]) for label in (*range(VOC_N_CLASSES), VOC_VOID)}

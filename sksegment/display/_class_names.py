@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.labels import label_array, unique_labels
 
 Names = Sequence[str] | Mapping[Any, str] | None
@@ -22,6 +23,7 @@ def _as_names(class_names: Any) -> Names:
             f"class_names is {class_names!r}; expected a list of names, or a dict of "
             f"label to name."
         )
+    check_ordered("class_names", class_names)
     return list(class_names)
 
 
@@ -64,7 +66,7 @@ def _sorted_classes(
     classes: ArrayLike, class_names: Names
 ) -> tuple[NDArray[Any], Names]:
     """Return the classes sorted, as `LabelEncoder` expects them, and names to match."""
-    array = label_array(classes)
+    array = label_array(classes, "classes")
     if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "buifUS":
         raise ValueError(
             f"classes has shape {array.shape} and dtype {array.dtype}; expected a list "

@@ -12,9 +12,9 @@ from sksegment._inputs.labels import IGNORED
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
-# A dark and quiet first colour, which is usually the background; then the palette of
-# Okabe and Ito; then colours that lie far from all before them, in CIELAB, as seen
-# with full and with red-green-blind colour vision.
+# A dark and quiet first color, which is usually the background; then the palette of
+# Okabe and Ito; then colors that lie far from all before them, in CIELAB, as seen
+# with full and with red-green-blind color vision.
 # fmt: off
 PALETTE = (
     0x2b3440, 0xe69f00, 0x56b4e9, 0x009e73, 0xf0e442, 0x0072b2,
@@ -23,7 +23,7 @@ PALETTE = (
     0xaaeabf, 0x406a40, 0x4040aa, 0xbfea6a, 0xaa2a6a, 0xff6a80,
 )
 # fmt: on
-ERROR_COLOUR = (1.0, 0.12, 0.12)
+ERROR_COLOR = (1.0, 0.12, 0.12)
 # Ignored pixels are striped in two greys, which no class has.
 STRIPES = (0.92, 0.72)
 STRIPES_PER_SIDE = 24
@@ -84,18 +84,18 @@ def _brightness_range(
     return float(low), float(high)
 
 
-def class_colours(
+def class_colors(
     n_classes: int, cmap: str | Colormap | None = None
 ) -> NDArray[np.float64]:
-    """Return one colour per class.
+    """Return one color per class.
 
     Parameters
     ----------
     n_classes : int
-        How many colours.
+        How many colors.
     cmap : str or Colormap, default=None
-        A colour map of matplotlib to take them from; by default a palette of 24
-        distinct colours, which repeats paler.
+        A color map of matplotlib to take them from; by default a palette of 24
+        distinct colors, which repeats paler.
 
     Returns
     -------
@@ -103,59 +103,57 @@ def class_colours(
         Red, green and blue in 0 to 1.
     """
     if cmap is not None:
-        return _colours_of_map(n_classes, cmap)
+        return _colors_of_map(n_classes, cmap)
     base = np.array([[code >> shift & 255 for shift in (16, 8, 0)] for code in PALETTE])
     positions = np.arange(n_classes)
     paler = (0.6 ** (positions // len(base)))[:, np.newaxis]
-    colours: NDArray[np.float64] = (
+    colors: NDArray[np.float64] = (
         1.0 - (1.0 - base[positions % len(base)] / 255.0) * paler
     )
-    return colours
+    return colors
 
 
-def _colours_of_map(n_classes: int, cmap: str | Colormap) -> NDArray[np.float64]:
+def _colors_of_map(n_classes: int, cmap: str | Colormap) -> NDArray[np.float64]:
     import matplotlib as mpl
     from matplotlib.colors import ListedColormap
 
     _check_cmap(cmap)
-    colour_map = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
-    if isinstance(colour_map, ListedColormap) and colour_map.N < 256:
-        # A qualitative map: its colours in turn. The others are sampled end to end.
-        colours = colour_map(np.arange(n_classes) % colour_map.N)
+    color_map = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
+    if isinstance(color_map, ListedColormap) and color_map.N < 256:
+        # A qualitative map: its colors in turn. The others are sampled end to end.
+        colors = color_map(np.arange(n_classes) % color_map.N)
     else:
-        colours = colour_map(np.linspace(0.0, 1.0, n_classes))
-    return np.asarray(colours, dtype=np.float64)[:, :3]
+        colors = color_map(np.linspace(0.0, 1.0, n_classes))
+    return np.asarray(colors, dtype=np.float64)[:, :3]
 
 
 def _check_cmap(cmap: Any) -> None:
     import matplotlib as mpl
     from matplotlib.colors import Colormap
 
-    expected = "expected the name of a colour map of matplotlib, or a Colormap"
+    expected = "expected the name of a color map of matplotlib, or a Colormap"
     if not isinstance(cmap, (str, Colormap)):
         raise TypeError(f"cmap is {cmap!r}; {expected}.")
     if isinstance(cmap, str) and cmap not in mpl.colormaps:
         raise ValueError(f"cmap is {cmap!r}; {expected}, such as 'tab20'.")
 
 
-def colour_mask(
-    codes: NDArray[Any], colours: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return a mask as a picture: class codes in colours, ignored pixels striped.
+def color_mask(codes: NDArray[Any], colors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a mask as a picture: class codes in colors, ignored pixels striped.
 
     Parameters
     ----------
     codes : ndarray of shape (height, width), dtype int
         Class codes from 0, -1 where a pixel is ignored.
-    colours : ndarray of shape (n_classes, 3), dtype float64
-        The colour of each code.
+    colors : ndarray of shape (n_classes, 3), dtype float64
+        The color of each code.
 
     Returns
     -------
     ndarray of shape (height, width, 3), dtype float64
         Red, green and blue in 0 to 1.
     """
-    picture: NDArray[np.float64] = colours[np.maximum(codes, 0)]
+    picture: NDArray[np.float64] = colors[np.maximum(codes, 0)]
     ignored = codes == IGNORED
     picture[ignored] = _stripes(codes.shape)[ignored]
     return picture
@@ -193,7 +191,7 @@ def error_picture(
     picture = picture.astype(np.float64)
     ignored = truth == IGNORED
     picture[ignored] = _stripes(truth.shape)[ignored]
-    picture[wrong_pixels(truth, prediction)] = ERROR_COLOUR
+    picture[wrong_pixels(truth, prediction)] = ERROR_COLOR
     return picture
 
 

@@ -17,7 +17,7 @@ from sksegment._inputs.image_list import (
     check_pair,
     check_pairs,
 )
-from sksegment._inputs.labels import IGNORED, LabelEncoder, distinct
+from sksegment._inputs.labels import IGNORED, LabelEncoder, distinct_labels
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._class_names import (
     Names,
@@ -28,10 +28,10 @@ from sksegment.display._class_names import (
 )
 from sksegment.display._figure import _require_matplotlib, add_legend, axes_grid, draw
 from sksegment.display._pictures import (
-    ERROR_COLOUR,
+    ERROR_COLOR,
     STRIPES,
-    class_colours,
-    colour_mask,
+    class_colors,
+    color_mask,
     displayable,
     error_picture,
     wrong_pixels,
@@ -264,7 +264,7 @@ class SegmentationDisplay:
         n_images : int, default=4
             How many images are drawn, from the first on.
         classes : array-like of shape (n_classes,), default=None
-            All label values, so that a class has the same colour in every drawing. By
+            All label values, so that a class has the same color in every drawing. By
             default, those of the masks drawn; given a list of names, 0, 1, ... where
             these cover all labels of the masks.
         ignore_label : object, default=None
@@ -330,7 +330,7 @@ class SegmentationDisplay:
         n_images : int, default=None
             How many images are drawn, from the first on; None draws all.
         cmap : str or Colormap, default=None
-            A matplotlib colour map for the classes; by default, a palette of this
+            A matplotlib color map for the classes; by default, a palette of this
             package.
 
         Returns
@@ -351,7 +351,7 @@ class SegmentationDisplay:
             check_integer("n_images", n_images, 1)
         classes, by_class = _sorted_classes(self.classes, _as_names(self.class_names))
         names = _names_by_label(classes, by_class)
-        colours = class_colours(len(classes), cmap)
+        colors = class_colors(len(classes), cmap)
         images, y_true, y_pred = _first_pairs(
             self.images, self.y_true, self.y_pred, n_images
         )
@@ -359,10 +359,10 @@ class SegmentationDisplay:
         predicted = _encoded(y_pred, encoder, "y_pred")
         true = None if y_true is None else _encoded(y_true, encoder, "y_true")
         rows = [
-            _row(image, None if true is None else true[i], predicted[i], colours, i)
+            _row(image, None if true is None else true[i], predicted[i], colors, i)
             for i, image in enumerate(images)
         ]
-        entries = _legend_entries(true, predicted, names, colours)
+        entries = _legend_entries(true, predicted, names, colors)
         aspects = [image.shape[0] / image.shape[1] for image in images]
         shape = (len(rows), len(rows[0]))
         self.figure_, self.axes_ = axes_grid(ax, shape, aspects, entries)
@@ -383,17 +383,17 @@ def _row(
     image: NDArray[Any],
     true: NDArray[Any] | None,
     predicted: NDArray[Any],
-    colours: NDArray[np.float64],
+    colors: NDArray[np.float64],
     index: int,
 ) -> list[tuple[NDArray[Any], str]]:
     """Return the picture and the title of each panel of one image."""
     title = _once(_image_title(image.shape[-1]), index)
     counted = None if true is None else true != IGNORED
     row: list[tuple[NDArray[Any], str]] = [(displayable(image, counted), title)]
-    prediction = colour_mask(predicted, colours), _once("Prediction", index)
+    prediction = color_mask(predicted, colors), _once("Prediction", index)
     if true is None:
         return [*row, prediction]
-    row += [(colour_mask(true, colours), _once("Truth", index)), prediction]
+    row += [(color_mask(true, colors), _once("Truth", index)), prediction]
     errors = error_picture(image, true, predicted)
     return [*row, (errors, _error_title(true, wrong_pixels(true, predicted)))]
 
@@ -402,15 +402,15 @@ def _legend_entries(
     true: list[NDArray[np.int32]] | None,
     predicted: list[NDArray[np.int32]],
     names: list[str],
-    colours: NDArray[np.float64],
+    colors: NDArray[np.float64],
 ) -> list[Artist]:
     """Return a patch for each class that occurs, for ignored and wrong pixels."""
     from matplotlib.patches import Patch
 
     masks = [*predicted, *(true or [])]
-    codes = np.unique(np.concatenate([distinct(mask) for mask in masks]))
+    codes = np.unique(np.concatenate([distinct_labels(mask) for mask in masks]))
     entries: list[Artist] = [
-        Patch(facecolor=colours[code], label=names[code])
+        Patch(facecolor=colors[code], label=names[code])
         for code in codes
         if code != IGNORED
     ]
@@ -419,7 +419,7 @@ def _legend_entries(
         stripes = {"facecolor": light, "edgecolor": dark, "hatch": "//////"}
         entries.append(Patch(linewidth=0, label="ignored", **stripes))  # type: ignore[arg-type]
     if true is not None:
-        entries.append(Patch(facecolor=ERROR_COLOUR, label="wrong"))
+        entries.append(Patch(facecolor=ERROR_COLOR, label="wrong"))
     return entries
 
 

@@ -68,7 +68,7 @@ def pixel_mean(
         # Multiplied before the losses come in: where nothing is counted, the gradient
         # of a loss is 0 times a huge number, and must not become 0 times infinity.
         importance = counted * weights
-    return divided((losses * importance).sum(), counted.sum())
+    return safe_divide((losses * importance).sum(), counted.sum())
 
 
 def importances(codes: Tensor, weights: Tensor | None) -> Tensor:
@@ -77,6 +77,6 @@ def importances(codes: Tensor, weights: Tensor | None) -> Tensor:
     return labelled if weights is None else labelled * weights
 
 
-def divided(total: Tensor, count: Tensor) -> Tensor:
+def safe_divide(total: Tensor, count: Tensor) -> Tensor:
     """Divide, with 0 where there is nothing to divide."""
     return total / count.clamp(min=torch.finfo(count.dtype).tiny)

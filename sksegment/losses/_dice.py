@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sksegment.losses._base import PixelLoss, divided, importances
+from sksegment.losses._base import PixelLoss, importances, safe_divide
 
 
 class DiceLoss(PixelLoss):
@@ -48,4 +48,4 @@ class DiceLoss(PixelLoss):
         present = (wanted > 0).to(losses.dtype)
         if self.class_weight is not None:
             present = present * self.class_weight
-        return divided((losses * present).sum(), present.sum())
+        return safe_divide((losses * present).sum(), present.sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sksegment.losses._base import PixelLoss, divided, importances
+from sksegment.losses._base import PixelLoss, importances, safe_divide
 
 
 class LovaszLoss(PixelLoss):
@@ -65,7 +65,7 @@ class LovaszLoss(PixelLoss):
             share = 1.0 if self.class_weight is None else self.class_weight[label]
             total = total + share * (errors * steps).sum()
             shares = shares + share
-        return divided(total, shares)
+        return safe_divide(total, shares)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sksegment._inputs.checks import takes
+from sksegment._inputs.checks import accepts_arguments
 
 
 class UserLoss(nn.Module):
@@ -56,7 +56,9 @@ def _told(answer: Any) -> str:
 def _check_signature(function: Callable[..., Tensor]) -> None:
     """Reject a class, or anything not called as (scores, codes, weights)."""
     called = function.forward if isinstance(function, nn.Module) else function
-    if isinstance(function, type) or not takes(called, "scores", "codes", "weights"):
+    if isinstance(function, type) or not accepts_arguments(
+        called, "scores", "codes", "weights"
+    ):
         raise TypeError(
             f"loss is {function!r}; expected a function that is called as (scores, "
             f"codes, weights), or a name: 'cross_entropy' does what "

@@ -1,7 +1,19 @@
-"""Scores of segmentations, all from one confusion matrix over all pixels."""
+"""Scores of segmentations: of areas, of boundaries and of probabilities."""
 
 from sksegment.metrics._accuracy import mean_accuracy_score, pixel_accuracy_score
+from sksegment.metrics._boundary import (
+    boundary_f1_score,
+    boundary_iou_score,
+    surface_dice_score,
+)
+from sksegment.metrics._calibration import (
+    calibration_curve,
+    expected_calibration_error,
+)
+from sksegment.metrics._comparison import compare_scores
 from sksegment.metrics._confusion_matrix import pixel_confusion_matrix
+from sksegment.metrics._hausdorff import hausdorff_distance
+from sksegment.metrics._image_scores import image_scores
 from sksegment.metrics._log_loss import pixel_log_loss
 from sksegment.metrics._overlap import dice_score, iou_score
 from sksegment.metrics._report import segmentation_report
@@ -17,8 +29,15 @@ from sksegment.metrics._scorers import (
 )
 
 __all__ = [
+    "boundary_f1_score",
+    "boundary_iou_score",
+    "calibration_curve",
+    "compare_scores",
     "dice_score",
     "dice_scorer",
+    "expected_calibration_error",
+    "hausdorff_distance",
+    "image_scores",
     "iou_score",
     "iou_scorer",
     "make_segmentation_scorer",
@@ -29,6 +48,7 @@ __all__ = [
     "pixel_confusion_matrix",
     "pixel_log_loss",
     "segmentation_report",
+    "surface_dice_score",
 ]
 
 # Where pickle looks them up, and where they are documented.

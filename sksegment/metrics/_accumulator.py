@@ -1,9 +1,8 @@
-"""A tally: what a score keeps of masks and predictions, added up image by image."""
+"""What a score keeps of masks and predictions, added up image by image."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -12,15 +11,14 @@ from numpy.typing import NDArray
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.sample_weight import as_weights, check_weight_size
 
-AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 Weight = NDArray[np.float64] | None
-TallyType = TypeVar("TallyType", bound="Tally")
+AccumulatorType = TypeVar("AccumulatorType", bound="Accumulator")
 
 # Pixels counted at a time. Small enough for its temporaries to stay in the cache.
 BLOCK_PIXELS = 2**16
 
 
-class Tally(Protocol):
+class Accumulator(Protocol):
     """Something to which images are added one by one, for a score to be read from."""
 
     def items(self, predictions: Any) -> Sequence[NDArray[Any]]:
@@ -32,68 +30,41 @@ class Tally(Protocol):
         """Add image `index`."""
 
 
-@dataclass(frozen=True)
-class Stream:
-    """How a score function is computed image by image.
-
-    Parameters
-    ----------
-    tally : callable
-        Called with `(labels, ignore_label)`, returns an empty tally.
-    finish : callable
-        Called with the full tally and the score's other arguments, returns the score.
-    """
-
-    tally: Callable[[Any, Any], Tally]
-    finish: Callable[..., Any]
-
-
-STREAMS: dict[Callable[..., Any], Stream] = {}
-
-
-def streamed(
-    tally: Callable[[Any, Any], Tally], finish: Callable[..., Any]
-) -> Callable[[AnyFunction], AnyFunction]:
-    """Register how the decorated score function is computed image by image."""
-
-    def register(function: AnyFunction) -> AnyFunction:
-        """Note how the function is computed, and return it unchanged."""
-        STREAMS[function] = Stream(tally, finish)
-        return function
-
-    return register
-
-
-def tally_all(
-    tally: TallyType, y_true: Any, predictions: Any, sample_weight: Any
-) -> TallyType:
-    """Add all images to `tally`, and return it."""
+def accumulate_all(
+    accumulator: AccumulatorType, y_true: Any, predictions: Any, sample_weight: Any
+) -> AccumulatorType:
+    """Add all images to `accumulator`, and return it."""
     masks = y_true if isinstance(y_true, ImageList) else as_masks(y_true, "y_true")
     weights = as_weights(sample_weight, len(masks))
-    return tally_part(tally, masks, predictions, weights, first=0)
+    return accumulate_part(accumulator, masks, predictions, weights, first=0)
 
 
-def tally_part(
-    tally: TallyType,
+def accumulate_part(
+    accumulator: AccumulatorType,
     masks: Sequence[NDArray[Any]],
     predictions: Any,
     weights: Sequence[NDArray[np.float64]] | None,
     first: int,
-) -> TallyType:
-    """Add some of the images to `tally`, the first of which has index `first`."""
-    items = tally.items(predictions)
-    if len(items) != len(masks):
-        raise ValueError(
-            f"Found input variables with inconsistent numbers of samples: y_true has "
-            f"{len(masks)} masks, but there are {len(items)} predictions; expected one "
-            f"prediction per mask."
-        )
+) -> AccumulatorType:
+    """Add some of the images to `accumulator`, the first of which has index `first`."""
+    items = accumulator.items(predictions)
+    check_numbers(masks, items)
     for position, mask in enumerate(masks):
         weight = None if weights is None else weights[position]
         if weight is not None:
             check_weight_size(weight, mask, first + position)
-        tally.add(mask, items[position], weight, first + position)
-    return tally
+        accumulator.add(mask, items[position], weight, first + position)
+    return accumulator
+
+
+def check_numbers(masks: Sequence[Any], predictions: Sequence[Any]) -> None:
+    """Reject predictions that are not as many as the masks."""
+    if len(predictions) != len(masks):
+        raise ValueError(
+            f"Found input variables with inconsistent numbers of samples: y_true has "
+            f"{len(masks)} masks, but there are {len(predictions)} predictions; "
+            f"expected one prediction per mask."
+        )
 
 
 def check_size(

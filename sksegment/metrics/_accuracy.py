@@ -8,23 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sksegment.metrics._accumulator import streamed, tally_all
-from sksegment.metrics._averaging import averaged, divide
-from sksegment.metrics._confusion_matrix import ConfusionTally
+from sksegment.metrics._formulas import accuracy
+from sksegment.metrics._image_counts import count_pixels
+from sksegment.metrics._score import Score, computed_by
+
+_PIXEL_ACCURACY = Score(count_pixels, accuracy, average="micro")
 
 
-def _pixel_accuracy(tally: ConfusionTally) -> float:
-    counts = tally.confusion.counts
-    return divide(counts.trace(), counts.sum(), "no pixel counts")
-
-
-@streamed(ConfusionTally, _pixel_accuracy)
+@computed_by(_PIXEL_ACCURACY)
 def pixel_accuracy_score(
     y_true: Any,
     y_pred: Any,
     *,
     labels: ArrayLike | None = None,
     ignore_label: Any = None,
+    over: str = "pixels",
     sample_weight: Any = None,
 ) -> float:
     """Fraction of the pixels of all images that are labelled correctly.
@@ -39,6 +37,9 @@ def pixel_accuracy_score(
         All classes of the task; others raise. By default those that occur.
     ignore_label : object, default=None
         The true label of pixels that do not count.
+    over : {"pixels", "images"}, default="pixels"
+        Pool the pixels of all images, or average the scores of single images, as in
+        `iou_score`.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
         Weights, one per image or one per pixel.
@@ -59,25 +60,15 @@ def pixel_accuracy_score(
     >>> pixel_accuracy_score([[[0, 1, 1, 1]]], [[[0, 0, 1, 1]]])
     0.75
     """
-    tally = ConfusionTally(labels, ignore_label)
-    return _pixel_accuracy(tally_all(tally, y_true, y_pred, sample_weight))
-
-
-def _mean_accuracy(
-    tally: ConfusionTally, *, absent: float, exclude: Sequence[Any]
-) -> Any:
-    confusion = tally.confusion
-    return averaged(
-        confusion,
-        confusion.hits,
-        confusion.true,
-        average="macro",
-        absent=absent,
-        exclude=exclude,
+    return _PIXEL_ACCURACY.of(
+        y_true, y_pred, labels, ignore_label, sample_weight, over=over
     )
 
 
-@streamed(ConfusionTally, _mean_accuracy)
+_MEAN_ACCURACY = Score(count_pixels, accuracy)
+
+
+@computed_by(_MEAN_ACCURACY)
 def mean_accuracy_score(
     y_true: Any,
     y_pred: Any,
@@ -86,6 +77,7 @@ def mean_accuracy_score(
     ignore_label: Any = None,
     absent: float = np.nan,
     exclude: Sequence[Any] = (),
+    over: str = "pixels",
     sample_weight: Any = None,
 ) -> float:
     """Mean over the classes in `y_true` of the fraction of pixels found (recall).
@@ -105,6 +97,9 @@ def mean_accuracy_score(
         enters the mean.
     exclude : sequence of label, default=()
         Classes to leave out of the mean.
+    over : {"pixels", "images"}, default="pixels"
+        Pool the pixels of all images, or average the scores of single images, as in
+        `iou_score`.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
         Weights, one per image or one per pixel.
@@ -125,6 +120,13 @@ def mean_accuracy_score(
     >>> mean_accuracy_score([[[0, 1, 1, 1, 1]]], [[[0, 0, 0, 1, 1]]])
     0.75
     """
-    tally = ConfusionTally(labels, ignore_label)
-    tally_all(tally, y_true, y_pred, sample_weight)
-    return float(_mean_accuracy(tally, absent=absent, exclude=exclude))
+    return _MEAN_ACCURACY.of(
+        y_true,
+        y_pred,
+        labels,
+        ignore_label,
+        sample_weight,
+        absent=absent,
+        exclude=exclude,
+        over=over,
+    )

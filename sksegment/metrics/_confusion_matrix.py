@@ -1,4 +1,4 @@
-"""The confusion matrix of all pixels of all images, and the ratios made from it."""
+"""The confusion matrix of all pixels of all images."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sksegment._inputs.labels import (
     format_labels,
     is_ignored,
     label_array,
-    merged,
+    merge_labels,
     unique_labels,
 )
 from sksegment.metrics._accumulator import (
     BLOCK_PIXELS,
     Weight,
+    accumulate_all,
     check_size,
     row_blocks,
-    tally_all,
 )
 
 # Masks whose values lie inside a span of this size are counted as bytes, by value.
@@ -52,28 +52,8 @@ class Confusion:
     labels: NDArray[Any]
     counts: NDArray[Any]
 
-    @property
-    def hits(self) -> NDArray[Any]:
-        """Correct pixels of each class."""
-        return self.counts.diagonal()
 
-    @property
-    def true(self) -> NDArray[Any]:
-        """Pixels that belong to each class."""
-        return np.asarray(self.counts.sum(axis=1))
-
-    @property
-    def predicted(self) -> NDArray[Any]:
-        """Pixels that were assigned to each class."""
-        return np.asarray(self.counts.sum(axis=0))
-
-    @property
-    def union(self) -> NDArray[Any]:
-        """Pixels that belong to each class or were assigned to it."""
-        return np.asarray(self.true + self.predicted - self.hits)
-
-
-class ConfusionTally:
+class ConfusionAccumulator:
     """Count pixels by true and predicted label, one pair of masks at a time.
 
     Parameters
@@ -91,6 +71,21 @@ class ConfusionTally:
         self._ignore_label = ignore_label
         self.confusion = Confusion(known, empty)
 
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The labels of the classes."""
+        return self.confusion.labels
+
+    @property
+    def weights(self) -> list[float]:
+        """The weights of images that are kept apart: there are none."""
+        return []
+
+    def class_counts(self) -> NDArray[Any]:
+        """Return pixels in both masks, true and predicted ones, (3, n_classes)."""
+        counts = self.confusion.counts
+        return np.stack([counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)])
+
     def items(self, predictions: Any) -> ImageList:
         """Return the predicted masks, checked."""
         return as_masks(predictions, "y_pred")
@@ -100,11 +95,11 @@ class ConfusionTally:
     ) -> None:
         """Count the pixels of image `index`."""
         check_size(mask, prediction.shape, "y_pred", index)
-        _check_kinds(mask, prediction, f"y_true and y_pred of image {index}")
+        check_kinds(mask, prediction, f"y_true and y_pred of image {index}")
         values, seen, counts = _tabulate(mask, prediction, weight, index)
         kept = ~is_ignored(values, self._ignore_label)
         rows, columns = kept & seen.any(axis=1), seen[kept].any(axis=0)
-        self._check_not_ignored(values[columns], index)
+        check_not_ignored(values[columns], self._ignore_label, index)
         if self._collects:
             self._collect(values[rows | columns], index)
         labels = self.confusion.labels
@@ -112,9 +107,12 @@ class ConfusionTally:
             positions(values[rows], labels, "y_true", index),
             positions(values[columns], labels, "y_pred", index),
         )
-        self._add_cells(cells, counts[np.ix_(rows, columns)])
+        self._add_cells(cells, counts[np.ix_(rows, columns)], weight)
 
-    def _add_cells(self, cells: tuple[NDArray[Any], ...], part: NDArray[Any]) -> None:
+    def _add_cells(
+        self, cells: tuple[NDArray[Any], ...], part: NDArray[Any], weight: Weight
+    ) -> None:
+        """Add the counts of one image, whose pixels have been weighted."""
         labels, counts = self.confusion.labels, self.confusion.counts
         counts = counts.astype(np.result_type(counts, part), copy=False)
         counts[cells] += part
@@ -125,8 +123,8 @@ class ConfusionTally:
         labels, counts = self.confusion.labels, self.confusion.counts
         if not len(labels):
             labels = values[:0]  # now that the kind of the labels is known
-        _check_kinds(values, labels, f"image {index} and the images before it")
-        grown = merged([labels, values])
+        check_kinds(values, labels, f"image {index} and the images before it")
+        grown = merge_labels([labels, values])
         if len(grown) == len(labels):
             return
         old = np.searchsorted(grown, labels)
@@ -134,17 +132,19 @@ class ConfusionTally:
         larger[np.ix_(old, old)] = counts
         self.confusion = Confusion(grown, larger)
 
-    def _check_not_ignored(self, predicted: NDArray[Any], index: int) -> None:
-        if is_ignored(predicted, self._ignore_label).any():
-            raise ValueError(
-                f"y_pred of image {index} holds ignore_label={self._ignore_label!r} "
-                f"where y_true does not; expected a class on every pixel that counts."
-            )
+
+def check_not_ignored(predicted: NDArray[Any], ignore_label: Any, index: int) -> None:
+    """Reject the ignored label among those predicted on pixels that count."""
+    if is_ignored(predicted, ignore_label).any():
+        raise ValueError(
+            f"y_pred of image {index} holds ignore_label={ignore_label!r} where y_true "
+            f"does not; expected a class on every pixel that counts."
+        )
 
 
 def as_labels(labels: Any, ignore_label: Any) -> NDArray[Any]:
     """Return `labels` as an array, or say what is wrong with them."""
-    array = label_array(labels)
+    array = label_array(labels, "labels")
     if array.ndim != 1 or not len(array):
         raise ValueError(
             f"labels={labels!r} has shape {array.shape}; expected a list of at least "
@@ -184,15 +184,6 @@ def positions(
             f"classes=), or mark a label that is not a class with ignore_label=."
         )
     return found
-
-
-def ratio(
-    numerator: NDArray[Any], denominator: NDArray[Any], absent: float = np.nan
-) -> NDArray[np.float64]:
-    """Divide, with `absent` where there is nothing to divide by."""
-    quotient = np.full(numerator.shape, absent, dtype=np.float64)
-    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
-    return quotient
 
 
 def _tabulate(
@@ -282,11 +273,7 @@ def _coded_blocks(
     values = unique_labels(
         (part[rows] for rows in small for part in (mask, prediction)), None
     )
-    if len(values) > MAX_LABELS:
-        raise ValueError(
-            f"y_true and y_pred of image {index} hold {len(values)} different labels; "
-            f"expected at most {MAX_LABELS}. Are they instance numbers, not classes?"
-        )
+    check_number_of_labels(values, index)
     encoder = LabelEncoder(values)
 
     def blocks() -> Blocks:
@@ -299,7 +286,17 @@ def _coded_blocks(
     return values, blocks()
 
 
-def _check_kinds(first: NDArray[Any], second: NDArray[Any], where: str) -> None:
+def check_number_of_labels(values: NDArray[Any], index: int) -> None:
+    """Reject so many labels that they cannot be classes, nor their table be held."""
+    if len(values) > MAX_LABELS:
+        raise ValueError(
+            f"y_true and y_pred of image {index} hold {len(values)} different labels; "
+            f"expected at most {MAX_LABELS}. Are they instance numbers, not classes?"
+        )
+
+
+def check_kinds(first: NDArray[Any], second: NDArray[Any], where: str) -> None:
+    """Reject strings beside numbers."""
     if _is_text(first) != _is_text(second):
         raise ValueError(
             f"Mix of label types: {where} hold strings and numbers; expected one kind."
@@ -356,11 +353,5 @@ def pixel_confusion_matrix(
     array([[1, 1],
            [0, 3]])
     """
-    return _confusion(y_true, y_pred, labels, ignore_label, sample_weight).counts
-
-
-def _confusion(
-    y_true: Any, y_pred: Any, labels: Any, ignore_label: Any, sample_weight: Any
-) -> Confusion:
-    tally = ConfusionTally(labels, ignore_label)
-    return tally_all(tally, y_true, y_pred, sample_weight).confusion
+    accumulator = ConfusionAccumulator(labels, ignore_label)
+    return accumulate_all(accumulator, y_true, y_pred, sample_weight).confusion.counts

@@ -1,128 +1,32 @@
-"""The cross-entropy of predicted probabilities, added up image by image."""
+"""The cross-entropy of predicted probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sksegment._inputs.image_list import as_masks
-from sksegment._inputs.labels import LabelEncoder, unique_labels
-from sksegment.metrics._accumulator import (
-    BLOCK_PIXELS,
-    Weight,
-    check_size,
-    row_blocks,
-    streamed,
-    tally_all,
-)
-from sksegment.metrics._averaging import divide
-from sksegment.metrics._confusion_matrix import as_labels, positions
-
-# How far the probabilities of a pixel may be from summing to one: float16 rounding
-# stays below it.
-SUM_TOLERANCE = 1e-3
+from sksegment.metrics._formulas import log_loss
+from sksegment.metrics._probability_accumulator import ProbabilityAccumulator
+from sksegment.metrics._score import Score, computed_by
 
 
-class LogLossTally:
-    """Sum of the losses of all pixels, and of their weights.
+class LogLossAccumulator(ProbabilityAccumulator):
+    """The sum of the losses of the pixels of each class, and of their weights."""
 
-    Parameters
-    ----------
-    labels : array-like of shape (n_classes,)
-        The class of each entry of the probabilities' class axis.
-    ignore_label : object
-        Pixels with this true label are dropped; None drops none.
-    """
-
-    def __init__(self, labels: Any, ignore_label: Any) -> None:
-        self._labels = as_labels(labels, ignore_label)
-        self._order = np.argsort(self._labels)
-        self._encoder = LabelEncoder(self._labels[self._order], ignore_label)
-        self.loss = 0.0
-        self.weight = 0.0
-
-    def items(self, predictions: Any) -> Sequence[NDArray[Any]]:
-        """Return the probabilities as a sequence of (n_classes, height, width)."""
-        return as_probabilities(predictions)
-
-    def add(
-        self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
-    ) -> None:
-        """Add the loss of image `index`."""
-        proba = self._check_shape(np.asarray(prediction), index)
-        check_size(mask, proba.shape[1:], "y_proba", index)
-        blocks = (mask[rows] for rows in row_blocks(mask.shape))
-        values = unique_labels(blocks, self._encoder.ignore_label)
-        positions(values, self._labels, "y_true", index)
-        block_pixels = BLOCK_PIXELS // len(self._labels)
-        for rows in row_blocks(mask.shape, block_pixels):
-            part = weight[rows] if weight is not None and weight.ndim else weight
-            self._add_block(mask[rows], proba[:, rows], part, index)
-
-    def _add_block(
-        self, mask: NDArray[Any], proba: NDArray[Any], weight: Weight, index: int
-    ) -> None:
-        codes = self._encoder.encode(mask)
-        weights = np.broadcast_to(1.0 if weight is None else weight, mask.shape)
-        # Pixels that do not count may hold anything, NaN included.
-        kept = (codes >= 0) & (weights > 0)
-        _check_probabilities(proba if kept.all() else proba[:, kept], index)
-        axis = self._order[codes]
-        chosen = np.take_along_axis(proba, axis[np.newaxis], axis=0)[0]
-        self.loss += float(_losses(chosen[kept]) @ weights[kept])
-        self.weight += float(weights[kept].sum())
-
-    def _check_shape(self, proba: NDArray[Any], index: int) -> NDArray[Any]:
-        if proba.ndim != 3:
-            raise ValueError(
-                f"y_proba of image {index} has shape {proba.shape}; expected "
-                f"(n_classes, height, width)."
-            )
-        if len(proba) != len(self._labels):
-            raise ValueError(
-                f"y_proba of image {index} has {len(proba)} classes on its first axis, "
-                f"but there are {len(self._labels)} labels; expected one class per "
-                f"label. Pass labels=estimator.classes_."
-            )
-        # As in scikit-learn, everything but float32 becomes float64.
-        return (
-            proba if proba.dtype == np.float32 else proba.astype(np.float64, copy=False)
-        )
-
-
-def as_probabilities(y_proba: Any) -> Sequence[NDArray[Any]]:
-    """Return `y_proba` as a sequence of (n_classes, height, width).
-
-    Raises
-    ------
-    ValueError
-        If it is an array that does not have four axes.
-    """
-    if isinstance(y_proba, (list, tuple)):
-        return y_proba
-    array = np.asarray(y_proba)
-    if array.ndim != 4 and not (array.ndim == 1 and array.dtype == object):
-        raise ValueError(
-            f"y_proba has shape {array.shape}; expected (n, n_classes, height, width) "
-            f"or a list of (n_classes, height, width). Pass what predict_proba returns "
-            f"(a scorer does so with response_method='predict_proba')."
-        )
-    return array  # type: ignore[return-value]
-
-
-def _check_probabilities(proba: NDArray[Any], index: int) -> None:
-    # Written so that NaN and infinity fail, too.
-    with np.errstate(over="ignore"):  # by large logits, which raise below
-        sums_to_one = np.abs(proba.sum(axis=0) - 1.0) <= SUM_TOLERANCE
-    if not (sums_to_one.all() and proba.min(initial=0.0) >= -SUM_TOLERANCE):
-        raise ValueError(
-            f"y_proba of image {index} is not finite, is negative, or does not sum to "
-            f"one over its classes; expected probabilities, not logits. Pass what "
-            f"predict_proba returns."
-        )
+    def _count(
+        self,
+        true: NDArray[np.intp],
+        proba: NDArray[Any],
+        weights: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        losses = _losses(proba[true, np.arange(len(true))])
+        n_classes = len(self.labels)
+        sums = [
+            np.bincount(true, part, n_classes) for part in (losses * weights, weights)
+        ]
+        return np.stack(sums)
 
 
 def _losses(chosen: NDArray[Any]) -> NDArray[np.float64]:
@@ -131,17 +35,17 @@ def _losses(chosen: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(-np.log(clipped.astype(np.float64)))
 
 
-def _log_loss(tally: LogLossTally) -> float:
-    return divide(tally.loss, tally.weight, "no pixel counts")
+_LOG_LOSS = Score(LogLossAccumulator, log_loss, average="micro", of_probabilities=True)
 
 
-@streamed(LogLossTally, _log_loss)
+@computed_by(_LOG_LOSS)
 def pixel_log_loss(
     y_true: Any,
     y_proba: Any,
     *,
     labels: ArrayLike | None = None,
     ignore_label: Any = None,
+    over: str = "pixels",
     sample_weight: Any = None,
 ) -> float:
     """Cross-entropy: mean over all pixels of -log of the true class's probability.
@@ -158,6 +62,8 @@ def pixel_log_loss(
         `classes_`. By default the labels in `y_true`, sorted.
     ignore_label : object, default=None
         The true label of pixels that do not count.
+    over : {"pixels", "images"}, default="pixels"
+        Pool the pixels of all images, or average the losses of single images.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
         Weights, one per image or one per pixel.
@@ -186,10 +92,4 @@ def pixel_log_loss(
     >>> round(pixel_log_loss(y_true, y_proba), 4)
     1.0397
     """
-    masks = as_masks(y_true, "y_true")
-    if labels is None:
-        labels = unique_labels(masks, ignore_label)
-        if not len(labels):
-            return divide(0.0, 0.0, "no pixel counts")
-    tally = LogLossTally(labels, ignore_label)
-    return _log_loss(tally_all(tally, masks, y_proba, sample_weight))
+    return _LOG_LOSS.of(y_true, y_proba, labels, ignore_label, sample_weight, over=over)

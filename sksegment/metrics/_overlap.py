@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sksegment.metrics._accumulator import streamed, tally_all
-from sksegment.metrics._averaging import averaged, check_averaging, excluded_labels
-from sksegment.metrics._confusion_matrix import ConfusionTally
+from sksegment.metrics._formulas import dice, iou
+from sksegment.metrics._image_counts import count_pixels
+from sksegment.metrics._score import Score, computed_by
+
+_IOU = Score(count_pixels, iou)
 
 
-def _iou(tally: ConfusionTally, **averaging: Any) -> float | NDArray[np.float64]:
-    confusion = tally.confusion
-    return averaged(confusion, confusion.hits, confusion.union, **averaging)
-
-
-@streamed(ConfusionTally, _iou)
+@computed_by(_IOU)
 def iou_score(
     y_true: Any,
     y_pred: Any,
@@ -28,9 +25,10 @@ def iou_score(
     average: str | None = "macro",
     absent: float = np.nan,
     exclude: Sequence[Any] = (),
+    over: str = "pixels",
     sample_weight: Any = None,
 ) -> float | NDArray[np.float64]:
-    """Intersection over union (Jaccard index), pooled over all pixels of all images.
+    """Intersection over union (Jaccard index), by default of all pixels together.
 
     Parameters
     ----------
@@ -48,10 +46,16 @@ def iou_score(
         of the intersections by the sum of the unions, and None averages nothing.
     absent : float, default=nan
         The score of a class that is neither in `y_true` nor in `y_pred`. It never
-        enters a mean, but is returned as the mean where no class is left to average.
+        enters a mean over classes, but is returned as the mean where no class is left.
     exclude : sequence of label, default=()
         Classes to leave out of the average, such as the background. They stay in the
         matrix: pixels wrongly given to them, or taken from them, still count.
+    over : {"pixels", "images"}, default="pixels"
+        "pixels" adds up the pixels of all images, so that each has the same weight
+        whatever its image. "images" is the mean of the scores of single images, usual
+        in medicine, in which each class is averaged over the images that have it. Those
+        without a score are left out, unless `absent` is a number: that then stands in
+        for their score.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
         Weights, one per image or one per pixel.
@@ -91,20 +95,23 @@ def iou_score(
     >>> iou_score(y_true, y_pred, exclude=(0,))
     0.8
     """
-    check_averaging(average, absent)
-    exclude = excluded_labels(exclude)
-    tally = ConfusionTally(labels, ignore_label)
-    tally_all(tally, y_true, y_pred, sample_weight)
-    return _iou(tally, average=average, absent=absent, exclude=exclude)
+    return _IOU.of(
+        y_true,
+        y_pred,
+        labels,
+        ignore_label,
+        sample_weight,
+        average=average,
+        absent=absent,
+        exclude=exclude,
+        over=over,
+    )
 
 
-def _dice(tally: ConfusionTally, **averaging: Any) -> float | NDArray[np.float64]:
-    confusion = tally.confusion
-    total = confusion.true + confusion.predicted
-    return averaged(confusion, 2 * confusion.hits, total, **averaging)
+_DICE = Score(count_pixels, dice)
 
 
-@streamed(ConfusionTally, _dice)
+@computed_by(_DICE)
 def dice_score(
     y_true: Any,
     y_pred: Any,
@@ -114,9 +121,10 @@ def dice_score(
     average: str | None = "macro",
     absent: float = np.nan,
     exclude: Sequence[Any] = (),
+    over: str = "pixels",
     sample_weight: Any = None,
 ) -> float | NDArray[np.float64]:
-    """Dice coefficient (F1 score), pooled over all pixels of all images.
+    """Dice coefficient (F1 score), by default of all pixels of all images together.
 
     Parameters
     ----------
@@ -134,6 +142,9 @@ def dice_score(
         The score of a class that does not occur, as in `iou_score`.
     exclude : sequence of label, default=()
         Classes to leave out of the average.
+    over : {"pixels", "images"}, default="pixels"
+        Pool the pixels of all images, or average the scores of single images, as in
+        `iou_score`.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
         Weights, one per image or one per pixel.
@@ -154,8 +165,14 @@ def dice_score(
     >>> dice_score([[[0, 1, 1, 1]]], [[[0, 0, 1, 1]]], average=None)
     array([0.66666667, 0.8       ])
     """
-    check_averaging(average, absent)
-    exclude = excluded_labels(exclude)
-    tally = ConfusionTally(labels, ignore_label)
-    tally_all(tally, y_true, y_pred, sample_weight)
-    return _dice(tally, average=average, absent=absent, exclude=exclude)
+    return _DICE.of(
+        y_true,
+        y_pred,
+        labels,
+        ignore_label,
+        sample_weight,
+        average=average,
+        absent=absent,
+        exclude=exclude,
+        over=over,
+    )

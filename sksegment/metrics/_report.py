@@ -6,27 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sksegment._inputs.checks import check_integer
-from sksegment.metrics._accumulator import tally_all
-from sksegment.metrics._accuracy import _mean_accuracy, _pixel_accuracy
-from sksegment.metrics._averaging import excluded_labels, included_classes
-from sksegment.metrics._bootstrap import Bootstrap, ImageConfusionTally
-from sksegment.metrics._confusion_matrix import Confusion, ConfusionTally, ratio
-from sksegment.metrics._overlap import _dice, _iou
-
-COLUMNS = ("iou", "dice", "accuracy", "precision", "pixels")
-SUMMARY = (
-    "pixel_accuracy",
-    "mean_accuracy",
-    "mean_iou",
-    "frequency_weighted_iou",
-    "mean_dice",
+from sksegment._inputs.containers import check_ordered
+from sksegment.metrics._accumulator import accumulate_all
+from sksegment.metrics._averaging import (
+    excluded_labels,
+    included_classes,
+    mean_scores,
+    warn_of_undefined,
 )
+from sksegment.metrics._bootstrap import Bootstrap
+from sksegment.metrics._formulas import CLASS_SCORES, MEAN_SCORES, TRUE, iou
+from sksegment.metrics._image_counts import count_pixels
+
+COLUMNS = (*CLASS_SCORES, "pixels")
 RESERVED = (
-    *SUMMARY,
-    *(f"{score}_interval" for score in SUMMARY),
+    *MEAN_SCORES,
+    *(f"{score}_interval" for score in MEAN_SCORES),
     "confidence_level",
     "n_classes_averaged",
     "n_images_resampled",
@@ -39,6 +37,7 @@ def report_names(
     """Return one distinct name per class."""
     if target_names is None:
         return _label_names(labels)
+    check_ordered("target_names", target_names)
     names = [str(name) for name in target_names]
     if len(names) != len(labels):
         raise ValueError(
@@ -67,7 +66,7 @@ def _label_names(labels: Sequence[Any]) -> list[str]:
 
 def report_text(report: Mapping[str, Any], names: Sequence[str], digits: int) -> str:
     """Lay out a report as a table, the classes first and the means below."""
-    left = max(map(len, (*names, *(score.replace("_", " ") for score in SUMMARY))))
+    left = max(map(len, (*names, *(score.replace("_", " ") for score in MEAN_SCORES))))
     right = max(
         digits + 2, *(len(column) for column in COLUMNS), _widest(report, names)
     )
@@ -83,7 +82,7 @@ def report_text(report: Mapping[str, Any], names: Sequence[str], digits: int) ->
     means = [
         f"{score.replace('_', ' '):>{left}}  {report[score]:>{right}.{digits}f}"
         + (gap + interval if (interval := _interval(report, score, digits)) else "")
-        for score in SUMMARY
+        for score in MEAN_SCORES
     ]
     return "\n".join([header, "", *rows, "", *means, "", *_footer(report, names), ""])
 
@@ -236,14 +235,16 @@ def segmentation_report(
     check_integer("digits", digits, 0)
     exclude = excluded_labels(exclude)
     bootstrap = _bootstrap(confidence_level, n_resamples, random_state)
-    tally = (ImageConfusionTally if bootstrap else ConfusionTally)(labels, ignore_label)
+    accumulator = count_pixels(labels, ignore_label, by_image=bootstrap is not None)
     if labels is not None:
-        included_classes(tally.confusion, exclude)  # rejects unknown labels
-    tally_all(tally, y_true, y_pred, sample_weight)
-    names = report_names(tally.confusion.labels.tolist(), target_names)
-    report = _class_scores(tally.confusion, names) | _summary(tally, exclude)
-    if bootstrap and isinstance(tally, ImageConfusionTally):
-        _add_intervals(report, names, bootstrap, tally, exclude)
+        included_classes(accumulator.labels, exclude)  # rejects unknown labels
+    accumulate_all(accumulator, y_true, y_pred, sample_weight)
+    counts, labels = accumulator.class_counts(), accumulator.labels
+    names = report_names(labels.tolist(), target_names)
+    included = included_classes(labels, exclude)
+    report = _scores(counts.sum(axis=1) if bootstrap else counts, names, included)
+    if bootstrap:
+        _add_intervals(report, names, bootstrap, counts, included)
     return report if output_dict else report_text(report, names, digits)
 
 
@@ -259,45 +260,37 @@ def _add_intervals(
     report: dict[str, Any],
     names: list[str],
     bootstrap: Bootstrap,
-    tally: ImageConfusionTally,
-    exclude: Sequence[Any],
+    counts: NDArray[Any],
+    included: NDArray[np.bool_],
 ) -> None:
     """Put the interval of each score beside it."""
-    margins = tally.margins()
-    included = included_classes(tally.confusion, exclude)
-    intervals = bootstrap.intervals(margins, included)
+    # An image without a pixel that counts contributes nothing.
+    counts = counts[:, counts.any(axis=(0, 2))]
+    intervals = bootstrap.intervals(counts, included)
     for name, ends in zip(names, intervals.pop("iou").T.tolist(), strict=True):
         report[name]["iou_interval"] = tuple(ends)
     for score, ends in intervals.items():
         report[f"{score}_interval"] = tuple(ends.tolist())
     report["confidence_level"] = float(bootstrap.confidence_level)
-    report["n_images_resampled"] = margins.shape[1]
+    report["n_images_resampled"] = counts.shape[1]
 
 
-def _class_scores(confusion: Confusion, names: list[str]) -> dict[str, Any]:
-    hits, true, predicted = confusion.hits, confusion.true, confusion.predicted
-    columns = {
-        "iou": ratio(hits, confusion.union),
-        "dice": ratio(2 * hits, true + predicted),
-        "accuracy": ratio(hits, true),
-        "precision": ratio(hits, predicted),
-        "pixels": true,
-    }
-    return {
+def _scores(
+    counts: NDArray[Any], names: list[str], included: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return the scores of each class, and the means, of pooled counts."""
+    columns = {column: formula(counts) for column, formula in CLASS_SCORES.items()}
+    columns["pixels"] = counts[TRUE]
+    report: dict[str, Any] = {
         name: {column: values[row].item() for column, values in columns.items()}
         for row, name in enumerate(names)
     }
-
-
-def _summary(tally: ConfusionTally, exclude: Sequence[Any]) -> dict[str, Any]:
-    macro = {"average": "macro", "absent": np.nan, "exclude": exclude}
-    confusion = tally.confusion
-    counted = included_classes(confusion, exclude) & (confusion.union > 0)
+    means = mean_scores(counts, included)
+    if any(np.isnan(mean) for mean in means.values()):
+        warn_of_undefined("no pixel counts, or no class is left to average", 4)
+    counted = included & ~np.isnan(iou(counts))
     return {
-        "pixel_accuracy": _pixel_accuracy(tally),
-        "mean_accuracy": _mean_accuracy(tally, absent=np.nan, exclude=exclude),
-        "mean_iou": _iou(tally, **macro),
-        "frequency_weighted_iou": _iou(tally, **{**macro, "average": "weighted"}),
-        "mean_dice": _dice(tally, **macro),
+        **report,
+        **{name: float(mean) for name, mean in means.items()},
         "n_classes_averaged": int(counted.sum()),
     }

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from inspect import Parameter, signature
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,19 +14,18 @@ from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
 from sksegment._inputs.pipelines import final_estimator
 from sksegment._inputs.sample_weight import as_weights
-from sksegment.metrics._accumulator import STREAMS, Stream, tally_part
+from sksegment.metrics._accumulator import accumulate_part
 from sksegment.metrics._accuracy import pixel_accuracy_score
 from sksegment.metrics._confusion_matrix import as_labels, positions
 from sksegment.metrics._log_loss import pixel_log_loss
 from sksegment.metrics._overlap import dice_score, iou_score
+from sksegment.metrics._score import SCORES, Score, other_arguments, takes, unwrapped
 
 if TYPE_CHECKING:
     from sklearn.utils.metadata_routing import MetadataRequest
 
 # Images are predicted in chunks of about this many pixels: memory stays flat.
 CHUNK_PIXELS = 2**21
-# What a scorer finds out itself, and passes to score functions that take it.
-FROM_ESTIMATOR = ("labels", "ignore_label", "sample_weight")
 
 
 class SegmentationScorer:
@@ -92,12 +90,12 @@ class SegmentationScorer:
         masks = as_masks(y)
         _check_lengths(X, masks)
         settings = self._settings(estimator, sample_weight)
-        stream = STREAMS.get(self._func)
-        if stream is None or settings["labels"] is None:
-            score = self._score_at_once(estimator, X, masks, settings)
+        score = SCORES.get(self._func)
+        if score is None or settings["labels"] is None:
+            value = self._score_at_once(estimator, X, masks, settings)
         else:
-            score = self._score_in_chunks(estimator, X, masks, settings, stream)
-        return self._sign * self._as_float(score)
+            value = self._score_in_chunks(estimator, X, masks, settings, score)
+        return self._sign * self._as_float(value)
 
     def set_score_request(
         self, *, sample_weight: bool | str | None
@@ -144,7 +142,7 @@ class SegmentationScorer:
 
     def _accept_sample_weight(self) -> bool:
         # Called by scikit-learn for each of several scorers, and by search objects.
-        return _takes(self._func, "sample_weight")
+        return takes(self._func, "sample_weight")
 
     def __repr__(self) -> str:
         if self._name is not None:
@@ -184,16 +182,19 @@ class SegmentationScorer:
         X: Any,
         masks: ImageList,
         settings: dict[str, Any],
-        stream: Stream,
+        score: Score,
     ) -> Any:
-        tally = stream.tally(settings["labels"], settings["ignore_label"])
+        arguments = other_arguments(self._func, self._kwargs)
+        accumulator = score.start(
+            settings["labels"], settings["ignore_label"], **arguments
+        )
         weights = as_weights(settings["sample_weight"], len(masks))
         for start, chunk in _chunks(masks):
             rows = slice(start, start + len(chunk))
             predictions = self._predict_part(estimator, X, rows)
             part = None if weights is None else weights[rows]
-            tally_part(tally, chunk, predictions, part, first=start)
-        return stream.finish(tally, **_other_arguments(self._func, self._kwargs))
+            accumulate_part(accumulator, chunk, predictions, part, first=start)
+        return score.finish(accumulator, **arguments)
 
     def _score_at_once(
         self, estimator: Any, X: Any, masks: ImageList, settings: dict[str, Any]
@@ -203,7 +204,7 @@ class SegmentationScorer:
         arguments = {
             key: value
             for key, value in settings.items()
-            if key in self._kwargs or (value is not None and _takes(self._func, key))
+            if key in self._kwargs or (value is not None and takes(self._func, key))
         }
         return self._func(y_true, self._predict(estimator, X), **arguments)
 
@@ -276,35 +277,12 @@ def make_segmentation_scorer(
     """
     if not callable(func):
         raise TypeError(f"func={func!r} is not callable; expected a score function.")
-    if isinstance(func, partial) and not func.args:
-        # What was bound explicitly wins over the estimator's, like `kwargs`.
-        return make_segmentation_scorer(
-            func.func,
-            response_method=response_method,
-            greater_is_better=greater_is_better,
-            **{**func.keywords, **kwargs},
-        )
+    # What was bound explicitly wins over the estimator's, like `kwargs`.
+    func, kwargs = unwrapped(func, **kwargs)
     signature(func).bind_partial(None, None, **kwargs)
     return SegmentationScorer(
         func, response_method, 1 if greater_is_better else -1, kwargs
     )
-
-
-def _takes(func: Callable[..., Any], name: str) -> bool:
-    parameters = signature(func).parameters
-    takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
-    return takes_any or name in parameters
-
-
-def _other_arguments(
-    func: Callable[..., Any], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments of a score, besides labels and what a tally needs."""
-    bound = signature(func).bind(None, None, **kwargs)
-    bound.apply_defaults()
-    return {
-        key: value for key, value in bound.kwargs.items() if key not in FROM_ESTIMATOR
-    }
 
 
 def _check_lengths(X: Any, masks: ImageList) -> None:

@@ -1,10 +1,16 @@
-"""Splitters that understand masks, for the `cv` parameter of scikit-learn's tools."""
+"""Splitters that understand masks, and what is done with their folds."""
 
 from sksegment.model_selection._blocks import cut_blocks
+from sksegment.model_selection._cross_val_predict import cross_val_predict
 from sksegment.model_selection._spatial import SpatialBlockKFold
 from sksegment.model_selection._stratified import StratifiedImageKFold
 
-__all__ = ["SpatialBlockKFold", "StratifiedImageKFold", "cut_blocks"]
+__all__ = [
+    "SpatialBlockKFold",
+    "StratifiedImageKFold",
+    "cross_val_predict",
+    "cut_blocks",
+]
 
 # Where pickle looks them up, and where they are documented.
 for _name in __all__:

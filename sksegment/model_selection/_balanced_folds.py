@@ -154,7 +154,7 @@ def _divided(
     rng: np.random.Generator,
 ) -> _Division:
     """Deal the images out in this order, and exchange while that helps."""
-    folds = _dealt(pixels, n_folds, order)
+    folds = _deal_images(pixels, n_folds, order)
     sizes = np.bincount(folds, minlength=n_folds)
     small = np.flatnonzero(sizes < sizes.max())
     padded = np.vstack([pixels, np.zeros((len(small), pixels.shape[1]))])
@@ -186,7 +186,7 @@ def _sweep(
     return improved
 
 
-def _dealt(
+def _deal_images(
     pixels: NDArray[np.float64], n_folds: int, order: NDArray[np.intp]
 ) -> NDArray[np.intp]:
     """Deal the images out: those of the rarest class first, the largest areas first."""

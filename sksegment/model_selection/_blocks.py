@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import height_and_width
+from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image_list import as_images, as_masks, check_pair, check_pairs
 
 # A block of this side holds any image; numpy could not divide by a much larger number.
@@ -105,6 +106,7 @@ def as_positions(groups: Any, n_samples: int) -> NDArray[np.int64]:
         raise ValueError(
             f"The 'groups' parameter should not be None; expected {expected}."
         )
+    check_ordered("groups", groups)
     try:
         positions = np.asarray(groups)
     except ValueError as error:

@@ -19,7 +19,7 @@ from sksegment._inputs.labels import (
     count_labels,
     format_labels,
     is_ignored,
-    merged,
+    merge_labels,
 )
 from sksegment.model_selection._balanced_folds import balanced_folds, missing_classes
 from sksegment.model_selection._base import Split, _ImageKFold
@@ -164,7 +164,7 @@ def _pixel_counts(
     counts = [count_labels(mask, None) for mask in masks]
     found = [count.labels for count in counts]
     check_one_kind(found)
-    labels = merged(found)
+    labels = merge_labels(found)
     labels = labels[~is_ignored(labels, ignore_label)]
     if len(labels) > MAX_LABELS:
         raise ValueError(

@@ -10,7 +10,7 @@ from torch import nn
 from sksegment.networks._encoder_fcn import EncoderFCN
 from sksegment.networks._fcn import FCN
 from sksegment.networks._fcn_vgg16 import FCN8s, FCN16s, FCN32s
-from sksegment.networks._user_network import own_network
+from sksegment.networks._user_network import user_network
 
 
 def make_network(
@@ -44,7 +44,7 @@ def make_network(
         If a callable does not return a network, or returns one with other outputs.
     """
     if not isinstance(network, str):
-        return own_network(network, n_channels, n_classes)
+        return user_network(network, n_channels, n_classes)
     if encoder is not None:
         return EncoderFCN(n_channels, n_classes, encoder, **options).float()
     # float32, as the images are: torch makes layers in its global default dtype.

@@ -103,6 +103,10 @@ class FCN(nn.Module):
     torch.Size([1, 4, 50, 37])
     """
 
+    # What belongs to the classes of a task, and where the layers of VGG16 are.
+    class_layers = ("classifier",)
+    vgg16_parts = ("encoder", "bottleneck")
+
     def __init__(
         self,
         n_channels: int,

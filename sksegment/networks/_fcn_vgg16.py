@@ -46,7 +46,7 @@ def bilinear_kernel(factor: int) -> Tensor:
     return torch.outer(line, line)[None, None]
 
 
-def upsampled(scores: Tensor, kernel: Tensor) -> Tensor:
+def upsample(scores: Tensor, kernel: Tensor) -> Tensor:
     """Return scores upsampled by half the side of `kernel`, each class separately."""
     n_classes = scores.shape[1]
     kernels = kernel.expand(n_classes, -1, -1, -1)
@@ -54,7 +54,7 @@ def upsampled(scores: Tensor, kernel: Tensor) -> Tensor:
     return F.conv_transpose2d(scores, kernels, stride=stride, groups=n_classes)
 
 
-def cropped(scores: Tensor, offset: int, size: torch.Size) -> Tensor:
+def crop_at(scores: Tensor, offset: int, size: torch.Size) -> Tensor:
     """Return the part of size (height, width) that begins at `offset`."""
     height, width = size
     return scores[..., offset : offset + height, offset : offset + width]
@@ -113,6 +113,11 @@ class FullyConvolutionalVGG16(nn.Module):
     last: Tensor
     stride = 2 ** len(STAGE_LENGTHS)
     padding = PADDING
+    # What belongs to the classes of a task, and where the layers of VGG16 are; its wide
+    # layers became convolutions.
+    class_layers = ("score_fr", "score_pool4", "score_pool3")
+    vgg16_parts = ("encoder",)
+    vgg16_wide_layers = {"fc6.0": "classifier.0", "fc7.0": "classifier.3"}  # noqa: RUF012
     stage_widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     head_width = 4096
     # Layers that score pooled images, beginning with the coarsest.
@@ -167,11 +172,11 @@ class FullyConvolutionalVGG16(nn.Module):
             pooled.append(output)
         scores = self.score_fr(self.fc7(self.fc6(pooled.pop())))
         for name in self.pool_layers:
-            scores = upsampled(scores, self.twice)
+            scores = upsample(scores, self.twice)
             finer = self.get_submodule(name)(pooled.pop())
-            scores = scores + cropped(finer, POOL_OFFSETS[name], scores.shape[-2:])
-        scores = upsampled(scores, self.last)
-        return cropped(scores, self.offset, images.shape[-2:])
+            scores = scores + crop_at(finer, POOL_OFFSETS[name], scores.shape[-2:])
+        scores = upsample(scores, self.last)
+        return crop_at(scores, self.offset, images.shape[-2:])
 
 
 class FCN32s(FullyConvolutionalVGG16):

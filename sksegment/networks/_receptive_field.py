@@ -29,7 +29,7 @@ FAINT = 1e-3
 SAME = 1e-4
 
 
-def answer_to(images: Tensor, network: nn.Module) -> Any:
+def run_network(images: Tensor, network: nn.Module) -> Any:
     """Return the output of the user's network for images.
 
     Raises
@@ -49,7 +49,7 @@ def answer_to(images: Tensor, network: nn.Module) -> Any:
         ) from error
 
 
-def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | None:
+def measure_margin(network: nn.Module, n_channels: int, stride: int) -> int | None:
     """Measure how far from a pixel, in pixels, the input changes its scores.
 
     The gradient of the scores of one stride-sized block reaches as far as its receptive
@@ -80,14 +80,16 @@ def probed_margin(network: nn.Module, n_channels: int, stride: int) -> int | Non
     Examples
     --------
     >>> from torch import nn
-    >>> from sksegment.networks._receptive_field import probed_margin
-    >>> probed_margin(nn.Conv2d(1, 2, 5, padding=2), n_channels=1, stride=1)
+    >>> from sksegment.networks._receptive_field import measure_margin
+    >>> measure_margin(nn.Conv2d(1, 2, 5, padding=2), n_channels=1, stride=1)
     3
     """
     return _measured(network, lambda: _margin(network, n_channels, stride))
 
 
-def strip_margin(network: nn.Module, n_channels: int, stride: int) -> int | None:
+def measure_strip_margin(
+    network: nn.Module, n_channels: int, stride: int
+) -> int | None:
     """Measure the same in strips along both axes, at a hundredth of the cost.
 
     For networks whose kernels have a middle row and column, such as encoders: within a
@@ -96,18 +98,18 @@ def strip_margin(network: nn.Module, n_channels: int, stride: int) -> int | None
     Parameters
     ----------
     network, n_channels, stride : object
-        As for `probed_margin`.
+        As for `measure_margin`.
 
     Returns
     -------
     int or None
-        As `probed_margin`.
+        As `measure_margin`.
 
     Examples
     --------
     >>> from torch import nn
-    >>> from sksegment.networks._receptive_field import strip_margin
-    >>> strip_margin(nn.Conv2d(1, 2, 5, padding=2), n_channels=1, stride=1)
+    >>> from sksegment.networks._receptive_field import measure_strip_margin
+    >>> measure_strip_margin(nn.Conv2d(1, 2, 5, padding=2), n_channels=1, stride=1)
     3
     """
     return _measured(network, lambda: _strip_margin(network, n_channels, stride))
@@ -182,8 +184,8 @@ def _is_exact_in_strips(
         along = (..., inner) if images is strip else (..., inner, slice(None))
         middle = (..., core) if images is strip else (..., core, slice(None))
         with torch.no_grad():
-            whole = answer_to(images, network)[along][middle]
-            part = answer_to(images[along], network)[middle]
+            whole = run_network(images, network)[along][middle]
+            part = run_network(images[along], network)[middle]
         if (whole - part).abs().max() > SAME * whole.abs().max():
             return False
     return True
@@ -201,8 +203,8 @@ def _is_exact(network: nn.Module, n_channels: int, margin: int, stride: int) -> 
     inner, core = slice(stride, -stride), slice(cut, -cut)
     try:
         with torch.no_grad():
-            whole = answer_to(images, network)[..., inner, inner][..., core, core]
-            part = answer_to(images[..., inner, inner], network)[..., core, core]
+            whole = run_network(images, network)[..., inner, inner][..., core, core]
+            part = run_network(images[..., inner, inner], network)[..., core, core]
     except ValueError:  # it does not take all sizes that tiles have
         return False
     return bool((whole - part).abs().max() <= SAME * whole.abs().max())
@@ -271,7 +273,7 @@ def _touched(
     images = torch.randn(shape, dtype=torch.float32, requires_grad=True)
     rows, columns = (_middle(side, stride) for side in shape[2:])
     with torch.enable_grad():  # which the caller may have turned off
-        scores = answer_to(images, network)[0, :, rows, columns]
+        scores = run_network(images, network)[0, :, rows, columns]
         # Random signs: scores of different classes must not cancel each other out.
         total = (scores * torch.randn_like(scores)).sum()
     (gradient,) = torch.autograd.grad(total, images)

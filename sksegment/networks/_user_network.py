@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sksegment._inputs.checks import takes
+from sksegment._inputs.checks import accepts_arguments
 from sksegment._torch.tensors import pad_to_multiple
-from sksegment.networks._receptive_field import answer_to
+from sksegment.networks._receptive_field import run_network
 
 
 class Resized(nn.Module):
@@ -50,7 +50,7 @@ class Resized(nn.Module):
         return cropped
 
 
-def own_network(
+def user_network(
     network: Callable[[int, int], nn.Module], n_channels: int, n_classes: int
 ) -> Resized:
     """Return the network that the user's function makes, adapted.
@@ -60,7 +60,7 @@ def own_network(
     TypeError, ValueError
         If `network` does not return a network, or returns one with other outputs.
     """
-    if not takes(network, n_channels, n_classes):
+    if not accepts_arguments(network, n_channels, n_classes):
         raise TypeError(
             f"network is {network!r}; expected a function that is called as "
             f"(n_channels, n_classes) and makes a torch.nn.Module."
@@ -89,7 +89,7 @@ def _check_scores(
     """Reject a network that does not return one score per class and pixel."""
     images = torch.zeros(1, n_channels, side, side, dtype=torch.float32)
     with torch.no_grad():
-        scores = answer_to(images, network.eval())
+        scores = run_network(images, network.eval())
     network.train()
     if not isinstance(scores, Tensor):
         raise TypeError(

@@ -23,8 +23,6 @@ URLS = {
 # Its first layer, and the channels of that layer.
 FIRST_LAYER = "features.0.weight"
 VGG16_WIDTH = 64
-# The wide layers of VGG16, which become convolutions.
-WIDE_LAYERS = {"fc6.0": "classifier.0", "fc7.0": "classifier.3"}
 
 
 def vgg16_weights(source: str | os.PathLike[str], network: nn.Module) -> Weights:
@@ -67,23 +65,23 @@ def torchvision_names(network: nn.Module, has_norm: bool) -> dict[str, str]:
     They are the convolutions of the encoder in order; those of a network deeper than
     VGG16 are left out, and so are decoder and classes.
     """
+    # A network of the user's own has no such layers.
+    parts: tuple[str, ...] = getattr(network, "vgg16_parts", ())
+    wide_layers: dict[str, str] = getattr(network, "vgg16_wide_layers", {})
     convolutions = [
         name
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d)
-        and name.startswith(("encoder.", "bottleneck."))
+        if isinstance(module, nn.Conv2d) and name.partition(".")[0] in parts
     ]
     names: dict[str, str] = {}
     for layer, index in zip(convolutions, _feature_indices(has_norm), strict=False):
         names |= _parts(layer, f"features.{index}", ("weight", "bias"))
         if has_norm:
             norm = f"{layer.removesuffix('0')}1"
-            parts = ("weight", "bias", "running_mean", "running_var")
-            names |= _parts(norm, f"features.{index + 1}", parts)
-    present = dict(network.named_modules())
-    for layer, key in WIDE_LAYERS.items():
-        if layer in present:
-            names |= _parts(layer, key, ("weight", "bias"))
+            kinds = ("weight", "bias", "running_mean", "running_var")
+            names |= _parts(norm, f"features.{index + 1}", kinds)
+    for layer, key in wide_layers.items():
+        names |= _parts(layer, key, ("weight", "bias"))
     return names
 
 

@@ -10,10 +10,12 @@ when they are opened; keep those for your own models.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -21,6 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 from sksegment import augmentation
 from sksegment._segmenter.parameters import filled_in
 from sksegment._torch.devices import resolve_device
+from sksegment.calibration import TemperatureScaling
+from sksegment.ensemble import VotingSegmenter
 from sksegment.networks._state import blueprint
 from sksegment.persistence._file import (
     ModelFileError,
@@ -28,6 +32,14 @@ from sksegment.persistence._file import (
     write_model_file,
 )
 from sksegment.persistence._json import Arrays, pack, unpack
+from sksegment.persistence._meta_estimators import (
+    pack_frozen,
+    pack_scaling,
+    pack_voting,
+    unpack_frozen,
+    unpack_scaling,
+    unpack_voting,
+)
 from sksegment.persistence._validation import (
     check_constructor,
     check_fitted,
@@ -50,16 +62,20 @@ Packed = dict[str, Any]
 
 
 def save_model(
-    estimator: FCNSegmenter | Pipeline, path: str | os.PathLike[str]
+    estimator: FCNSegmenter | Pipeline | VotingSegmenter | TemperatureScaling,
+    path: str | os.PathLike[str],
 ) -> None:
     """Save a fitted segmenter to a file that cannot run code.
 
     Parameters
     ----------
-    estimator : FCNSegmenter or Pipeline
-        A fitted :class:`~sksegment.FCNSegmenter`, or a fitted
+    estimator : FCNSegmenter, Pipeline, VotingSegmenter or TemperatureScaling
+        A fitted :class:`~sksegment.FCNSegmenter`; a fitted
         :class:`sklearn.pipeline.Pipeline` of augmenters of
-        :mod:`sksegment.augmentation` that ends with one.
+        :mod:`sksegment.augmentation` that ends with one; or a fitted
+        :class:`~sksegment.ensemble.VotingSegmenter` or
+        :class:`~sksegment.calibration.TemperatureScaling` of such estimators, which may
+        be wrapped in :class:`sklearn.frozen.FrozenEstimator`.
     path : str or path-like
         The file. An existing one is replaced as a whole, in one step: if anything goes
         wrong, it stays as it was.
@@ -88,7 +104,9 @@ def save_model(
     its state. A `device` that is not a string becomes one, and a range becomes a list.
     Anything outside the model becomes None: `checkpoint_dir`, the `memory` of a
     Pipeline, and a `pretrained` that is a path or a segmenter, because the weights are
-    in the file. Neither the state of the optimizer (as in a pickle) nor metadata
+    in the file. What a VotingSegmenter or a TemperatureScaling holds comes back
+    fitted; a `cv` that is not an integer becomes the default.
+    Neither the state of the optimizer (as in a pickle) nor metadata
     routing requests are kept.
 
     Examples
@@ -107,10 +125,7 @@ def save_model(
     True
     """
     arrays: Arrays = {}
-    if type(estimator) is Pipeline:
-        model = _pack_pipeline(estimator, arrays)
-    else:
-        model = _pack_segmenter(estimator, arrays)
+    model = _pack_estimator(estimator, arrays)
     write_model_file(Path(path), model, arrays)
 
 
@@ -129,7 +144,7 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
     Returns
     -------
-    FCNSegmenter or Pipeline
+    FCNSegmenter, Pipeline, VotingSegmenter or TemperatureScaling
         What was saved. It predicts the same bits with the same number of threads.
 
     Raises
@@ -155,6 +170,18 @@ def load_model(path: str | os.PathLike[str]) -> Any:
             f"{path} holds no valid model: {error} If a newer sksegment wrote it, "
             f"update sksegment; if not, do not trust the file."
         ) from error
+
+
+def _pack_estimator(estimator: Any, arrays: Arrays) -> Packed:
+    if type(estimator) is Pipeline:
+        return _pack_pipeline(estimator, arrays)
+    if type(estimator) is VotingSegmenter:
+        return pack_voting(estimator, arrays, _pack_estimator)
+    if type(estimator) is TemperatureScaling:
+        return pack_scaling(estimator, arrays, _pack_estimator)
+    if type(estimator) is FrozenEstimator:
+        return pack_frozen(estimator, arrays, _pack_estimator)
+    return _pack_segmenter(estimator, arrays)
 
 
 def _pack_pipeline(pipeline: Pipeline, arrays: Arrays) -> Packed:
@@ -187,8 +214,9 @@ def _pack_segmenter(segmenter: Any, arrays: Arrays) -> Packed:
     if type(segmenter) is not FCNSegmenter:
         raise TypeError(
             f"save_model was given a {type(segmenter).__name__}; expected an "
-            f"FCNSegmenter or a Pipeline that ends with one; of a search, pass its "
-            f"best_estimator_. joblib.dump saves other estimators."
+            f"FCNSegmenter, a Pipeline that ends with one, or a meta-estimator of "
+            f"these; of a search, pass its best_estimator_. joblib.dump saves other "
+            f"estimators."
         )
     check_is_fitted(segmenter)
     parameters = _pack_parameters(segmenter, arrays)
@@ -207,7 +235,7 @@ def _pack_parameters(estimator: Any, arrays: Arrays) -> dict[str, Any]:
     packed = {}
     for name, value in estimator.get_params(deep=False).items():
         _refuse_code(name, value)
-        packed[name] = pack(_kept(name, value), name, arrays)
+        packed[name] = pack(_value_to_keep(name, value), name, arrays)
     return packed
 
 
@@ -220,7 +248,7 @@ def _refuse_code(name: str, value: Any) -> None:
         )
 
 
-def _kept(name: str, value: Any) -> Any:
+def _value_to_keep(name: str, value: Any) -> Any:
     """Return what a file keeps of a parameter: nothing outside the model.
 
     Somebody else's file must not decide what is later read or written here.
@@ -233,14 +261,29 @@ def _kept(name: str, value: Any) -> Any:
     return value
 
 
-def _unpack_estimator(packed: Packed, tensors: Arrays) -> Any:
-    name = packed.get("class")
-    if name == "FCNSegmenter":
-        return _unpack_segmenter(packed, tensors)
-    if name != "Pipeline":
-        raise ValueError(
-            f"its class is {name!r}; expected 'FCNSegmenter' or 'Pipeline'."
-        )
+def _unpack_estimator(packed: Any, tensors: Arrays) -> Any:
+    name = packed.get("class") if isinstance(packed, dict) else packed
+    if not isinstance(name, str) or name not in READERS:
+        raise ValueError(f"its class is {name!r}; expected one of {[*READERS]}.")
+    return READERS[name](packed, tensors)
+
+
+def _unpack_voting(packed: Packed, tensors: Arrays) -> VotingSegmenter:
+    _check_fields(packed, ("class", "names", "members", "weights", "n_jobs"))
+    return unpack_voting(packed, tensors, _unpack_estimator)
+
+
+def _unpack_scaling(packed: Packed, tensors: Arrays) -> TemperatureScaling:
+    _check_fields(packed, ("class", "estimator", "temperature", "cv", "n_jobs"))
+    return unpack_scaling(packed, tensors, _unpack_estimator)
+
+
+def _unpack_frozen(packed: Packed, tensors: Arrays) -> FrozenEstimator:
+    _check_fields(packed, ("class", "estimator"))
+    return unpack_frozen(packed, tensors, _unpack_estimator)
+
+
+def _unpack_pipeline(packed: Packed, tensors: Arrays) -> Pipeline:
     _check_fields(packed, ("class", "steps", "transform_input", "verbose"))
     if not isinstance(packed["steps"], list) or not packed["steps"]:
         raise ValueError("its steps are not a list, or an empty one.")
@@ -310,7 +353,7 @@ def _unpack_parameters(estimator: Any, packed: Any, tensors: Arrays) -> dict[str
     if unknown:
         raise ValueError(f"{type(estimator).__name__} has no parameter {unknown[0]!r}.")
     for name, value in parameters.items():
-        if _kept(name, value) is not value:
+        if _value_to_keep(name, value) is not value:
             raise ValueError(f"{name} is {value!r}; expected what save_model keeps.")
     return filled_in(parameters, defaults)
 
@@ -348,3 +391,13 @@ def _check_fields(packed: Any, names: tuple[str, ...]) -> None:
     if not isinstance(packed, dict) or {*packed} != {*names}:
         got = [*packed] if isinstance(packed, dict) else packed
         raise ValueError(f"it has the fields {got!r}; expected {[*names]}.")
+
+
+# What may be in a file, and how it is read.
+READERS: dict[str, Callable[[Packed, Arrays], Any]] = {
+    "FCNSegmenter": _unpack_segmenter,
+    "Pipeline": _unpack_pipeline,
+    "VotingSegmenter": _unpack_voting,
+    "TemperatureScaling": _unpack_scaling,
+    "FrozenEstimator": _unpack_frozen,
+}

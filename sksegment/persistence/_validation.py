@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from sksegment._inputs.checks import check_integer
 from sksegment._inputs.classes import check_classes
+from sksegment._inputs.random import MAX_SEED
 from sksegment._segmenter.parameters import check_parameters, network_options
 
 # What a model file keeps of a fitted segmenter besides the weights. Stride and margin
@@ -33,7 +35,6 @@ FITTED = (
 FITTED_ENCODER = ("margin_", "_timm_version")
 CHANNEL_ARRAYS = ("channel_mean_", "channel_std_", "channel_min_", "channel_max_")
 SIZES = ("n_channels", "n_classes")
-MAX_SEED = 2**31 - 1
 VERSIONS = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
 DEVICES = re.compile(r"auto|(cpu|cuda|mps)(:\d{1,3})?")
 
@@ -89,12 +90,12 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     if not (fitted["channel_std_"] > 0).all():
         raise ValueError("channel_std_ is not above 0; expected a standard deviation.")
     _check_history(fitted["history_"])
-    _check_integer("n_iter_", fitted["n_iter_"], 0)
-    _check_integer("_seed", fitted["_seed"], 0, MAX_SEED)
+    check_integer("n_iter_", fitted["n_iter_"], 0)
+    check_integer("_seed", fitted["_seed"], 0, MAX_SEED)
     if fitted["best_epoch_"] is not None:
-        _check_integer("best_epoch_", fitted["best_epoch_"], 1)
+        check_integer("best_epoch_", fitted["best_epoch_"], 1)
     if fitted.get("margin_") is not None:
-        _check_integer("margin_", fitted["margin_"], 0)
+        check_integer("margin_", fitted["margin_"], 0)
     version = fitted.get("_timm_version", "0")
     if not isinstance(version, str) or not VERSIONS.fullmatch(version):
         raise ValueError(f"_timm_version is {version!r}; expected a version.")
@@ -156,7 +157,7 @@ def _check_architecture(architecture: Any) -> None:
             f"_architecture has the keys {[*architecture]}; expected {expected}."
         )
     for name in SIZES:
-        _check_integer(f"_architecture[{name!r}]", architecture[name], 1)
+        check_integer(f"_architecture[{name!r}]", architecture[name], 1)
 
 
 def _check_labels(classes: Any, n_classes: int) -> None:
@@ -187,11 +188,3 @@ def _check_history(history: Any) -> None:
         for row in rows
     ):
         raise TypeError("history_ is not a list of dictionaries, one per epoch.")
-
-
-def _check_integer(name: str, value: Any, low: int, high: float = np.inf) -> None:
-    if type(value) is not int or not low <= value <= high:
-        raise ValueError(
-            f"{name} is {value!r}; expected an integer from {low}"
-            + ("." if high == np.inf else f" to {high}.")
-        )

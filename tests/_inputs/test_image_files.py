@@ -18,13 +18,13 @@ from PIL import Image
 from sksegment._inputs.image_files import MAX_PIXELS, read_image, read_mask
 
 GREY = np.arange(6, dtype=np.uint8).reshape(2, 3)
-COLOUR = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+COLOR = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 BANDS = np.arange(4 * 5 * 13, dtype=np.uint16).reshape(4, 5, 13) * 250
 READERS = pytest.mark.parametrize("read", [read_image, read_mask])
 
 
 def png_bytes(
-    width: int, height: int, depth: int, colour_type: int, pixels: bytes
+    width: int, height: int, depth: int, color_type: int, pixels: bytes
 ) -> bytes:
     """A PNG with any header, whether the pixels suit it or not."""
 
@@ -32,7 +32,7 @@ def png_bytes(
         checksum = struct.pack(">I", zlib.crc32(name + data))
         return struct.pack(">I", len(data)) + name + data + checksum
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
@@ -51,7 +51,7 @@ def palette_picture() -> Image.Image:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
-@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("pixels", [GREY, COLOR], ids=["grey", "color"])
 def test_lossless_formats_give_the_pixels_back(
     tmp_path: Path, suffix: str, pixels: Any
 ) -> None:
@@ -81,7 +81,7 @@ def test_sixteen_bits_are_kept(tmp_path: Path, suffix: str) -> None:
         assert_array_equal(read(tmp_path / f"a{suffix}"), pixels)
 
 
-def test_colour_png_of_sixteen_bits_warns_of_what_is_lost(tmp_path: Path) -> None:
+def test_color_png_of_sixteen_bits_warns_of_what_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png_bytes(1, 1, 16, 2, b"\0" + bytes([1, 2, 3, 4, 5, 6])))
     with pytest.warns(UserWarning, match=r"a\.png.*16 bits.*TIFF"):
@@ -89,7 +89,7 @@ def test_colour_png_of_sixteen_bits_warns_of_what_is_lost(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
-def test_palette_file_is_ids_as_a_mask_and_colours_as_a_photo(
+def test_palette_file_is_ids_as_a_mask_and_colors_as_a_photo(
     tmp_path: Path, suffix: str
 ) -> None:
     path = tmp_path / f"a{suffix}"
@@ -236,7 +236,7 @@ def test_tiff_dtypes(tmp_path: Path, dtype: str) -> None:
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
 @pytest.mark.parametrize(
-    "pixels", [GREY, COLOUR, BANDS[..., 0]], ids=["grey", "colour", "uint16"]
+    "pixels", [GREY, COLOR, BANDS[..., 0]], ids=["grey", "color", "uint16"]
 )
 def test_compressed_tiff(tmp_path: Path, pixels: Any, compression: str) -> None:
     path = tmp_path / "a.tif"
@@ -251,9 +251,9 @@ def test_compressed_palette_tiff_keeps_its_ids(tmp_path: Path) -> None:
 
 def test_preview_page_of_a_tiff_is_passed_over(tmp_path: Path) -> None:
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
-        tiff.write(COLOUR, photometric="rgb")
-        tiff.write(COLOUR[::2, ::2], photometric="rgb", subfiletype=1)
-    assert_array_equal(read_image(tmp_path / "a.tif"), COLOUR)
+        tiff.write(COLOR, photometric="rgb")
+        tiff.write(COLOR[::2, ::2], photometric="rgb", subfiletype=1)
+    assert_array_equal(read_image(tmp_path / "a.tif"), COLOR)
 
 
 @pytest.mark.parametrize("file_format, suffix", [("PNG", ".tif"), ("TIFF", ".png")])
@@ -391,8 +391,8 @@ def test_tiff_with_two_pictures(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif")
 
 
-def test_colour_mask(tmp_path: Path) -> None:
-    Image.fromarray(COLOUR).save(tmp_path / "a.png")
+def test_color_mask(tmp_path: Path) -> None:
+    Image.fromarray(COLOR).save(tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.png.*3 channels.*colors_to_labels"):
         read_mask(tmp_path / "a.png")
 

@@ -14,7 +14,7 @@ from sksegment._inputs.image_list import as_images, as_masks, check_pair, check_
 from sksegment._inputs.sample_weight import as_weights, check_weight_size
 
 GREY = np.random.default_rng(0).integers(0, 2, (4, 5, 6), np.uint8)
-COLOUR = np.random.default_rng(1).integers(0, 2, (4, 5, 6, 3), np.uint8)
+COLOR = np.random.default_rng(1).integers(0, 2, (4, 5, 6, 3), np.uint8)
 
 
 def objects(items):
@@ -67,7 +67,7 @@ def assert_images(images, expected):
         np.testing.assert_array_equal(image, values)
 
 
-@pytest.mark.parametrize("X", [GREY, COLOUR], ids=["grey", "colour"])
+@pytest.mark.parametrize("X", [GREY, COLOR], ids=["grey", "color"])
 @pytest.mark.parametrize("form", [*ARRAYS, *LISTS])
 def test_all_containers_hold_the_same_images(form, X):
     before = X.copy()
@@ -88,31 +88,31 @@ def test_all_containers_hold_the_same_masks(form):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_all_real_dtypes_are_images_and_masks(dtype):
-    X, y = COLOUR.astype(dtype), GREY.astype(dtype)
-    assert_images(as_images(X), COLOUR)
-    assert_images(as_images(list(X)), COLOUR)
+    X, y = COLOR.astype(dtype), GREY.astype(dtype)
+    assert_images(as_images(X), COLOR)
+    assert_images(as_images(list(X)), COLOR)
     assert_images(as_masks(y), GREY)
     assert_images(as_masks(list(y)), GREY)
 
 
 def test_arrays_are_not_copied():
-    assert all(np.shares_memory(image, COLOUR) for image in as_images(COLOUR))
+    assert all(np.shares_memory(image, COLOR) for image in as_images(COLOR))
     assert all(np.shares_memory(image, GREY) for image in as_images(list(GREY)))
     assert all(np.shares_memory(mask, GREY) for mask in as_masks(GREY))
 
 
 def test_images_of_a_memmap_stay_on_disk(tmp_path):
-    np.save(tmp_path / "X.npy", COLOUR)
+    np.save(tmp_path / "X.npy", COLOR)
     X = np.load(tmp_path / "X.npy", mmap_mode="r")
     images = as_images(X)
-    assert_images(images, COLOUR)
+    assert_images(images, COLOR)
     assert np.shares_memory(images[0], X)
 
 
 @pytest.fixture
 def paths(tmp_path):
     found = [tmp_path / f"{index}.png" for index in range(4)]
-    for path, image in zip(found, COLOUR, strict=True):
+    for path, image in zip(found, COLOR, strict=True):
         Image.fromarray(image).save(path)
     return found
 
@@ -132,16 +132,16 @@ def paths(tmp_path):
 )
 def test_all_containers_of_paths_are_read_in_order(form, paths):
     images = as_images(form(paths))
-    assert_images(images, COLOUR)
+    assert_images(images, COLOR)
     assert not images.is_array
     assert images.name(2) == f"image 2 ({str(paths[2])!r})"
 
 
 def test_file_is_read_when_it_is_asked_for(paths):
     images = as_images(paths)
-    Image.fromarray(COLOUR[3]).save(paths[0])
+    Image.fromarray(COLOR[3]).save(paths[0])
     paths[1].unlink()
-    np.testing.assert_array_equal(images[0], COLOUR[3])
+    np.testing.assert_array_equal(images[0], COLOR[3])
     with pytest.raises(FileNotFoundError, match=r"1\.png"):
         images[1]
 
@@ -152,15 +152,15 @@ def test_masks_are_read_from_files(tmp_path):
 
 
 def test_images_in_a_list_may_differ_in_size_and_form():
-    X = [GREY[0], COLOUR[1, :1, :1].tolist(), np.zeros((1, 9))]
+    X = [GREY[0], COLOR[1, :1, :1].tolist(), np.zeros((1, 9))]
     assert [image.shape for image in as_images(X)] == [(5, 6, 1), (1, 1, 3), (1, 9, 1)]
 
 
-@pytest.mark.parametrize("X", [COLOUR, list(COLOUR)])
+@pytest.mark.parametrize("X", [COLOR, list(COLOR)])
 def test_taking_keeps_the_order_that_was_asked_for(X):
     images = as_images(X)
     taken = images.take(np.array([2, 0, 2]))
-    assert_images(taken, COLOUR[[2, 0, 2]])
+    assert_images(taken, COLOR[[2, 0, 2]])
     assert not taken.is_array
 
 
@@ -174,7 +174,7 @@ def test_what_was_taken_is_compared_with_masks_as_any_list():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e5m2])
 @pytest.mark.parametrize("form", [lambda tensor: tensor, list, tuple])
 def test_short_floats_of_torch_keep_their_values(form, dtype):
-    assert_images(as_images(form(torch.from_numpy(COLOUR).to(dtype))), COLOUR)
+    assert_images(as_images(form(torch.from_numpy(COLOR).to(dtype))), COLOR)
     assert_images(as_masks(form(torch.from_numpy(GREY).to(dtype))), GREY)
 
 
@@ -203,7 +203,7 @@ def test_three_axes_are_grey_images_only_where_the_model_has_one_channel():
 
 
 def with_value(value, *where, dtype=np.float64):
-    X = COLOUR.astype(dtype)
+    X = COLOR.astype(dtype)
     X[where] = value
     return X
 
@@ -211,13 +211,13 @@ def with_value(value, *where, dtype=np.float64):
 SPARSE = scipy.sparse.csr_matrix(GREY[0])
 NO_IMAGES = {
     "one grey image": (GREY[0], ValueError, r"\(5, 6\).*X\[np.newaxis\]"),
-    "five axes": (COLOUR[None], ValueError, r"\(1, 4, 5, 6, 3\)"),
-    "0 samples": (COLOUR[:0], ValueError, r"0 sample\(s\)"),
+    "five axes": (COLOR[None], ValueError, r"\(1, 4, 5, 6, 3\)"),
+    "0 samples": (COLOR[:0], ValueError, r"0 sample\(s\)"),
     "empty list": ([], ValueError, r"0 sample\(s\)"),
     "empty tuple": ((), ValueError, r"0 sample\(s\)"),
-    "0 channels": (COLOUR[..., :0], ValueError, r"0 feature\(s\)"),
-    "0 channels in one": ([COLOUR[0], COLOUR[1, ..., :0]], ValueError, "image 1"),
-    "0 height": (COLOUR[:, :0], ValueError, "X is empty"),
+    "0 channels": (COLOR[..., :0], ValueError, r"0 feature\(s\)"),
+    "0 channels in one": ([COLOR[0], COLOR[1, ..., :0]], ValueError, "image 1"),
+    "0 height": (COLOR[:, :0], ValueError, "X is empty"),
     "0 width in one": ([GREY[0], GREY[0], GREY[0, :, :0]], ValueError, "image 2"),
     "NaN": (
         with_value(np.nan, 2, 1, 1, 1),
@@ -232,7 +232,7 @@ NO_IMAGES = {
         ValueError,
         r"image 3, channels \[1\], 1 values",
     ),
-    "complex": (COLOUR * 1j, ValueError, "Complex data not supported: X has dtype c"),
+    "complex": (COLOR * 1j, ValueError, "Complex data not supported: X has dtype c"),
     "complex in nested lists": (
         (GREY * 1j).tolist(),
         ValueError,
@@ -240,26 +240,30 @@ NO_IMAGES = {
     ),
     "bytes": ([b"a.png"] * 2, TypeError, r"X holds bytes, b'a\.png' at .*fsdecode"),
     "array of bytes": (np.array([b"a.png"]), TypeError, r"X holds bytes, b'a\.png'"),
-    "pixels of bytes": (COLOUR.astype("S"), ValueError, r"X has dtype \|S3; expected"),
+    "pixels of bytes": (COLOR.astype("S"), ValueError, r"X has dtype \|S3; expected"),
     "records": (np.zeros((2, 3, 3, 1), "u1,u1"), ValueError, "X has dtype .*records"),
     "objects": (np.full((2, 3, 3, 1), {}), TypeError, "X cannot .*not 'dict'"),
-    "complex in a list": ([*COLOUR, COLOUR[0] * 1j], TypeError, "image 4.*complex"),
-    "strings": (COLOUR.astype(str), ValueError, "strings"),
-    "strings in a list": ([COLOUR[0], GREY[0].astype(str)], TypeError, "image 1"),
-    "times": (COLOUR.astype("M8[s]"), TypeError, "image 0 has dtype datetime64"),
-    "dict": ({"X": COLOUR}, TypeError, "X is a dict"),
+    "complex in a list": ([*COLOR, COLOR[0] * 1j], TypeError, "image 4.*complex"),
+    "strings": (COLOR.astype(str), ValueError, "strings"),
+    "strings in a list": ([COLOR[0], GREY[0].astype(str)], TypeError, "image 1"),
+    "times": (COLOR.astype("M8[s]"), TypeError, "image 0 has dtype datetime64"),
+    "dict": ({"X": COLOR}, TypeError, "X is a dict"),
     "set": ({1, 2}, TypeError, "X is a set"),
     "None": (None, TypeError, "X is a NoneType"),
-    "generator": ((x for x in COLOUR), TypeError, "X is a generator"),
+    "generator": ((x for x in COLOR), TypeError, "X is a generator"),
     "number": (3.0, ValueError, r"X has shape \(\)"),
     "numbers": ([1, 2, 3], ValueError, r"shape \(3,\)"),
-    "dicts": ([{}, {}], TypeError, "not 'dict'"),
-    "None in a list": ([COLOUR[0], None], TypeError, "image 1 is a NoneType"),
+    "dicts": ([{}, {}], TypeError, r"X\[0\] is a dict"),
+    "None in a list": ([COLOR[0], None], TypeError, "nothing at position 1"),
     "sparse": (SPARSE, TypeError, "[Ss]parse"),
     "sparse array": (scipy.sparse.coo_array(GREY[0]), TypeError, "[Ss]parse"),
     "sparse in a list": ([GREY[0], SPARSE], TypeError, "image 1 is a csr_matrix"),
-    "masked": (np.ma.masked_array(COLOUR, COLOUR), TypeError, "X is a masked array"),
-    "masked in a list": ([np.ma.masked_array(GREY[0])], TypeError, "image 0 is a mask"),
+    "masked": (np.ma.masked_array(COLOR, COLOR), TypeError, "X is a masked array"),
+    "masked in a list": (
+        [np.ma.masked_array(GREY[0])],
+        TypeError,
+        r"X\[0\] is a masked",
+    ),
     "mixed": ([GREY[0], "a.png"], TypeError, "X mixes paths and arrays"),
     "mixed objects": (objects(["a.png", GREY[0]]), TypeError, "mixes paths"),
     "ragged": ([[[1, 2], [3]], [[1, 2], [3, 4]]], ValueError, "image 0 is not a rect"),
@@ -267,7 +271,7 @@ NO_IMAGES = {
     "None in nested lists": ([[[1, None], [2, 3]]], TypeError, "image 0"),
     "one path": ("photo.png", TypeError, "X is one path, 'photo.png'"),
     "DataFrame": (pd.DataFrame(GREY[0]), TypeError, "one column"),
-    "four axes in a list": ([COLOUR[0], COLOUR], ValueError, r"image 1 .*\(4, 5, 6, 3"),
+    "four axes in a list": ([COLOR[0], COLOR], ValueError, r"image 1 .*\(4, 5, 6, 3"),
 }
 
 
@@ -281,8 +285,8 @@ def test_what_is_no_images_is_refused_by_name(case):
 NO_MASKS = {
     "None": (None, ValueError, "requires y to be passed"),
     "one mask": (GREY[0], ValueError, r"y\[np.newaxis\]"),
-    "one-hot": (COLOUR, ValueError, r"argmax\(axis=-1\)"),
-    "one-hot in a list": ([GREY[0], COLOUR[0]], ValueError, r"mask 1 .*argmax"),
+    "one-hot": (COLOR, ValueError, r"argmax\(axis=-1\)"),
+    "one-hot in a list": ([GREY[0], COLOR[0]], ValueError, r"mask 1 .*argmax"),
     "0 samples": (GREY[:0], ValueError, r"0 sample\(s\)"),
     "0 width in one": ([GREY[0], GREY[0, :, :0]], ValueError, "mask 1 is empty"),
     "fractions": ([GREY[0], GREY[0] / 3], ValueError, "continuous. mask 1.*order=0"),
@@ -333,12 +337,12 @@ def test_channel_axis_of_a_mask_array_is_dropped_with_a_warning():
 
 def test_as_many_masks_as_images_are_wanted():
     with pytest.raises(ValueError, match="4 images and y has 3 masks"):
-        check_pairs(as_images(COLOUR), as_masks(GREY[:3]))
-    check_pairs(as_images(COLOUR), as_masks(list(GREY)))
+        check_pairs(as_images(COLOR), as_masks(GREY[:3]))
+    check_pairs(as_images(COLOR), as_masks(list(GREY)))
 
 
-def test_colour_image_that_was_not_wrapped_is_recognised():
-    images, masks = as_images(COLOUR[0]), as_masks([COLOUR[0, ..., 0]])
+def test_color_image_that_was_not_wrapped_is_recognised():
+    images, masks = as_images(COLOR[0]), as_masks([COLOR[0, ..., 0]])
     with pytest.raises(ValueError, match=r"wrap it as X\[np.newaxis\]"):
         check_pairs(images, masks)
 

@@ -9,7 +9,7 @@ from sksegment._inputs.labels import (
     IGNORED,
     LabelEncoder,
     count_labels,
-    distinct,
+    distinct_labels,
     is_ignored,
     label_array,
     unique_labels,
@@ -56,7 +56,7 @@ def with_label(classes, codes, label):
 
 
 def test_labels_that_the_user_lists_may_be_strings_of_any_length():
-    named = label_array(np.array(["sky", "road"], np.dtypes.StringDType()))
+    named = label_array(np.array(["sky", "road"], np.dtypes.StringDType()), "classes")
     np.testing.assert_array_equal(named, np.array(["sky", "road"]), strict=True)
 
 
@@ -175,8 +175,8 @@ def test_encoding_leaves_the_mask_as_it_was():
 def test_distinct_values_equal_numpy(kind):
     classes, _, codes = kind
     mask = classes[codes][::2, ::-1].T
-    np.testing.assert_array_equal(distinct(mask), np.unique(mask))
-    assert distinct(mask).dtype == np.unique(mask).dtype
+    np.testing.assert_array_equal(distinct_labels(mask), np.unique(mask))
+    assert distinct_labels(mask).dtype == np.unique(mask).dtype
 
 
 @pytest.mark.parametrize("weight", [None, "image", "pixel"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sksegment._prediction.blending import blended, hat
+from sksegment._prediction.blending import blend_tiles, triangle_weights
 from sksegment._prediction.tiles import overlapping
 
 
@@ -30,7 +30,7 @@ def test_tiles_of_one_truth_give_that_truth(height, width):
     truth = torch.rand(3, height, width)
     rows, columns = overlapping(height, 24, 8), overlapping(width, 24, 8)
     parts = list(
-        blended(lambda r, c: truth[:, slice(*r), slice(*c)].clone(), rows, columns)
+        blend_tiles(lambda r, c: truth[:, slice(*r), slice(*c)].clone(), rows, columns)
     )
     assert [start for (start, _), _ in parts[1:]] == [stop for (_, stop), _ in parts][
         :-1
@@ -39,7 +39,7 @@ def test_tiles_of_one_truth_give_that_truth(height, width):
 
 
 def test_a_tile_counts_most_in_its_middle_and_everywhere():
-    weights = hat(9, torch.device("cpu"))
+    weights = triangle_weights(9, torch.device("cpu"))
     assert weights.argmax() == 4
     assert weights[4] == 1
     assert (weights > 0).all()
@@ -54,6 +54,6 @@ def test_contradicting_tiles_are_crossed_over_without_a_seam():
         value = float(next(answers) % 2)
         return torch.full((1, row[1] - row[0], column[1] - column[0]), value)
 
-    ((_, probabilities),) = blended(predict, rows, columns)
+    ((_, probabilities),) = blend_tiles(predict, rows, columns)
     steps = probabilities[0, 0].diff().abs()
     assert steps.max() < 0.2

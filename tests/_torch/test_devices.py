@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sksegment._inputs.samples import as_samples
-from sksegment._inputs.survey import survey
-from sksegment._torch.devices import searched_kernels, sent
+from sksegment._inputs.training_set import survey
+from sksegment._torch.devices import searched_kernels, to_device
 from sksegment._torch.precision import allows_tf32, full_float32
 from sksegment._training import memory_estimate
 from sksegment._training.batches import Batches
@@ -138,13 +138,13 @@ class OnCard:
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 def test_what_is_on_the_card_is_not_pinned(device: str) -> None:
     tensor = OnCard()
-    assert sent(tensor, torch.device(device)) is tensor  # type: ignore[arg-type]
+    assert to_device(tensor, torch.device(device)) is tensor  # type: ignore[arg-type]
 
 
 def test_a_tensor_that_is_there_is_not_sent() -> None:
     tensor = torch.zeros(3)
-    assert sent(tensor, CPU) is tensor
-    assert sent(tensor, torch.device("meta")).is_meta
+    assert to_device(tensor, CPU) is tensor
+    assert to_device(tensor, torch.device("meta")).is_meta
 
 
 @pytest.mark.parametrize("free", [10**6, 10**8, 10**11])
@@ -152,9 +152,8 @@ def test_training_comes_before_images_that_stay(
     monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     X, y = np.ones((6, 64, 64, 3)), np.zeros((6, 64, 64), int)
-    samples = as_samples(X, y, None)
-    found = survey(samples, np.array([0, 1]), None)
-    batches = Batches(samples, found, found.scale, (), 4, None, "uniform", 0, CUDA)
+    samples = survey(as_samples(X, y, None), np.array([0, 1]), None)
+    batches = Batches(samples, samples.scale, (), 4, None, "uniform", 0, CUDA)
     network = FCN(3, 2, width=8)
     need = memory_estimate.training_bytes(network, (3, 3, 64, 64), torch.float32)
     assert 10**6 < 1.5 * need < 10**8

@@ -1,4 +1,4 @@
-"""Which patches an epoch trains on, how they meet, and what is added to them."""
+"""Which crops an epoch trains on, how they meet, and what is added to them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from sksegment._inputs.labels import IGNORED
-from sksegment._inputs.random import ORDER, stream
+from sksegment._inputs.random import ORDER, random_generator
 from sksegment._inputs.samples import as_samples
-from sksegment._inputs.survey import survey
+from sksegment._inputs.training_set import survey
 from sksegment._training.batches import (
     AUTO_BATCH_SIZE,
     AUTO_STEPS,
     POOL_BATCHES,
     Batches,
-    Patch,
+    Crop,
     cut_batches,
     images_in_batch,
 )
@@ -40,16 +40,15 @@ def numbered(sizes):
 def batches(
     X, y, weight=None, batch_size=2, crop_size=None, sampling="uniform", seed=0
 ):
-    samples = as_samples(X, y, weight)
-    found = survey(samples, None, None)
+    samples = survey(as_samples(X, y, weight), None, None)
     return Batches(
-        samples, found, found.scale, (), batch_size, crop_size, sampling, seed, CPU
+        samples, samples.scale, (), batch_size, crop_size, sampling, seed, CPU
     )
 
 
 def epoch(plan):
     """Return images with their scale undone, codes and weights, batch by batch."""
-    scale = plan.survey.scale
+    scale = plan.samples.scale
     return [
         (
             np.rint(images[:, 0].double().numpy() * scale.std + scale.mean),
@@ -234,17 +233,17 @@ def test_crop_of_an_image_does_not_depend_on_the_batch_size():
 def patches_of(seed):
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 40, (int(rng.integers(1, 300)), 2)).tolist()
-    patches = [Patch(index, 0, *size) for index, size in enumerate(sizes)]
-    return patches, int(rng.integers(1, 20)), rng
+    crops = [Crop(index, 0, *size) for index, size in enumerate(sizes)]
+    return crops, int(rng.integers(1, 20)), rng
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_batches_share_the_patches_almost_equally(seed):
-    patches, batch_size, rng = patches_of(seed)
-    cut = cut_batches(patches, batch_size, rng)
+    crops, batch_size, rng = patches_of(seed)
+    cut = cut_batches(crops, batch_size, rng)
     lengths = [len(batch) for batch in cut]
-    assert sorted(patch for batch in cut for patch in batch) == patches
-    assert len(cut) == -(-len(patches) // batch_size)
+    assert sorted(crop for batch in cut for crop in batch) == crops
+    assert len(cut) == -(-len(crops) // batch_size)
     assert max(lengths) <= batch_size
     assert max(lengths) - min(lengths) <= 1
 
@@ -252,18 +251,18 @@ def test_batches_share_the_patches_almost_equally(seed):
 @pytest.mark.parametrize("seed", range(5))
 def test_patches_of_about_one_size_meet(seed):
     rng = np.random.default_rng(seed)
-    patches = [Patch(index, 0, 10 * (index % 4 + 1), 10) for index in range(16)]
-    cut = cut_batches(patches, 4, rng)
-    assert len(patches) <= 4 * POOL_BATCHES
+    crops = [Crop(index, 0, 10 * (index % 4 + 1), 10) for index in range(16)]
+    cut = cut_batches(crops, 4, rng)
+    assert len(crops) <= 4 * POOL_BATCHES
     assert sorted(len({p.height for p in batch}) for batch in cut) == [1, 1, 1, 1]
 
 
 def test_batches_of_one_size_come_in_ever_new_company():
-    patches = [Patch(index, 0, 8, 8) for index in range(20)]
+    crops = [Crop(index, 0, 8, 8) for index in range(20)]
     companies = {
-        frozenset(patch.image for patch in batch)
+        frozenset(crop.image for crop in batch)
         for seed in range(5)
-        for batch in cut_batches(patches, 4, np.random.default_rng(seed))
+        for batch in cut_batches(crops, 4, np.random.default_rng(seed))
     }
     assert len(companies) > 20
 
@@ -276,20 +275,20 @@ def test_what_becomes_of_an_image_does_not_depend_on_its_batch():
         each.steps = plan.steps
     images, (codes, _) = next(iter(together))
     singles = {
-        patch.image: batch
-        for (patch,), batch in zip(cut(alone), list(alone), strict=True)
+        crop.image: batch
+        for (crop,), batch in zip(cut(alone), list(alone), strict=True)
     }
-    for row, patch in enumerate(cut(together)[0]):
-        image, (image_codes, _) = singles[patch.image]
-        corner = np.s_[: patch.height, : patch.width]
+    for row, crop in enumerate(cut(together)[0]):
+        image, (image_codes, _) = singles[crop.image]
+        corner = np.s_[: crop.height, : crop.width]
         torch.testing.assert_close(images[row, 0][corner], image[0, 0])
         assert torch.equal(codes[row][corner], image_codes[0])
 
 
 def cut(plan):
-    """Return the patches of the first epoch, batch by batch."""
-    rng = stream(ORDER, plan.seed, 1)
-    return cut_batches(plan._patches(), plan.batch_size, rng)
+    """Return the crops of the first epoch, batch by batch."""
+    rng = random_generator(ORDER, plan.seed, 1)
+    return cut_batches(plan._crops(), plan.batch_size, rng)
 
 
 def test_balanced_crops_see_a_rare_class_as_often_as_the_frequent_one():
@@ -328,5 +327,5 @@ def test_balanced_crops_lie_around_pixels_that_count():
 def test_balanced_crops_take_the_smallest_of_weights_for_positive():
     X, y = numbered([(20, 20), (20, 20)])
     plan = batches(X, y, [5e-324, 1e300], crop_size=(4, 4), sampling="balanced")
-    plan.samples = replace(plan.samples, unit=plan.survey.mean_weight)
+    plan.samples = replace(plan.samples, unit=plan.samples.mean_weight)
     assert sum(len(codes) for _, codes, _ in epoch(plan)) == 50

@@ -34,7 +34,7 @@ from torch import nn
 
 from sksegment import FCNSegmenter
 from sksegment._segmenter.pretrained import source_contents
-from sksegment._training.checkpoint import Checkpoint, opened_checkpoint, read_progress
+from sksegment._training.checkpoint import Checkpoint, open_checkpoint, read_progress
 from sksegment._training.fingerprint import fingerprint
 from sksegment.augmentation import RandomFlip, RandomNoise
 from sksegment.datasets import make_shapes
@@ -425,9 +425,9 @@ def test_a_network_that_changed_under_its_name_is_told(
 
 
 def test_trainings_alike_at_the_same_time_have_a_folder_each(tmp_path: Path) -> None:
-    with opened_checkpoint(tmp_path, "a") as one:
+    with open_checkpoint(tmp_path, "a") as one:
         one.save({"seed": 1})
-        with opened_checkpoint(tmp_path, "a") as two:
+        with open_checkpoint(tmp_path, "a") as two:
             assert two.progress == {}
             two.save({"seed": 2})
             assert one.path != two.path
@@ -546,7 +546,7 @@ def test_a_checkpoint_makes_no_objects_of_other_classes(tmp_path: Path) -> None:
     Checkpoint(path, {}).save({"seed": path})
     with (
         pytest.raises(OSError, match=r"cannot be read; .*Remove it"),
-        opened_checkpoint(tmp_path, "a"),
+        open_checkpoint(tmp_path, "a"),
     ):
         pass
 

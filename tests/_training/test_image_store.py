@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from sksegment import augmentation
 from sksegment._inputs.image_list import ImageList
 from sksegment._inputs.samples import as_samples
-from sksegment._inputs.survey import survey
+from sksegment._inputs.training_set import survey
 from sksegment._torch.tensors import in_torch_dtype
 from sksegment._training import image_store
 from sksegment._training.batches import Batches
@@ -49,11 +49,10 @@ def made(
     rng = np.random.default_rng(0)
     X = [rng.integers(200, size=(*size, 3)).astype(dtype) for size in SIZES]
     y = [rng.integers(3, size=size) for size in SIZES]
-    samples = as_samples(X, y, weight)
-    found = survey(samples, None, None)
+    samples = survey(as_samples(X, y, weight), None, None)
     planned = [PlannedStep(step, None) for step in steps]
     return Batches(
-        samples, found, found.scale, planned, 2, crop_size, sampling, 0, device, 0, room
+        samples, samples.scale, planned, 2, crop_size, sampling, 0, device, 0, room
     )
 
 
@@ -134,11 +133,11 @@ def test_images_stay_only_where_there_is_room(
     batches = made(dtype, weight, room=room)
     values(batches)
     kept = bytes_of(batches)
-    assert sum(kept.values()) == room - batches._store.room
-    assert batches._store.room >= 0
+    assert sum(kept.values()) == room - batches._store.capacity
+    assert batches._store.capacity >= 0
     assert len(kept) == len(SIZES) or room < 10**9
     for index in set(range(len(SIZES))) - set(kept):
-        assert batches._store._size_on_device(index) > batches._store.room
+        assert batches._store._size_on_device(index) > batches._store.capacity
 
 
 def test_a_large_image_is_read_in_parts_and_does_not_stop_the_others(
@@ -173,7 +172,7 @@ def test_where_others_took_the_memory_nothing_stays(
         return tensor
 
     expected = values(made())
-    monkeypatch.setattr(image_store, "sent", taken)
+    monkeypatch.setattr(image_store, "to_device", taken)
     batches = made(room=10**9)
     assert values(batches) == expected
     assert not bytes_of(batches)
@@ -183,7 +182,7 @@ def test_what_is_kept_can_be_let_go() -> None:
     batches = made(room=10**9)
     values(batches)
     assert bytes_of(batches)
-    batches.let_go()
+    batches.release_images()
     assert not bytes_of(batches)
 
 

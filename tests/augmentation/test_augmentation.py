@@ -39,8 +39,8 @@ from sksegment.augmentation._apply import augment_batch
 
 MOVERS = [RandomFlip, RandomRotation, RandomZoom, RandomTranslation, RandomShear]
 FILLERS = MOVERS[1:]
-COLOURERS = [RandomBrightness, RandomContrast, RandomGamma, RandomNoise]
-ALL = MOVERS + COLOURERS
+COLORERS = [RandomBrightness, RandomContrast, RandomGamma, RandomNoise]
+ALL = MOVERS + COLORERS
 FOUR = [
     RandomRotation(40),
     RandomZoom((0.6, 1.7)),
@@ -353,13 +353,13 @@ def test_p_is_the_share_of_the_images_that_change(augmenter):
 def test_the_batch_that_is_augmented_stays_as_it_was():
     images = torch.from_numpy(random_images()).permute(0, 3, 1, 2).contiguous()
     batch = Batch(images.clone(), torch.ones(4, 12, 10).long(), torch.ones(4, 12, 10))
-    steps = planned(*FOUR, *(augmenter() for augmenter in COLOURERS))
+    steps = planned(*FOUR, *(augmenter() for augmenter in COLORERS))
     augment_batch(steps, batch, [(1, i, 0) for i in range(4)], 0, UNSCALED)
     assert torch.equal(batch.images, images)
     assert (batch.codes == 1).all()
 
 
-# Colours
+# Colors
 
 
 @pytest.mark.usefixtures("largest_draw")
@@ -378,7 +378,7 @@ def test_the_batch_that_is_augmented_stays_as_it_was():
     ],
     ids=["brightness", "contrast", "gamma"],
 )
-def test_colours_change_in_units_of_the_training_range(augmenter, formula):
+def test_colors_change_in_units_of_the_training_range(augmenter, formula):
     # The range of these images is narrower than that of training.
     images = SCALED.low + (0.1 + 0.5 * random_images()) * (SCALED.high - SCALED.low)
     moved, codes, _ = carry_out([augmenter], images, scale=SCALED)
@@ -397,7 +397,7 @@ def test_noise_has_the_strength_in_units_of_the_training_range():
     assert abs(independent - np.eye(7)).max() < 0.05
 
 
-@pytest.mark.parametrize("augmenter", COLOURERS)
+@pytest.mark.parametrize("augmenter", COLORERS)
 def test_a_constant_channel_stays_as_it_is(augmenter):
     images = random_images()
     images[..., 1] = 5.0
@@ -410,7 +410,7 @@ def test_a_constant_channel_stays_as_it_is(augmenter):
 
 
 @pytest.mark.usefixtures("largest_draw")
-def test_colours_follow_the_movement_in_their_order():
+def test_colors_follow_the_movement_in_their_order():
     images = random_images(1)
     bright, steep = RandomBrightness(0.5), RandomContrast((1.0, 2.0))
     first = carry_out([bright, RandomFlip(), steep], images)[0]
@@ -782,7 +782,7 @@ def test_one_draw_is_in_units_of_the_range_of_all_images(step):
     assert 1 < change.mean() < 50
 
 
-def test_one_draw_of_colours_wants_the_same_channels_everywhere():
+def test_one_draw_of_colors_wants_the_same_channels_everywhere():
     X = [np.zeros((4, 4, 3)), np.zeros((4, 4, 2))]
     with pytest.raises(ValueError, match="image 1"):
         RandomNoise().augment(X, np.zeros((2, 4, 4), int))

@@ -192,7 +192,7 @@ def test_what_is_no_image_is_left_out(tmp_path: Path) -> None:
             ["'1.png', '2.png', '3.png', '4.png', '5.png' and 3 more"],
             "'6.png'",
         ),
-        (["a.png"], ["A.png"], ["'a.png'", "'A.png'"], "more"),
+        (["a.png"], ["Aa.png"], ["'a.png'", "'Aa.png'"], "more"),
         (["a.png", "a.jpg"], ["a.png"], ["images_dir", "'a.jpg', 'a.png'"], "mask"),
         (["a.png"], ["a.png", "a.tif"], ["masks_dir", "'a.png', 'a.tif'"], "images"),
         (["a.png"], ["a.jpg"], ["masks_dir", "JPEG", "'a.jpg'"], "images"),

@@ -1,4 +1,4 @@
-"""Tools for masks: the mask doctor, colours to labels, palette files."""
+"""Tools for masks: the mask doctor, colors to labels, palette files."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_real_instance_numbers_are_found(shared_data: Path) -> None:
     assert found == {"instances": (0,)}
 
 
-def test_colour_coded_masks_are_found(tmp_path: Path) -> None:
+def test_color_coded_masks_are_found(tmp_path: Path) -> None:
     X, y = make_shapes(3, random_state=0)
     colored = voc_palette()[y]
     path = tmp_path / "mask.png"
@@ -237,7 +237,7 @@ def test_colour_coded_masks_are_found(tmp_path: Path) -> None:
     (finding,) = check_masks(X[1:2], [path])
     assert finding.kind == "colors"
     n_colors = len(np.unique(y[1]))
-    assert f"picture of {n_colors} colours: (0, 0, 0), (0, 128, 0)" in finding.message
+    assert f"picture of {n_colors} colors: (0, 0, 0), (0, 128, 0)" in finding.message
     assert "colors_to_labels" in finding.cure
 
 
@@ -415,7 +415,7 @@ def test_the_doctor_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("container", ["array", "list", "paths", "alpha"])
-def test_colours_become_the_labels_they_stand_for(
+def test_colors_become_the_labels_they_stand_for(
     container: str, tmp_path: Path
 ) -> None:
     y = np.random.default_rng(0).integers(0, 22, (4, 9, 7)).astype(np.uint8)
@@ -437,7 +437,7 @@ def test_colours_become_the_labels_they_stand_for(
         assert_array_equal(mask, expected)
 
 
-def test_palette_files_are_converted_by_their_colours(tmp_path: Path) -> None:
+def test_palette_files_are_converted_by_their_colors(tmp_path: Path) -> None:
     y = np.array([[[0, 1], [20, 255]]])
     save_masks(y, [tmp_path / "a.png"])
     assert_array_equal(colors_to_labels([tmp_path / "a.png"], "voc")[0], y[0])
@@ -448,7 +448,7 @@ def test_palette_files_are_converted_by_their_colours(tmp_path: Path) -> None:
     [([0, 7], "u1"), ([-1, 7], "i1"), ([3, 300], "u2"), ([False, True], "?"),
      (["sky", "road"], "<U4")],
 )  # fmt: skip
-def test_labels_of_colours_may_be_anything(labels: list[Any], dtype: str) -> None:
+def test_labels_of_colors_may_be_anything(labels: list[Any], dtype: str) -> None:
     masks = np.zeros((1, 2, 2, 3), np.uint8)
     masks[0, 0, 0] = 9, 8, 7
     found = colors_to_labels(masks, {labels[0]: (9, 8, 7), labels[1]: [0, 0, 0]})
@@ -456,20 +456,20 @@ def test_labels_of_colours_may_be_anything(labels: list[Any], dtype: str) -> Non
     assert found[0].tolist() == [[labels[0], labels[1]], [labels[1], labels[1]]]
 
 
-def test_unknown_colours_are_named() -> None:
+def test_unknown_colors_are_named() -> None:
     masks = np.zeros((3, 4, 4, 3), np.uint8)
     masks[1, :2], masks[1, 3, 3] = (1, 2, 3), (4, 5, 6)
     message = (
-        r"mask 1 holds the colour \(1, 2, 3\) in 8 pixels, and 1 more .*\(0, 0, 0\)"
+        r"mask 1 holds the color \(1, 2, 3\) in 8 pixels, and 1 more .*\(0, 0, 0\)"
     )
     with pytest.raises(ValueError, match=message):
         colors_to_labels(masks, {0: (0, 0, 0), 1: (255, 0, 0)})
 
 
-def test_unknown_colours_of_files_are_named_by_file(tmp_path: Path) -> None:
+def test_unknown_colors_of_files_are_named_by_file(tmp_path: Path) -> None:
     path = tmp_path / "odd.png"
     Image.new("RGB", (3, 3), (5, 5, 5)).save(path)
-    with pytest.raises(ValueError, match=r"mask 0 \('.*odd.png'\) holds the colour"):
+    with pytest.raises(ValueError, match=r"mask 0 \('.*odd.png'\) holds the color"):
         colors_to_labels([path], "voc")
 
 
@@ -497,12 +497,12 @@ def test_what_is_no_picture_raises(
         ("cityscapes", TypeError, "colors is 'cityscapes'; expected 'voc' or a dict"),
         ({}, TypeError, "expected 'voc' or a dict"),
         ([(0, 0, 0)], TypeError, "expected 'voc' or a dict"),
-        ({0: (0, 0)}, ValueError, r"label 0 the colour \(0, 0\); expected three"),
+        ({0: (0, 0)}, ValueError, r"label 0 the color \(0, 0\); expected three"),
         ({0: (0, 0, 256)}, ValueError, "whole numbers from 0 to 255"),
-        ({0: (0, 0, (1, 2))}, ValueError, r"label 0 the colour \(0, 0, \(1, 2\)\)"),
+        ({0: (0, 0, (1, 2))}, ValueError, r"label 0 the color \(0, 0, \(1, 2\)\)"),
         (pd.Series({0: (0, 0, 0), 1: (1, 1, 1)}), TypeError, "expected 'voc' or a di"),
         ({0: (0.0, 0.5, 1.0)}, ValueError, "whole numbers from 0 to 255"),
-        ({0: "red"}, ValueError, "label 0 the colour 'red'"),
+        ({0: "red"}, ValueError, "label 0 the color 'red'"),
         ({0: (1, 1, 1), 1: (1, 1, 1)}, ValueError, "of another label"),
         ({0.5: (1, 1, 1)}, TypeError, r"labels \[0.5\]"),
     ],
@@ -536,7 +536,7 @@ def test_masks_are_read_back_bit_for_bit(
     assert stat.S_IMODE(path.stat().st_mode) & stat.S_IRUSR
 
 
-def test_colours_are_those_of_the_palette(tmp_path: Path) -> None:
+def test_colors_are_those_of_the_palette(tmp_path: Path) -> None:
     save_masks(ALL_LABELS, [tmp_path / "voc.png"])
     assert_array_equal(read_image(tmp_path / "voc.png"), voc_palette()[ALL_LABELS[0]])
     palette = np.random.default_rng(0).integers(0, 256, (30, 3))
@@ -574,7 +574,7 @@ def test_saved_predictions_are_loaded_as_pairs(tmp_path: Path) -> None:
 def test_files_are_replaced_and_may_be_read_for_it(tmp_path: Path) -> None:
     path = tmp_path / "mask.png"
     save_masks(np.array([[[0, 3]]]), [path], None)
-    save_masks([path], [path])  # the same labels, in colour now
+    save_masks([path], [path])  # the same labels, in color now
     assert_array_equal(read_mask(path), [[0, 3]])
     with Image.open(path) as image:
         assert image.mode == "P"
@@ -638,12 +638,12 @@ def test_no_two_writers_share_a_temporary_name(
         ),
         ([[["a", "b"]]], "voc", TypeError, "mask 0 has dtype <U1"),
         ([[0, 1]], "voc", ValueError, "expected"),
-        ([[[0, 2]]], [[0, 0, 0]] * 2, ValueError, "label 2, but palette has 2 colours"),
+        ([[[0, 2]]], [[0, 0, 0]] * 2, ValueError, "label 2, but palette has 2 colors"),
         ([[[0, 1]]], "cityscapes", ValueError, "palette is 'cityscapes'"),
         ([[[0, 1]]], [0, 1, 2], ValueError, "palette is"),
         ([[[0, 1]]], [(0, 0, 0), (1, 1)], ValueError, "palette is .* 'voc', None or"),
         ([[[0, 1]]], np.zeros((2, 3)), ValueError, "palette is"),
-        ([[[0, 1]]], [[0, 0, 0]] * 257, ValueError, "1 to 256 colours"),
+        ([[[0, 1]]], [[0, 0, 0]] * 257, ValueError, "1 to 256 colors"),
         ([[[0, 1]]], [[0, 0, 999]] * 2, ValueError, "palette has values from 0 to 999"),
     ],
 )

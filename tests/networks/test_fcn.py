@@ -16,7 +16,7 @@ from sksegment.networks import FCN
 from sksegment.networks._factory import make_network
 from sksegment.networks._fcn import receptive_radius
 from sksegment.networks._layers import ConvBlock, GroupNorm, UpConv
-from sksegment.networks._receptive_field import probed_margin
+from sksegment.networks._receptive_field import measure_margin
 from sksegment.networks._user_network import Resized
 
 SKIPS = (None, "concat", "add")
@@ -314,13 +314,13 @@ class Recorded(nn.Module):
 
 def test_field_over_the_whole_image_is_told_without_a_large_probe():
     network = Recorded(seeded(lambda: Attention(1, 2)))
-    assert probed_margin(Resized(network), 1, 32) is None
+    assert measure_margin(Resized(network), 1, 32) is None
     assert sum(network.pixels) <= 128**2 * 4
 
 
 def test_field_of_a_network_for_squares_is_told_by_one_probe_a_size():
     network = Recorded(seeded(lambda: SquaresOnly(1, 2)), 256**2, MemoryError())
-    assert probed_margin(Resized(network), 1, 32) is None
+    assert measure_margin(Resized(network), 1, 32) is None
     assert network.pixels[-3:] == [128**2, 256**2, 512**2]
 
 
@@ -329,7 +329,7 @@ def test_field_of_a_network_for_squares_is_told_by_one_probe_a_size():
 def test_finite_field_is_measured_whatever_its_gaps(reach, is_dilated):
     size, dilation = (3, reach) if is_dilated else (2 * reach + 1, 1)
     network = nn.Conv2d(1, 1, (size, 1), padding=(reach, 0), dilation=(dilation, 1))
-    assert probed_margin(network, 1, 8) == reach + 8
+    assert measure_margin(network, 1, 8) == reach + 8
 
 
 class Unpadded(nn.Sequential):
@@ -363,14 +363,14 @@ class Coordinates(nn.Conv2d):
 )
 def test_answers_that_depend_on_the_place_have_no_margin(make):
     # The gradient reaches a few pixels only, and tiles would still differ.
-    assert probed_margin(Resized(seeded(make)), 1, 32) is None
+    assert measure_margin(Resized(seeded(make)), 1, 32) is None
 
 
 def test_a_field_behind_weights_of_zero_is_measured():
     network = nn.Sequential(nn.Conv2d(1, 4, 81, padding=40), nn.Conv2d(4, 2, 1))
     nn.init.zeros_(network[1].weight)
     nn.init.zeros_(network[1].bias)
-    assert probed_margin(Resized(seeded(lambda: network)), 1, 32) == 40 + 32
+    assert measure_margin(Resized(seeded(lambda: network)), 1, 32) == 40 + 32
     assert not any(parameter.any() for parameter in network[1].parameters())
 
 
@@ -392,26 +392,26 @@ def test_networks_of_some_sizes_only_have_no_margin():
 def test_numbers_of_zero_are_left_alone():
     network = nn.Conv2d(1, 2, 3, padding=1)
     network.steps = nn.Parameter(torch.zeros(1, dtype=torch.long), requires_grad=False)
-    assert probed_margin(network, 1, 32) == 1 + 32
+    assert measure_margin(network, 1, 32) == 1 + 32
     assert network.steps.item() == 0
 
 
 def test_a_field_is_measured_where_the_caller_wants_no_gradients():
     with torch.no_grad():
-        assert probed_margin(nn.Conv2d(1, 2, 5, padding=2), 1, 1) == 3
+        assert measure_margin(nn.Conv2d(1, 2, 5, padding=2), 1, 1) == 3
 
 
 def test_probe_without_memory_means_a_field_over_the_whole_image():
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
     network = Recorded(nn.Conv2d(1, 2, 1), 32**2, error)
-    assert probed_margin(network, 1, 32) is None
+    assert measure_margin(network, 1, 32) is None
 
 
 @pytest.mark.parametrize("limit", [0, 128**2 - 1])
 def test_network_of_one_size_is_refused(limit):
     network = Recorded(nn.Conv2d(3, 5, 1), limit, RuntimeError("8 tokens, not 9"))
     with pytest.raises(ValueError, match=r"^network .* \(1, 3, .*8 tokens, not 9"):
-        probed_margin(make_network(lambda c, k: network, 3, 5), 3, 32)
+        measure_margin(make_network(lambda c, k: network, 3, 5), 3, 32)
 
 
 class Auxiliary(nn.Conv2d):

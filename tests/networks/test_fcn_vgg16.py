@@ -20,7 +20,7 @@ from sksegment.networks._fcn_vgg16 import (
     LAST_OFFSETS,
     POOL_OFFSETS,
     bilinear_kernel,
-    upsampled,
+    upsample,
 )
 from sksegment.networks._state import arrays_of, restored_network
 
@@ -184,7 +184,7 @@ def test_upsampling_is_bilinear_within_the_image(factor):
     kernel = bilinear_kernel(factor).double()
     # A transposed convolution has half a factor more on each side.
     half = factor // 2
-    inner = upsampled(scores, kernel)[..., half:-half, half:-half]
+    inner = upsample(scores, kernel)[..., half:-half, half:-half]
     expected = F.interpolate(scores, scale_factor=factor, mode="bilinear")
     edge = slice(half, -half)
     torch.testing.assert_close(inner[..., edge, edge], expected[..., edge, edge])
@@ -203,8 +203,8 @@ def test_grids_of_all_scores_lie_on_each_other():
         return line.expand(1, 1, n_pooled, n_pooled)
 
     score = centres(32, 20)[..., 3:-3, 3:-3]
-    twice = upsampled(score, bilinear_kernel(2).double())
-    four_times = upsampled(twice, bilinear_kernel(2).double())
+    twice = upsample(score, bilinear_kernel(2).double())
+    four_times = upsample(twice, bilinear_kernel(2).double())
     for scores, pooled, offset in (
         (twice, centres(16, 60), POOL_OFFSETS["score_pool4"]),
         (four_times, centres(8, 120), POOL_OFFSETS["score_pool3"]),
@@ -213,7 +213,7 @@ def test_grids_of_all_scores_lie_on_each_other():
         finer = pooled[..., offset:, offset:][..., inside, inside]
         torch.testing.assert_close(scores[..., inside, inside], finer)
     for factor, scores in ((32, score), (16, twice), (8, four_times)):
-        pixels = upsampled(scores, bilinear_kernel(factor).double())
+        pixels = upsample(scores, bilinear_kernel(factor).double())
         cropped = pixels[0, 0, 200, LAST_OFFSETS[factor] :][50:250]
         torch.testing.assert_close(cropped, torch.arange(50.0, 250.0).double())
 

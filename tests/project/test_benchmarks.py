@@ -22,7 +22,7 @@ from sksegment.datasets import make_shapes
 from sksegment.networks import FCN
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "docs" / "benchmarks"
+FOLDER = ROOT / "docs" / "benchmarks" / "scripts"
 Load = Callable[[str], ModuleType]
 
 
@@ -35,13 +35,13 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     torch.set_num_threads(n_threads)
     for name in set(sys.modules) - known:
         file = getattr(sys.modules[name], "__file__", None)
-        if file is not None and Path(file).parent == FOLDER:
+        if file is not None and Path(file).is_relative_to(FOLDER):
             del sys.modules[name]
 
 
 def tiny_set(load: Load) -> Any:
     X, y = make_shapes(4, size=16, random_state=0)
-    return load("_image_sets").ImageSet(X, y, X, y, classes=(0, 1, 2, 3))
+    return load("lib.image_sets").ImageSet(X, y, X, y, classes=(0, 1, 2, 3))
 
 
 TINY = {"depth": 1, "width": 2, "skip": None, "norm": None}
@@ -55,7 +55,7 @@ def test_shrinking_keeps_image_and_mask_together(load: Load) -> None:
     image = np.stack([10 * mask, 20 * mask], axis=2).astype(np.uint8)
     # What does not fill a block of 5x5 is cut off.
     uneven = [np.pad(image, [(0, 2), (0, 4), (0, 0)]), np.pad(mask, [(0, 2), (0, 4)])]
-    small_image, small_mask = load("_shared").reduced(*uneven, 5)
+    small_image, small_mask = load("lib.shared").reduced(*uneven, 5)
     np.testing.assert_array_equal(small_mask, [[0, 1, 2], [3, 4, 5]])
     np.testing.assert_array_equal(small_image[..., 1], 20 * small_mask)
     assert small_image.dtype == np.uint8
@@ -64,7 +64,7 @@ def test_shrinking_keeps_image_and_mask_together(load: Load) -> None:
 def test_a_record_finds_what_was_run_and_nothing_else(
     load: Load, tmp_path: Path
 ) -> None:
-    record = load("_shared").Record(tmp_path / "runs.jsonl")
+    record = load("lib.shared").Record(tmp_path / "runs.jsonl")
     assert record.rows() == []
     record.add({"seed": 0, "width": None}, {"iou": 0.5})
     assert record.find({"seed": 0, "width": None}) == {"iou": 0.5}
@@ -75,8 +75,8 @@ def test_a_record_finds_what_was_run_and_nothing_else(
 
 
 def test_spread_is_the_standard_deviation_of_the_seeds(load: Load) -> None:
-    assert load("_shared").with_spread([0.5]) == "50.0"
-    assert load("_shared").with_spread([0.4, 0.5, 0.6]) == "50.0 ± 10.0"
+    assert load("lib.shared").with_spread([0.5]) == "50.0"
+    assert load("lib.shared").with_spread([0.4, 0.5, 0.6]) == "50.0 ± 10.0"
 
 
 # Defaults
@@ -84,13 +84,13 @@ def test_spread_is_the_standard_deviation_of_the_seeds(load: Load) -> None:
 
 def test_multiply_adds_are_those_of_a_convolution(load: Load) -> None:
     network = nn.Conv2d(3, 5, 3, padding=1).to("meta")
-    counted = load("_equal_cost").forward_multiply_adds(network, (1, 3, 8, 6))
+    counted = load("lib.equal_cost").forward_multiply_adds(network, (1, 3, 8, 6))
     assert counted == 8 * 6 * 3 * 5 * 9
 
 
 def test_a_run_counts_the_multiply_adds_of_its_images(load: Load) -> None:
     images = tiny_set(load)
-    counted = load("_equal_cost").multiply_adds(TINY, images)
+    counted = load("lib.equal_cost").multiply_adds(TINY, images)
     with FlopCounterMode(display=False) as counter:
         FCN(3, 4, **TINY)(torch.zeros(1, 3, 16, 16))
     assert counted == [3 * counter.get_total_flops() / 2] * 4
@@ -100,7 +100,7 @@ def test_a_run_counts_the_multiply_adds_of_its_images(load: Load) -> None:
 def test_a_setting_gets_the_epochs_that_the_budget_comes_to(
     load: Load, width: int
 ) -> None:
-    equal_cost, images = load("_equal_cost"), tiny_set(load)
+    equal_cost, images = load("lib.equal_cost"), tiny_set(load)
     parameters = {**TINY, "width": width}
     epoch = sum(equal_cost.multiply_adds(parameters, images))
     task = equal_cost.Task("shapes", "tiny", 0, parameters, budget=1e-4)
@@ -109,7 +109,7 @@ def test_a_setting_gets_the_epochs_that_the_budget_comes_to(
 
 
 def test_a_run_trains_and_scores(load: Load) -> None:
-    equal_cost, images = load("_equal_cost"), tiny_set(load)
+    equal_cost, images = load("lib.equal_cost"), tiny_set(load)
     epoch = sum(equal_cost.multiply_adds(TINY, images))
     budget = 3 * epoch / equal_cost.MULTIPLY_ADDS
     task = equal_cost.Task("shapes", "tiny", 0, TINY, budget)
@@ -135,7 +135,7 @@ def runs(setting: str, ious: list[float]) -> list[dict[str, Any]]:
 
 def test_the_table_is_sorted_by_the_gain_over_the_centre(load: Load) -> None:
     rows = runs("bad", [0.2]) + runs("centre", [0.4, 0.5]) + runs("good", [0.5, 0.6])
-    table = load("_defaults_page").settings_table(rows, ["a"]).splitlines()[2:]
+    table = load("lib.defaults_page").settings_table(rows, ["a"]).splitlines()[2:]
     assert [line.split("`")[1] for line in table] == ["good", "centre", "bad"]
     assert "55.0 ± 7.1 | 2 | +10.0 | a +10.0" in table[0]
     # Against the centre with the same seed, and not against its mean.
@@ -144,7 +144,7 @@ def test_the_table_is_sorted_by_the_gain_over_the_centre(load: Load) -> None:
 
 def test_a_setting_that_lacks_a_set_is_not_compared(load: Load) -> None:
     rows = runs("centre", [0.4]) + runs("good", [0.5])
-    table = load("_defaults_page").settings_table(rows, ["a", "b"])
+    table = load("lib.defaults_page").settings_table(rows, ["a", "b"])
     assert table.count("| - | - |") == 2
 
 
@@ -155,7 +155,7 @@ def test_an_interrupted_table_goes_on(
     monkeypatch.setattr(defaults, "IMAGE_SETS", {"shapes": lambda data: images})
     monkeypatch.setattr(defaults, "SETTINGS", {"centre": TINY, "wide": TINY})
     monkeypatch.setattr(defaults, "FEW_IMAGES", ())
-    results = tmp_path / "defaults.jsonl"
+    results = tmp_path / "results" / "defaults.jsonl"
     command = ["defaults.py", "--jobs", "1", "--budget", "1e-6"]
     monkeypatch.setattr(sys, "argv", [*command, "--results", str(results)])
     defaults.main()
@@ -168,7 +168,7 @@ def test_an_interrupted_table_goes_on(
     assert scores(again) == scores(lines)
     monkeypatch.setattr(sys, "argv", [*sys.argv, "--table"])
     defaults.main()
-    assert "| `centre` |" in results.with_suffix(".md").read_text(encoding="utf-8")
+    assert "| `centre` |" in (tmp_path / "defaults.md").read_text("utf-8")
 
 
 def scores(lines: list[str]) -> list[float]:
@@ -198,7 +198,7 @@ def pairs(tmp_path: Path) -> Path:
 
 def camvid_command(folder: Path, setting: str, *more: str) -> list[str]:
     paths = ["--data", f"{folder}", "--output", f"{folder / 'out'}"]
-    results = ["--results", f"{folder / 'camvid.jsonl'}"]
+    results = ["--results", f"{folder / 'results' / 'camvid.jsonl'}"]
     return ["camvid.py", *paths, *results, "--setting", setting, "--half", *more]
 
 
@@ -207,7 +207,7 @@ def camvid_command(folder: Path, setting: str, *more: str) -> list[str]:
 def test_camvid_stops_in_time_goes_on_and_scores_once(
     load: Load, pairs: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    camvid, results = load("camvid"), pairs / "camvid.jsonl"
+    camvid, results = load("camvid"), pairs / "results" / "camvid.jsonl"
     command = camvid_command(pairs, setting, "--epochs", "2")
     monkeypatch.setattr(sys, "argv", [*command, "--minutes", "0"])
     camvid.main()

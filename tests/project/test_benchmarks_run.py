@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-FOLDER = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "scripts"
 Load = Callable[[str], ModuleType]
 
 
@@ -29,7 +29,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     yield importlib.import_module
     for name in set(sys.modules) - known:
         file = getattr(sys.modules[name], "__file__", None)
-        if file is not None and Path(file).parent == FOLDER:
+        if file is not None and Path(file).is_relative_to(FOLDER):
             del sys.modules[name]
 
 
@@ -47,7 +47,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     ],
 )
 def test_each_script_gives_its_rows(load: Load, script: str, n_rows: int) -> None:
-    options = load("_script").Options(quick=True)
+    options = load("lib.script").Options(quick=True)
     rows = list(load(script).rows(options))
     assert len(rows) == n_rows
     for row in rows:
@@ -63,33 +63,33 @@ def test_each_script_gives_its_rows(load: Load, script: str, n_rows: int) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("script", ["memory", "imports", "grid_search", "growth"])
 def test_scripts_that_start_processes(load: Load, script: str) -> None:
-    options = load("_script").Options(quick=True)
+    options = load("lib.script").Options(quick=True)
     rows = list(load(script).rows(options))
     assert any(row.value is not None for row in rows)
 
 
 def test_gpu_script_runs_on_a_cpu(load: Load) -> None:
-    options = load("_script").Options(quick=True, device="cpu")
+    options = load("lib.script").Options(quick=True, device="cpu")
     rows = list(load("gpu").speed_rows(options))
     assert all(math.isfinite(row.value) for row in rows)
     assert rows[-1].value == 100  # labels of the model that another process opened
 
 
 def test_missing_peers_are_named(load: Load) -> None:
-    options = load("_script").Options(quick=True)
+    options = load("lib.script").Options(quick=True)
     notes = [row.note for row in load("keras_fit").rows(options)]
     assert all("--peer keras-" in note for note in notes)
 
 
 def test_a_peer_that_ends_is_a_row_and_no_error(load: Load) -> None:
-    options = load("_script").Options(True, {"keras-jax": sys.executable})
+    options = load("lib.script").Options(True, {"keras-jax": sys.executable})
     (row,) = (r for r in load("keras_fit").rows(options) if r.peer == "keras-jax")
     assert "exit status 1" in row.note  # there is no Keras here
 
 
 @pytest.mark.parametrize("width", [2, 3])
 def test_both_sides_are_the_same_network(load: Load, width: int) -> None:
-    plain = load("_plain")
+    plain = load("lib.plain_torch")
     from sksegment.networks import FCN
 
     network = FCN(3, 5, width=width).eval()
@@ -105,7 +105,7 @@ def test_both_sides_are_the_same_u_net(load: Load) -> None:
     network = FCN(3, 5, width=3, skip="concat", norm="batch").train()
     images = torch.randn(2, 3, 24, 16)
     network(images)  # statistics
-    copy = load("_plain_unet").unet_copy(network, 3, 3).eval()
+    copy = load("lib.plain_unet").unet_copy(network, 3, 3).eval()
     with torch.inference_mode():
         torch.testing.assert_close(
             copy(images), network.eval()(images), atol=1e-4, rtol=1e-4
@@ -121,8 +121,8 @@ def test_networks_that_differ_are_not_compared(load: Load) -> None:
 
 
 def test_both_loops_learn(load: Load) -> None:
-    plain = load("_plain")
-    X, y = load("_segmenter").shapes(8, 16)
+    plain = load("lib.plain_torch")
+    X, y = load("lib.segmenter").shapes(8, 16)
     images, masks = plain.as_tensors(X, y)
     for make in (plain.naive_epoch, with_float32(plain.tuned_epoch)):
         network = plain.plain_copy(load_network(4), 3, 4)
@@ -156,7 +156,7 @@ def test_contestants_take_turns_and_the_first_round_is_dropped(load: Load) -> No
     def contestant(name: str) -> Callable[[], float]:
         return lambda: calls.append(name) or float(len(calls))
 
-    seconds = load("_timing").alternated(
+    seconds = load("lib.timing").alternated(
         {name: contestant(name) for name in "ab"}, n_rounds=2
     )
     assert calls == ["a", "b"] * 3
@@ -164,7 +164,7 @@ def test_contestants_take_turns_and_the_first_round_is_dropped(load: Load) -> No
 
 
 def test_epochs_of_fit_take_turns_with_those_of_peers(load: Load) -> None:
-    segmenter = load("_segmenter")
+    segmenter = load("lib.segmenter")
     X, y = segmenter.shapes(2, 16)
     turns: list[int] = []
     peers = {"peer": lambda: turns.append(1) or 7.0}
@@ -178,12 +178,12 @@ def test_epochs_of_fit_take_turns_with_those_of_peers(load: Load) -> None:
 
 
 def test_ratio_is_that_of_medians_and_spread_that_of_pairs(load: Load) -> None:
-    ratios = load("_timing").ratios([1.0, 2.0, 4.0], [3.0, 8.0, 4.0])
+    ratios = load("lib.timing").ratios([1.0, 2.0, 4.0], [3.0, 8.0, 4.0])
     assert ratios == (4 / 2, 1.0, 4.0)
 
 
 def test_verdicts(load: Load) -> None:
-    rows = load("_rows")
+    rows = load("lib.rows")
     twice = rows.ratio_row("q", "p", [1.0], [2.0], aim=1.5)
     assert twice.verdict == "met"
     assert rows.ratio_row("q", "p", [1.0], [2.0], aim=3.0).verdict == "**aim missed**"
@@ -211,8 +211,8 @@ def test_mean_iou_contestants_must_agree(load: Load) -> None:
 
 def test_page_shows_what_is_lost_and_what_failed(load: Load) -> None:
     run_all = load("run_all")
-    script = load("_script")
-    row = load("_rows").ratio_row("a question", "a peer", [2.0], [1.0], aim=3.0)
+    script = load("lib.script")
+    row = load("lib.rows").ratio_row("a question", "a peer", [2.0], [1.0], aim=3.0)
     done = script.measured("training", lambda _: iter([row]), script.Options(True))
     failed = {"script": "memory", "failed": 1, "rows": []}
     records = [{**record, "command": "a command"} for record in (done, failed)]
@@ -239,7 +239,7 @@ def test_results_of_other_scripts_are_kept(load: Load, tmp_path: Path) -> None:
 def test_own_work_is_not_that_of_others(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processor = load("_processor")
+    processor = load("lib.processor")
     # Ten seconds of four cores: 20 s of them busy, 16 s of those with our own work.
     monkeypatch.setattr(processor.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(processor.time, "monotonic", iter([0.0, 10.0]).__next__)
@@ -253,7 +253,7 @@ def test_own_work_is_not_that_of_others(
 def test_busy_time_is_all_but_idle_and_waiting(
     load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    processor = load("_processor")
+    processor = load("lib.processor")
     monkeypatch.setattr(processor, "STAT", tmp_path / "stat")
     assert processor._busy() is None
     # user, nice, system, idle, waiting, interrupts, soft ones, stolen, guests

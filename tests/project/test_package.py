@@ -34,6 +34,7 @@ PUBLIC = {
         "iou_scorer",
         "load_model",
         "save_model",
+        "show_versions",
     ],
     "sksegment.augmentation": [
         "AugmentedImages",
@@ -47,16 +48,20 @@ PUBLIC = {
         "RandomTranslation",
         "RandomZoom",
     ],
+    "sksegment.calibration": ["TemperatureScaling"],
     "sksegment.datasets": [
         "Finding",
         "check_masks",
         "colors_to_labels",
         "load_image_pairs",
+        "load_stack",
         "load_voc",
         "make_shapes",
         "save_masks",
     ],
     "sksegment.display": ["SegmentationDisplay"],
+    "sksegment.ensemble": ["VotingSegmenter"],
+    "sksegment.export": ["export_onnx"],
     "sksegment.losses": [
         "CombinedLoss",
         "CrossEntropyLoss",
@@ -65,8 +70,15 @@ PUBLIC = {
         "LovaszLoss",
     ],
     "sksegment.metrics": [
+        "boundary_f1_score",
+        "boundary_iou_score",
+        "calibration_curve",
+        "compare_scores",
         "dice_score",
         "dice_scorer",
+        "expected_calibration_error",
+        "hausdorff_distance",
+        "image_scores",
         "iou_score",
         "iou_scorer",
         "make_segmentation_scorer",
@@ -77,10 +89,12 @@ PUBLIC = {
         "pixel_confusion_matrix",
         "pixel_log_loss",
         "segmentation_report",
+        "surface_dice_score",
     ],
     "sksegment.model_selection": [
         "SpatialBlockKFold",
         "StratifiedImageKFold",
+        "cross_val_predict",
         "cut_blocks",
     ],
     "sksegment.networks": ["FCN", "FCN16s", "FCN32s", "FCN8s"],
@@ -279,11 +293,11 @@ def default_mistakes(
         return
     match = re.search(r"default=(.+)$", documented_type)
     written = match and written_value(match[1])
-    actual = (
-        None
-        if parameter.default is inspect.Parameter.empty
-        else repr(parameter.default)
-    )
+    actual = None
+    if callable(parameter.default) and parameter.default is not parameter.empty:
+        actual = f"{parameter.default.__name__} (no literal)"
+    elif parameter.default is not parameter.empty:
+        actual = repr(parameter.default)
     if written != actual:
         yield (
             f"{name}: {parameter.name} : {documented_type!r} says default {written}, "

@@ -46,7 +46,7 @@ def images_with_bad(index: int, image: Any) -> list[Any]:
 
 
 IMAGES: dict[str, tuple[Any, type[Exception], str]] = {
-    "one colour image": (X[0], ValueError, "wrap"),
+    "one color image": (X[0], ValueError, "wrap"),
     "one grey image": (X[0, :, :, 0], ValueError, "np.newaxis"),
     "a row of numbers": (X[0, 0, :, 0], ValueError, "Reshape your data"),
     "a number": (3.0, (TypeError, ValueError), "X"),
@@ -108,7 +108,7 @@ CHANNELS: dict[str, tuple[Any, type[Exception], str]] = {
 }
 AT_PREDICTION: dict[str, tuple[Any, type[Exception], str]] = {
     "fewer channels": (X[..., :2], ValueError, "2 features, but FCNSegmenter is exp"),
-    "grey for a model of colours": (X[..., 0], ValueError, r"\(6, 16, 16\)"),
+    "grey for a model of colors": (X[..., 0], ValueError, r"\(6, 16, 16\)"),
     "channels first": (X.transpose(0, 3, 1, 2), ValueError, "16 features.*3 features"),
 }
 MASKS: dict[str, tuple[Any, type[Exception], str]] = {
@@ -259,7 +259,7 @@ def test_fit_refuses_images(fitted: Any, case: str, fresh: bool) -> None:
 @pytest.mark.parametrize("method", ["predict", "predict_proba"])
 def test_prediction_refuses_images(fitted: Any, case: str, method: str) -> None:
     bad, error, message = {**IMAGES, **AT_PREDICTION}[case]
-    if case == "one colour image":
+    if case == "one color image":
         message = "np.newaxis"
     if case == "a generator":
         bad = (image for image in X)
@@ -482,7 +482,7 @@ def test_files_that_are_no_images_are_named(tmp_path: Path, fitted: Any) -> None
     with pytest.raises(OSError, match=r"notes\.png"):
         fitted.predict([path])
     with pytest.raises(OSError, match=r"notes\.png"):
-        fitted.fit([path], [path])
+        fitted.fit([path], [tmp_path / "other.png"])
 
 
 def test_channels_first_are_told_at_fit() -> None:

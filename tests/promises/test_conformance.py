@@ -332,7 +332,7 @@ def pixels(sizes: list[tuple[int, int]], n_channels: int | None) -> Any:
 ONE_SIZE = [(8, 12)] * 6
 SIZES = [(8, 12), (12, 8), (8, 8), (16, 8), (4, 8), (8, 12)]
 FORMS: dict[str, tuple[list[tuple[int, int]], int | None, Any]] = {
-    "colour array": (ONE_SIZE, 3, np.stack),
+    "color array": (ONE_SIZE, 3, np.stack),
     "grey array": (ONE_SIZE, None, np.stack),
     "list": (SIZES, 3, list),
     "object array": (SIZES, None, as_objects),
@@ -437,7 +437,7 @@ def each_prediction(segmenter: Any, X: Any, y: Any) -> list[Callable[[], Any]]:
 
 
 PORTED: dict[str, tuple[Callable[[Case], None], tuple[str, ...]]] = {}
-ARRAYS = ("colour array", "grey array")
+ARRAYS = ("color array", "grey array")
 IN_MEMORY = (*ARRAYS, "list", "object array")
 
 

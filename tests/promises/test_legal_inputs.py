@@ -37,7 +37,7 @@ def fitted(X: Any, y: Any) -> FCNSegmenter:
 
 
 @cache
-def plain(values: str) -> FCNSegmenter:
+def to_python(values: str) -> FCNSegmenter:
     return fitted(IMAGES[values], MASKS)
 
 
@@ -72,7 +72,7 @@ def assert_same_bits(found: Any, expected: np.ndarray) -> None:
 
 def assert_images_make_no_difference(X: Any, values: str) -> None:
     before = snapshot(X)
-    reference, expected = plain(values), IMAGES[values]
+    reference, expected = to_python(values), IMAGES[values]
     assert_same_bits(reference.predict(X), reference.predict(expected))
     assert_same_bits(reference.predict_proba(X), reference.predict_proba(expected))
     assert reference.score(X, MASKS) == reference.score(expected, MASKS)
@@ -83,7 +83,7 @@ def assert_images_make_no_difference(X: Any, values: str) -> None:
 def assert_masks_make_no_difference(y: Any, labels: np.ndarray) -> None:
     """Masks `y` stand for `labels[MASKS]`."""
     before = snapshot(y)
-    reference, X = plain("bytes"), IMAGES["bytes"]
+    reference, X = to_python("bytes"), IMAGES["bytes"]
     segmenter = fitted(X, y)
     assert learned(segmenter) == learned(reference)
     np.testing.assert_array_equal(segmenter.predict(X), labels[reference.predict(X)])
@@ -237,7 +237,7 @@ def test_masks_of_strings_of_variable_width(form: Form) -> None:
 @pytest.mark.parametrize("form", [lambda tensor: tensor, list, tuple])
 def test_tensors_of_a_dtype_that_numpy_lacks(form: Any) -> None:
     X, y = (form(torch.tensor(A).bfloat16()) for A in (IMAGES["bytes"], MASKS))
-    reference, segmenter = plain("bytes"), fitted(X, y)
+    reference, segmenter = to_python("bytes"), fitted(X, y)
     assert learned(segmenter) == learned(reference)
     expected = reference.predict_proba(IMAGES["bytes"])
     assert_same_bits(segmenter.predict_proba(X), expected)
@@ -285,8 +285,8 @@ def saved(folder: Path, arrays: np.ndarray, suffix: str) -> list[Path]:
     paths = [folder / f"{index}{suffix}" for index in range(len(arrays))]
     for path, array in zip(paths, arrays.squeeze(), strict=True):
         if suffix == ".tif":
-            is_colour = array.ndim == 3
-            tifffile.imwrite(path, array, photometric="rgb" if is_colour else None)
+            is_color = array.ndim == 3
+            tifffile.imwrite(path, array, photometric="rgb" if is_color else None)
         else:
             Image.fromarray(array).save(path)
     return paths

@@ -22,19 +22,18 @@ from torch import Tensor, nn
 
 from sksegment import FCNSegmenter
 from sksegment._prediction import predictor, tiles
-from sksegment._prediction.activation_sizes import probed
-from sksegment._prediction.predictor import placed
+from sksegment._prediction.activation_sizes import probe_layers
+from sksegment._prediction.predictor import place_network
 from sksegment._prediction.tiles import Tiling
-from sksegment._segmenter.components import fitted_model, predictor_of
 from sksegment._torch import out_of_memory
 from sksegment._torch.out_of_memory import (
     NoRoomError,
     OutOfMemory,
     attempt,
-    copied,
+    copy_network,
+    empty_predictions,
     is_out_of_memory,
-    moved,
-    room,
+    move_network,
 )
 from sksegment._training import batches
 from sksegment._training.memory_estimate import training_bytes
@@ -380,12 +379,12 @@ def test_a_result_that_does_not_fit_is_not_tried_again(
     data: Any, fitted: FCNSegmenter, monkeypatch: Any, steps: list[str]
 ) -> None:
     with pytest.raises(NoRoomError, match=r"\(10000000000, 1000000\).*fewer images"):
-        room((10**10, 10**6), np.dtype(np.float32))
+        empty_predictions((10**10, 10**6), np.dtype(np.float32))
 
     def no_room(*arguments: Any) -> None:
         raise NoRoomError("no room")
 
-    monkeypatch.setattr(predictor, "room", no_room)
+    monkeypatch.setattr(predictor, "empty_predictions", no_room)
     with pytest.raises(MemoryError, match="no room"):
         deepcopy(fitted).set_params(tile_size=16).predict(data[0])
     assert steps == []
@@ -407,9 +406,9 @@ def test_threads_step_down_by_themselves(
 def test_a_probe_does_not_count_what_other_threads_predict(
     data: Any, fitted: FCNSegmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = predictor_of(fitted, fitted_model(fitted))
+    run = fitted._predictor()
     run.network.eval()
-    probe = partial(probed, run.network, 2 * run._stride, run._run_blank)
+    probe = partial(probe_layers, run.network, 2 * run.stride, run._run_blank)
     expected = probe()
 
     @torch.inference_mode()
@@ -435,7 +434,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
 
     Its tensors are on the CPU in truth.
     """
-    make_tensor, copy = predictor.images_to_tensor, predictor.copied
+    make_tensor, copy = predictor.images_to_tensor, predictor.copy_network
     copies: list[nn.Module] = []
 
     def to_cpu(images: Any, scale: Any, device: torch.device) -> Tensor:
@@ -452,7 +451,7 @@ def other_device(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
         return FORWARD(network, images)
 
     monkeypatch.setattr(predictor, "images_to_tensor", to_cpu)
-    monkeypatch.setattr(predictor, "copied", kept_copy)
+    monkeypatch.setattr(predictor, "copy_network", kept_copy)
     monkeypatch.setattr(FCN, "forward", fails_on_device)
     monkeypatch.setattr(torch.mps, "empty_cache", lambda: None)
     return copies
@@ -467,8 +466,7 @@ def test_after_the_last_tiles_comes_the_cpu(
     tile_size: Any,
 ) -> None:
     X, _ = data
-    model = fitted_model(fitted)
-    on_cpu = predictor_of(fitted, model)
+    on_cpu = fitted._predictor()
     images = fitted._images(X)
     run = predictor.replace(on_cpu, device=OTHER, tile_size=tile_size)
     before = {name: tensor.clone() for name, tensor in run.network.state_dict().items()}
@@ -503,12 +501,12 @@ def test_a_network_that_does_not_fit_on_the_device_runs_on_the_cpu(
     monkeypatch.setattr(torch.mps, "empty_cache", lambda: None)
     network = Immovable(nn.Conv2d(1, 256, 32))
     with pytest.raises(MemoryError, match=r"2 MiB.*weights.*mps.*device='cpu'"):
-        moved(network, OTHER)
+        move_network(network, OTHER)
     assert network.home == CPU
-    assert placed(network, OTHER) == (network, CPU)
+    assert place_network(network, OTHER) == (network, CPU)
     assert len(steps) == 1
     with pytest.raises(MemoryError):
-        placed(Unmovable(), CPU)
+        place_network(Unmovable(), CPU)
 
 
 class Unmovable(nn.Module):
@@ -518,7 +516,7 @@ class Unmovable(nn.Module):
 
 def test_a_copy_shares_nothing_and_is_the_same_network() -> None:
     network = FCN(3, 4, depth=1, width=4, norm="batch").train()
-    copy = copied(network, CPU)
+    copy = copy_network(network, CPU)
     tensors, copies = (
         network.state_dict(keep_vars=True),
         copy.state_dict(keep_vars=True),
@@ -564,7 +562,7 @@ def fail_with_values(network: FCN, images: Tensor) -> Tensor:
         (CrossEntropyLoss, "forward"),
         (Tensor, "backward"),
         (torch.optim.Adam, "step"),
-        (batches, "standardized"),
+        (batches, "standardize"),
     ],
 )
 @pytest.mark.parametrize("how", ["fit", "warm_start", "partial_fit"])

@@ -23,9 +23,9 @@ from sksegment._inputs.channel_scale import channel_sums
 from sksegment._inputs.image_files import read_mask
 from sksegment._inputs.image_list import as_images, as_masks
 from sksegment._inputs.labels import IGNORED, LabelEncoder, count_labels
-from sksegment._prediction.blending import blended
+from sksegment._prediction.blending import blend_tiles
 from sksegment._prediction.tiles import Tiling, overlapping
-from sksegment._training.batches import Patch, cut_batches
+from sksegment._training.batches import Crop, cut_batches
 from sksegment._training.schedules import SCHEDULES
 from sksegment._training.validation import split_indices
 from sksegment.augmentation import (
@@ -394,7 +394,7 @@ def test_augmenters_that_do_nothing_change_nothing(augmenter, values, dtype, siz
     X, y = augmenter.augment(image, mask)
     if augmenter.is_geometric:
         assert_same_array(X, image)
-    # A change of colour takes the range off and puts it on again, which may round.
+    # A change of color takes the range off and puts it on again, which may round.
     np.testing.assert_allclose(X, image, rtol=1e-12)
     assert_same_array(y, mask)
 
@@ -433,7 +433,7 @@ def test_quarter_turns_and_whole_shifts_are_those_of_numpy(
     image, codes = rng.normal(size=(2, side, side)), rng.integers(0, 5, (side, side))
     down, right = rng.integers(-side, side + 1, 2).tolist()
 
-    def moved(array, outside):
+    def move_network(array, outside):
         turned = np.rot90(array, turns, axes=(-2, -1))
         turned = turned[..., ::-1] if is_flipped else turned
         around = [(0, 0)] * (array.ndim - 2) + [(side, side)] * 2
@@ -455,8 +455,8 @@ def test_quarter_turns_and_whole_shifts_are_those_of_numpy(
         torch.from_numpy(matrix)[None],
         torch.full((2,), 9.0, dtype=torch.float64) if is_painted else None,
     )
-    np.testing.assert_allclose(found[0].numpy(), moved(image, 9.0), atol=1e-9)
-    np.testing.assert_array_equal(labels[0].numpy(), moved(codes, IGNORED))
+    np.testing.assert_allclose(found[0].numpy(), move_network(image, 9.0), atol=1e-9)
+    np.testing.assert_array_equal(labels[0].numpy(), move_network(codes, IGNORED))
 
 
 @examples
@@ -572,7 +572,7 @@ def test_blended_tiles_are_averages_that_favour_their_middles(size, tile, power,
         total[place] += weight * np.concatenate(
             [answers[row, column], weight[None] > 0]
         )
-    parts = list(blended(lambda *at: torch.from_numpy(answers[at]), rows, columns))
+    parts = list(blend_tiles(lambda *at: torch.from_numpy(answers[at]), rows, columns))
     starts, stops = zip(*(rows for rows, _ in parts), strict=True)
     assert (0, *stops) == (*starts, size[0])
     found = torch.cat([part for _, part in parts], dim=1).numpy()
@@ -625,7 +625,7 @@ def test_scale_is_that_of_numpy_however_images_are_joined(shapes, power, is_late
 @examples
 @given(st.integers(1, 200), st.integers(1, 20), generators)
 def test_batches_hold_each_patch_once_in_nearly_equal_numbers(n_patches, largest, rng):
-    patches = [Patch(index, 0, *rng.integers(1, 4, 2)) for index in range(n_patches)]
+    patches = [Crop(index, 0, *rng.integers(1, 4, 2)) for index in range(n_patches)]
     batches = cut_batches(patches, largest, rng)
     assert sorted(patch for batch in batches for patch in batch) == patches
     lengths = [len(batch) for batch in batches]
@@ -693,7 +693,7 @@ def test_training_tiles_keep_their_distance(size, tile, block, margin, rng):
 
 @examples
 @given(st.lists(sizes, min_size=1, max_size=3), st.data())
-def test_colours_and_labels_translate_both_ways(shapes, data):
+def test_colors_and_labels_translate_both_ways(shapes, data):
     rng, values = data.draw(generators), data.draw(label_values(min_size=2))
     if values.dtype.kind in "fu":  # a list of 1 and 2**64 - 1 makes floats in numpy
         values = np.arange(len(values))
@@ -717,7 +717,7 @@ def test_saved_masks_are_read_back(size, n_colors, dtype, rng):
     palette = None if n_colors is None else rng.integers(0, 256, (n_colors, 3))
     highest = min(np.iinfo(dtype).max, 255)
     mask = rng.integers(0, min(highest + 1, n_colors or 256), size).astype(dtype)
-    mask[0, 0] = highest if highest == 255 else 0  # void needs no colour
+    mask[0, 0] = highest if highest == 255 else 0  # void needs no color
     with TemporaryDirectory() as folder:
         save_masks([mask], [f"{folder}/mask.png"], palette)
         np.testing.assert_array_equal(read_mask(f"{folder}/mask.png"), mask)

@@ -146,7 +146,7 @@ class Spy(RandomBrightness):
 
     seen: ClassVar[list[tuple[bytes, float]]] = []
 
-    def _colours(self, image: Any, low: Any, high: Any, rng: Any) -> Any:
+    def _colors(self, image: Any, low: Any, high: Any, rng: Any) -> Any:
         self.seen.append((image.numpy().tobytes(), rng.random()))
         return image
 

@@ -1,0 +1,83 @@
+"""Probabilities of the classes of each pixel: their mean, their uncertainty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def entropy(probabilities: NDArray[Any]) -> NDArray[Any]:
+    """Return the entropy of each pixel in nats, the classes being on the first axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksegment._inputs.probabilities import entropy
+    >>> entropy(np.array([[1.0, 0.5], [0.0, 0.5]])).round(3)
+    array([0.   , 0.693])
+    """
+    smallest = np.finfo(probabilities.dtype).tiny
+    logs = np.log(np.maximum(probabilities, smallest))
+    return np.maximum(-np.einsum("k...,k...->...", probabilities, logs), 0)
+
+
+def margin_uncertainty(probabilities: NDArray[Any]) -> NDArray[Any]:
+    """Return 1 minus the gap between the two most probable classes of each pixel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksegment._inputs.probabilities import margin_uncertainty
+    >>> margin_uncertainty(np.array([[0.9, 0.5], [0.1, 0.5]])).round(3)
+    array([0.2, 1. ])
+    """
+    if len(probabilities) == 1:
+        return np.zeros_like(probabilities[0])
+    second, first = np.partition(probabilities, (-2, -1), axis=0)[-2:]
+    return 1 - (first - second)
+
+
+def mean_probabilities(
+    members: Sequence[NDArray[Any]], weights: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Return the weighted mean of the members' probabilities, in their dtype."""
+    dtype = members[0].dtype
+    total = members[0] * dtype.type(weights[0])
+    for member, weight in zip(members[1:], weights[1:], strict=True):
+        total += member * dtype.type(weight)
+    return total
+
+
+def disagreement(
+    members: Sequence[NDArray[Any]], weights: NDArray[np.float64]
+) -> NDArray[Any]:
+    """Return the mutual information of class and member at each pixel, in nats.
+
+    That is the entropy of the mean less the mean of the entropies: 0 where all members
+    say the same, however uncertain they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksegment._inputs.probabilities import disagreement
+    >>> one, other = (
+    ...     np.array([[1.0, 0.5], [0.0, 0.5]]),
+    ...     np.array([[0.0, 0.5], [1.0, 0.5]]),
+    ... )
+    >>> disagreement([one, other], np.array([0.5, 0.5])).round(3)
+    array([0.693, 0.   ])
+    """
+    within = sum(
+        weight * entropy(member)
+        for member, weight in zip(members, weights, strict=True)
+    )
+    return np.maximum(entropy(mean_probabilities(members, weights)) - within, 0)
+
+
+UNCERTAINTIES: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    "entropy": entropy,
+    "margin": margin_uncertainty,
+}

@@ -1,0 +1,322 @@
+"""TIFF files: the pixels that their own tags describe, or a reason why not."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.file_checks import (
+    check_extent,
+    check_single,
+    decoding,
+    lossy_mask,
+    too_large,
+)
+from sksegment._inputs.lossy_compression import lossy_codec
+from sksegment._inputs.orientation import ORIENTATION_TAG, turn_upright
+from sksegment._inputs.tiff_segments import JPEG, MissingCodecError, decode_series
+
+MAX_CHANNELS = 64  # of a picture as large as the limit
+PICTURE_AXES = ("YX", "YXS", "YXC", "SYX", "CYX")
+# Values of the tag Photometric. White-is-zero (0) is read like black-is-zero: the
+# numbers are what was stored, and the tag tells a viewer how to show them.
+RGB, PALETTE, YCBCR = 2, 3, 6
+FOREIGN_COLORS = {
+    8: "CIE L*a*b* colors",
+    9: "CIE L*a*b* colors",
+    10: "CIE L*a*b* colors",
+    32803: "the raw values of a color filter array",
+    32844: "LogL values",
+    32845: "LogLuv colors",
+}
+JPEG_FAMILY = (6, 7, 33003, 33007, 34892)  # of which YCbCr is decoded to RGB
+SEPARATE = 2  # a value of the tag PlanarConfiguration
+
+
+def read_tiff(
+    path: str | os.PathLike[str], *, is_mask: bool, max_pixels: int
+) -> NDArray[Any]:
+    """Read a TIFF of one picture as (height, width[, channels])."""
+    with _open(path) as tiff:
+        picture = _only_picture(tiff, path)
+        _check_axes(picture, path)
+        _check_picture(picture, path, max_pixels)
+        if is_mask:
+            _check_lossless(picture, path)
+        else:
+            _warn_of_slices(picture, path)
+        pixels = _pixels(picture, path)
+        with decoding(path):
+            return _as_meant(pixels, picture, is_mask)
+
+
+def read_tiff_pages(path: str | os.PathLike[str], *, max_pixels: int) -> NDArray[Any]:
+    """Read the pages of a TIFF as images: (n, height, width[, channels])."""
+    with _open(path) as tiff:
+        pictures = _pictures(tiff, path)
+        for picture in pictures:
+            _check_picture(picture, path, max_pixels)
+        stacks = [_stacked(_pixels(p, path), p) for p in pictures]
+    shapes = list(dict.fromkeys(stack.shape[1:] for stack in stacks))
+    if len(shapes) > 1:
+        raise ValueError(
+            f"{os.fspath(path)!r} holds pages of the shapes "
+            f"{' and '.join(map(str, shapes))}; expected one shape. Save pages of "
+            f"different sizes as files of their own."
+        )
+    return np.concatenate(stacks)
+
+
+def find_lossy_tiff_codec(path: str | os.PathLike[str]) -> str | None:
+    """Return the compression of a TIFF that may have changed its pixels, if any."""
+    with _open(path) as tiff:
+        return _lossy_codec(_only_picture(tiff, path), path)
+
+
+def read_tiff_orientation(path: str | os.PathLike[str]) -> int:
+    """Return the orientation tag of a TIFF, 1 to 8."""
+    with _open(path) as tiff:
+        return _orientation(_only_picture(tiff, path).keyframe)
+
+
+def _stacked(pixels: NDArray[Any], picture: Any) -> NDArray[Any]:
+    """Put the pages of a series on the first axis, and its channels on the last."""
+    axes, shape = _axes(picture)
+    pixels = pixels.reshape(shape)
+    place = axes.index("Y")
+    channels = [i for i in range(place) if axes[i] in "CS"]
+    if channels and place > 1:  # otherwise the channels are the pages
+        pixels = np.moveaxis(pixels, channels[0], -1)
+        place -= 1
+    pages = pixels.reshape(-1, *pixels.shape[place:])
+    return np.stack([_as_shown(page, picture.keyframe) for page in pages])
+
+
+def _only_picture(tiff: Any, path: str | os.PathLike[str]) -> Any:
+    pictures = _pictures(tiff, path)
+    check_single(len(pictures), path)
+    return pictures[0]
+
+
+def _pictures(tiff: Any, path: str | os.PathLike[str]) -> list[Any]:
+    """Return the series of a file but for previews and transparency masks."""
+    with decoding(path):
+        pictures = list(tiff.series)
+        main = [s for s in pictures if not _is_auxiliary(s.keyframe)]
+        if not pictures:
+            raise ValueError("no pages")
+    return main or pictures
+
+
+@contextmanager
+def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
+    import tifffile
+
+    with decoding(path):
+        tiff = tifffile.TiffFile(path)
+    with tiff:
+        yield tiff
+
+
+def _is_auxiliary(page: Any) -> bool:
+    """Tell whether a page is a preview (bit 0) or a transparency mask (bit 2)."""
+    return bool(page.subfiletype & 0b101)
+
+
+def _check_axes(picture: Any, path: str | os.PathLike[str]) -> None:
+    if _axes(picture)[0] not in PICTURE_AXES:
+        raise ValueError(
+            f"{os.fspath(path)!r} holds an array of shape {picture.shape} with axes "
+            f"{picture.axes!r}; expected one picture, (height, width) or (height, "
+            f"width, channels). If its pages are pictures, read them with "
+            f"sksegment.datasets.load_stack; if they are channels, store them with "
+            f"tifffile.imwrite(..., photometric='minisblack', planarconfig='contig') "
+            f"(or 'separate' for channels first)."
+        )
+
+
+def _axes(picture: Any) -> tuple[str, tuple[int, ...]]:
+    """Return the axes of a TIFF and their lengths.
+
+    Those of length 1, except height and width, are left out: they tell nothing.
+    """
+    kept = [
+        (axis, length)
+        for axis, length in zip(picture.axes, picture.shape, strict=True)
+        if length > 1 or axis in "YX"
+    ]
+    return "".join(axis for axis, _ in kept), tuple(length for _, length in kept)
+
+
+def _check_picture(picture: Any, path: str | os.PathLike[str], max_pixels: int) -> None:
+    """Reject what would be too large, incomplete, or other than its tags say."""
+    page = picture.keyframe
+    check_extent(page.imagelength, page.imagewidth, path, max_pixels)
+    check_extent(page.tilelength, page.tilewidth * page.tiledepth, path, max_pixels)
+    if picture.size > MAX_CHANNELS * max_pixels:
+        raise too_large(path, f"It declares an array of shape {picture.shape}.")
+    _check_complete(picture, path)
+    reason = _foreign_colors(page) or _foreign_numbers(page)
+    if reason:
+        raise OSError(
+            f"{os.fspath(path)!r} holds {reason}, which are not read; expected grey "
+            f"values, RGB, a palette, or any number of channels, as whole numbers or "
+            f"floats of one kind. Convert the file."
+        )
+
+
+def _foreign_colors(page: Any) -> str:
+    if page.photometric == YCBCR and page.compression not in JPEG_FAMILY:
+        return "YCbCr colors without JPEG compression"
+    if page.photometric == PALETTE and page.samplesperpixel > 1:
+        return "palette colors with further channels"
+    return FOREIGN_COLORS.get(page.photometric, "")
+
+
+def _foreign_numbers(page: Any) -> str:
+    if isinstance(page.bitspersample, tuple):
+        return f"channels of different numbers of bits {page.bitspersample}"
+    if page.dtype is None:
+        return f"numbers of {page.bitspersample} bits of an unusual kind"
+    if page.bitspersample == 24 and page.dtype.kind in "iu":
+        return "whole numbers of 24 bits, whose bytes writers put in either order"
+    if page.predictor != 1 and page.bitspersample % 8:
+        return f"differences between numbers of {page.bitspersample} bits"
+    formats = page.tags.valueof("SampleFormat", default=())
+    if isinstance(formats, tuple) and len(set(formats)) > 1:
+        return "channels of different kinds of numbers"
+    return ""
+
+
+def _check_complete(picture: Any, path: str | os.PathLike[str]) -> None:
+    """Reject a picture of which parts are in files that are not there."""
+    missing = _missing_files(picture, path)
+    if any(page is None for page in picture) or missing:
+        where = f" in {', '.join(map(repr, missing))}" if missing else ""
+        raise OSError(
+            f"{os.fspath(path)!r} is part of a picture whose other parts{where} are "
+            f"missing; put these files beside it, or export the picture as one file."
+        )
+
+
+def _missing_files(picture: Any, path: str | os.PathLike[str]) -> list[str]:
+    """Return the files that the OME metadata of a picture name and that do not exist.
+
+    A file that is "binary only" leaves its description to another one, which is not
+    read here: that one counts as missing, too.
+    """
+    metadata = picture.keyframe.parent.ome_metadata or ""
+    names = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"', metadata)
+    others = re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
+    folder = Path(path).parent
+    absent = [name for name in dict.fromkeys(names) if not (folder / name).exists()]
+    return absent + others
+
+
+def _check_lossless(picture: Any, path: str | os.PathLike[str]) -> None:
+    codec = _lossy_codec(picture, path)
+    if codec:
+        raise lossy_mask(path, codec)
+
+
+def _lossy_codec(picture: Any, path: str | os.PathLike[str]) -> str | None:
+    page = picture.keyframe
+    with decoding(path):
+        stored = zip(page.dataoffsets, page.databytecounts, strict=False)
+        offset, count = next(((o, n) for o, n in stored if o and n), (0, 0))
+        page.parent.filehandle.seek(offset)
+        segment = page.parent.filehandle.read(count)
+        return lossy_codec(int(page.compression), segment)
+
+
+def _warn_of_slices(picture: Any, path: str | os.PathLike[str]) -> None:
+    """Warn where tifffile guessed that four grey pictures are red, green, blue, alpha.
+
+    It marks arrays of bytes, or of 16 bits, of shape (4, height, width) so.
+    """
+    page = picture.keyframe
+    is_guess = (
+        picture.kind == "shaped"
+        and page.photometric == RGB
+        and page.planarconfig == SEPARATE
+        and _axes(picture)[1][0] == 4
+    )
+    if is_guess:
+        warnings.warn(
+            f"{os.fspath(path)!r} holds 4 planes that its tags call red, green, blue "
+            f"and alpha: it is read as one picture of 4 channels. If they are 4 grey "
+            f"pictures, read them with sksegment.datasets.load_stack.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _pixels(picture: Any, path: str | os.PathLike[str]) -> NDArray[Any]:
+    """Decode a picture, by tifffile or, where it lacks the codec, by libtiff."""
+    with decoding(path):
+        try:
+            return np.asarray(picture.asarray())
+        except Exception as error:
+            if not _may_libtiff_decode(picture.keyframe, error):
+                raise
+            reason = f"{error}"
+        try:
+            return decode_series(picture)
+        except MissingCodecError:
+            pass
+    raise _missing_codec(path, reason)
+
+
+def _may_libtiff_decode(page: Any, error: Exception) -> bool:
+    if page.compression == JPEG and page.planarconfig == SEPARATE:
+        return True  # imagecodecs is asked for the colors of planes that have none
+    signs = ("imagecodecs", "not supported", "not implemented", "not a known")
+    return isinstance(error, ImportError) or any(s in str(error) for s in signs)
+
+
+def _missing_codec(path: str | os.PathLike[str], reason: str) -> OSError:
+    cure = "Save it without compression, or with deflate"
+    if find_spec("imagecodecs") is None:
+        cure = f"Install imagecodecs (pip install imagecodecs). Or: {cure.lower()}"
+    return OSError(
+        f"{os.fspath(path)!r} needs a codec that is missing: {reason}. {cure}."
+    )
+
+
+def _as_meant(pixels: NDArray[Any], picture: Any, is_mask: bool) -> NDArray[Any]:
+    """Put the channels of a TIFF last, and show it as its tags say."""
+    axes, shape = _axes(picture)
+    pixels = pixels.reshape(shape)
+    if axes in ("SYX", "CYX"):  # planar storage: one plane per channel
+        pixels = np.moveaxis(pixels, 0, -1)
+    if is_mask:
+        return turn_upright(pixels, _orientation(picture.keyframe))
+    return _as_shown(pixels, picture.keyframe)
+
+
+def _as_shown(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+    if page.photometric == PALETTE:
+        pixels = _expanded(pixels, page.colormap)
+    return turn_upright(pixels, _orientation(page))
+
+
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(ORIENTATION_TAG)
+    return 1 if tag is None else int(tag.value)
+
+
+def _expanded(indices: NDArray[Any], palette: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return the colors that palette indices stand for, 8 bits each."""
+    # Some writers store 8 bits, against the standard; libtiff tells them so as well.
+    is_wide = palette.max() > 255
+    colors: NDArray[np.uint8] = (palette.T >> (8 * is_wide)).astype(np.uint8)
+    return colors[indices]

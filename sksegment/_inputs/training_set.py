@@ -1,0 +1,212 @@
+"""What a network is trained on: samples, and one look at all of them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.channel_scale import ChannelSums, Scale, channel_sums
+from sksegment._inputs.classes import (
+    encoder_of_masks,
+    nothing_labelled_message,
+    pixels_of_classes,
+)
+from sksegment._inputs.image_list import check_channels
+from sksegment._inputs.labels import LabelCounts, LabelEncoder, count_labels, is_ignored
+from sksegment._inputs.sample_weight import check_weight_size
+from sksegment._inputs.samples import Samples, as_samples
+
+# A pixel this far from the mean, in standard deviations, with this share of the
+# variance, alone determines the scale.
+FAR, LARGE_SHARE = 30.0, 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet(Samples):
+    """Samples, with what one look at all of them has found.
+
+    Parameters
+    ----------
+    sizes : list of tuple of int
+        Height and width of each image in pixels.
+    n_channels : int
+        Channels of the images.
+    sums : list of ChannelSums
+        Moments of the channels of each image, over the pixels that count.
+    encoder : LabelEncoder
+        The classes and the ignored label.
+    pixels : ndarray of shape (n_images, n_classes)
+        Pixels of each class in each image, weighted.
+    n_labelled : ndarray of shape (n_images,)
+        Pixels with a class and a positive weight.
+    """
+
+    sizes: list[tuple[int, int]]
+    n_channels: int
+    sums: list[ChannelSums]
+    encoder: LabelEncoder
+    pixels: NDArray[np.float64]
+    n_labelled: NDArray[np.float64]
+
+    @property
+    def scale(self) -> Scale:
+        """Scale of the channels over all images."""
+        return reduce(add, self.sums).scale()
+
+    @property
+    def mean_weight(self) -> float:
+        """Mean weight of the labelled pixels."""
+        return float(self.pixels.sum() / self.n_labelled.sum())
+
+    def take(self, indices: NDArray[np.intp]) -> Self:
+        """Return the samples at `indices`, and what is known of them."""
+        return replace(
+            super().take(indices),
+            sizes=[self.sizes[index] for index in indices],
+            sums=[self.sums[index] for index in indices],
+            pixels=self.pixels[indices],
+            n_labelled=self.n_labelled[indices],
+        )
+
+
+def survey(
+    samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
+) -> TrainingSet:
+    """Check every sample and count, in one pass over all of them.
+
+    Parameters
+    ----------
+    samples : Samples
+        What training was given.
+    classes : ndarray or None
+        The classes of the task; None for those that are found.
+    ignore_label : object
+        The label value that is not a class.
+
+    Returns
+    -------
+    TrainingSet
+        The samples, with what was found.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a sample is faulty, a label is unknown, or no pixel is labelled.
+    """
+    sums: list[ChannelSums] = []
+    counts: list[LabelCounts] = []
+    sizes: list[tuple[int, int]] = []
+    n_channels = samples.images[0].shape[-1]
+    for index in range(len(samples)):
+        image, mask = samples.read(index)
+        check_channels(image, n_channels, samples.images.name(index))
+        weight = samples.weight(index)
+        if weight is not None:
+            check_weight_size(weight, mask, index)
+        sizes.append(mask.shape)
+        sums.append(channel_sums(image, _counted(mask, weight, ignore_label)))
+        counts.append(count_labels(mask, weight))
+    labels = [count.labels for count in counts]
+    encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
+    pixels, n_labelled = pixels_of_classes(counts, encoder)
+    if not pixels.any():
+        raise ValueError(nothing_labelled_message(ignore_label))
+    return TrainingSet(
+        images=samples.images,
+        masks=samples.masks,
+        weights=samples.weights,
+        unit=samples.unit,
+        sizes=sizes,
+        n_channels=n_channels,
+        sums=sums,
+        encoder=encoder,
+        pixels=pixels,
+        n_labelled=n_labelled,
+    )
+
+
+def training_set(
+    samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
+) -> TrainingSet:
+    """Return the samples that take part, with what is known of them.
+
+    An image without a labelled pixel of positive weight takes no part. Weights are
+    counted in units of their mean: a constant factor changes nothing.
+    """
+    found = _labelled_part(survey(samples, classes, ignore_label))
+    _warn_of_outlier(found)
+    return found
+
+
+def _labelled_part(found: TrainingSet) -> TrainingSet:
+    found = replace(found, unit=found.mean_weight)
+    return found.take(np.flatnonzero(found.n_labelled))
+
+
+def held_out_samples(
+    X_val: Any, y_val: Any, sample_weight_val: Any, training: TrainingSet
+) -> Samples | None:
+    """Return the validation data that the user passes, checked against training."""
+    if X_val is None and y_val is None and sample_weight_val is None:
+        return None
+    if X_val is None or y_val is None:
+        raise ValueError(
+            "X_val and y_val go together (and sample_weight_val with both); got only "
+            "some of them."
+        )
+    encoder = training.encoder
+    try:
+        samples = as_samples(X_val, y_val, sample_weight_val)
+        found = survey(samples, encoder.classes, encoder.ignore_label)
+    except (ValueError, TypeError) as error:
+        error.add_note("This is about X_val, y_val and sample_weight_val.")
+        raise
+    check_same_channels(found.n_channels, training.n_channels, "X_val")
+    return _labelled_part(found)
+
+
+def check_same_channels(n_channels: int, expected: int, name: str) -> None:
+    """Reject images whose number of channels is not the expected one."""
+    if n_channels != expected:
+        raise ValueError(
+            f"{name} has {n_channels} features, but FCNSegmenter is expecting "
+            f"{expected} features as input: the channels of the images."
+        )
+
+
+def _counted(
+    mask: NDArray[Any], weight: NDArray[np.float64] | None, ignore_label: Any
+) -> NDArray[np.bool_] | None:
+    """Tell which pixels have a class and a weight; None if all of them do."""
+    counted = ~is_ignored(mask, ignore_label)
+    if weight is not None and weight.ndim:
+        counted &= weight > 0
+    return None if counted.all() else counted
+
+
+def _warn_of_outlier(found: TrainingSet) -> None:
+    """Warn about one pixel that alone determines the scale of a channel."""
+    scale = found.scale
+    n_pixels = sum(sums.n_pixels for sums in found.sums)
+    for index, sums in enumerate(found.sums):
+        for value in (sums.low, sums.high):
+            distance = np.abs(value - scale.mean) / scale.std
+            is_far = (distance > FAR) & (distance**2 > LARGE_SHARE * n_pixels)
+            if is_far.any():
+                channel = int(is_far.argmax())
+                warnings.warn(
+                    f"Channel {channel} of {found.images.name(index)} reaches "
+                    f"{value[channel]:.6g}, {distance[channel]:.0f} standard "
+                    f"deviations from the mean: other differences nearly vanish beside "
+                    f"it. Is it a hot pixel, or a mark of missing values? Clip it, or "
+                    f"give such pixels the ignore_label in y.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+                return

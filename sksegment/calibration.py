@@ -1,0 +1,458 @@
+"""Probabilities that mean what they say."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import check_cv
+from sklearn.utils import Tags, _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+
+from sksegment._inputs.checks import check_integer, is_integer
+from sksegment._inputs.image_list import (
+    ImageList,
+    as_images,
+    as_masks,
+    check_pair,
+    check_pairs,
+)
+from sksegment._inputs.labels import IGNORED, LabelEncoder, format_labels
+from sksegment._inputs.pipelines import final_estimator, fit_with_weights
+from sksegment._inputs.sample_weight import as_weights, check_weight_size
+from sksegment._prediction.collect import collect
+from sksegment._prediction.of_estimator import predictor_of_estimator
+from sksegment._prediction.tempered import TemperedPredictor
+from sksegment._prediction.tilewise import predict_tilewise
+from sksegment.metrics import iou_scorer
+from sksegment.model_selection import StratifiedImageKFold
+
+__all__ = ["TemperatureScaling"]
+
+# Values (pixels x classes) of log-probabilities that are kept for the fit: 64 MiB.
+# One number is estimated from them, so a sample of the pixels will do.
+MAX_VALUES = 2**24
+# Temperatures that are tried; the best of a useful model lies well inside.
+LIMITS = (1 / 50, 50.0)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What is kept of held-out pixels.
+
+    Parameters
+    ----------
+    logs : ndarray of shape (n_classes, n_pixels)
+        Logarithms of the probabilities.
+    codes : ndarray of shape (n_pixels,)
+        The true class of each pixel.
+    weights : ndarray of shape (n_pixels,)
+        How much each pixel counts.
+    """
+
+    logs: NDArray[np.float32]
+    codes: NDArray[np.intp]
+    weights: NDArray[np.float64]
+
+    def loss(self, temperature: float) -> float:
+        """Return the log loss at a temperature."""
+        scores = self.logs / np.float32(temperature)
+        true = np.take_along_axis(scores, self.codes[np.newaxis], axis=0)[0]
+        losses = logsumexp(scores, axis=0) - true
+        return float(np.average(losses.astype(np.float64), weights=self.weights))
+
+
+def join_pixels(parts: Sequence[HeldOut]) -> HeldOut:
+    """Return the pixels of several images together."""
+    return HeldOut(
+        np.concatenate([part.logs for part in parts], axis=1),
+        np.concatenate([part.codes for part in parts]),
+        np.concatenate([part.weights for part in parts]),
+    )
+
+
+def best_temperature(held_out: HeldOut) -> float:
+    """Return the temperature of the smallest log loss.
+
+    The loss is convex in its inverse, so it has one minimum on the scale of its
+    logarithm, too.
+
+    Raises
+    ------
+    ValueError
+        If no pixel counts, or all that do are of one class.
+    """
+    counted = np.unique(held_out.codes[held_out.weights > 0])
+    if len(counted) < 2:
+        raise ValueError(
+            f"The held-out masks show {len(counted)} of the classes; expected at least "
+            f"two, or a temperature cannot be fitted. Pass more images, or a splitter "
+            f"that spreads the classes, such as StratifiedImageKFold, as cv=."
+        )
+    found = minimize_scalar(
+        lambda log: held_out.loss(float(np.exp(log))),
+        bounds=tuple(np.log(LIMITS)),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    temperature = float(np.exp(found.x))
+    if min(map(held_out.loss, LIMITS)) <= held_out.loss(temperature):
+        warnings.warn(
+            f"No temperature between {LIMITS[0]} and {LIMITS[1]} is best: the held-out "
+            f"pixels are all right, or no better than chance. Pass more images.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return temperature
+
+
+def held_out_pixels(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, n_images: int
+) -> HeldOut:
+    """Predict held-out images, and keep a sample of their pixels.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted segmenter.
+    X, y, sample_weight : sequences
+        Images that it has not seen, their masks, and weights or None.
+    n_images : int
+        All held-out images, of which these may be some.
+    """
+    fitted = final_estimator(estimator)
+    images = as_images(X, getattr(fitted, "n_features_in_", None))
+    masks, weights = as_masks(y), as_weights(sample_weight, len(y))
+    check_pairs(images, masks)
+    encoder = LabelEncoder(fitted.classes_, getattr(fitted, "ignore_label", None))
+    n_classes = len(fitted.classes_)
+    n_kept = max(1, MAX_VALUES // n_classes // n_images)
+    answers = predict_tilewise(
+        predictor_of_estimator(estimator), images, n_classes, lambda part: part
+    )
+    parts = []
+    for index, probabilities in enumerate(answers):
+        mask = masks[index]
+        check_pair(images[index], mask, masks, index)
+        codes = encoder.encode(mask, masks.name(index))
+        weight = np.array(1.0) if weights is None else weights[index]
+        check_weight_size(weight, mask, index)
+        parts.append(_sample(probabilities, codes, weight, n_kept, index))
+    return join_pixels(parts)
+
+
+def _sample(
+    probabilities: NDArray[Any],
+    codes: NDArray[np.int32],
+    weight: NDArray[np.float64],
+    n_kept: int,
+    index: int,
+) -> HeldOut:
+    """Keep at most `n_kept` of the pixels of one image that count, drawn at random."""
+    weights = np.broadcast_to(weight, codes.shape).ravel()
+    counted = np.flatnonzero((codes.ravel() != IGNORED) & (weights > 0))
+    scale = 1.0
+    if len(counted) > n_kept:
+        scale = len(counted) / n_kept  # those kept stand for the others, too
+        rng = np.random.default_rng(index)
+        counted = np.sort(rng.choice(counted, n_kept, replace=False))
+    chosen = probabilities.reshape(len(probabilities), -1)[:, counted]
+    smallest = np.finfo(np.float32).tiny
+    logs = np.log(np.maximum(chosen.astype(np.float32), smallest))
+    kept_codes = codes.ravel()[counted].astype(np.intp)
+    return HeldOut(logs, kept_codes, weights[counted] * scale)
+
+
+def _fold(
+    estimator: Any,
+    data: tuple[Any, Any, Any],
+    train: NDArray[np.intp],
+    test: NDArray[np.intp],
+    n_images: int,
+) -> tuple[NDArray[Any], HeldOut]:
+    """Train a clone on a fold; return its classes, and its held-out pixels."""
+    X, y, weights = ([_part(one, rows) for rows in (train, test)] for one in data)
+    fitted = fit_with_weights(clone(estimator), X[0], y[0], weights[0])
+    held_out = held_out_pixels(fitted, X[1], y[1], weights[1], n_images)
+    return final_estimator(fitted).classes_, held_out
+
+
+def _part(data: Any, rows: NDArray[np.intp]) -> Any:
+    return None if data is None else _safe_indexing(data, rows)
+
+
+def _check_same_classes(classes: Sequence[NDArray[Any]]) -> None:
+    for fold, found in enumerate(classes):
+        if not np.array_equal(found, classes[0]):
+            raise ValueError(
+                f"Fold {fold} was trained on the classes {format_labels(found)}, but "
+                f"fold 0 on {format_labels(classes[0])}; expected the same. Name all "
+                f"label values of the task with classes= of the segmenter."
+            )
+
+
+class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Divide the scores of a segmenter by one temperature, fitted on held-out images.
+
+    Networks tend to be too sure of themselves. Dividing the logarithms of their
+    probabilities by one number, the temperature, cures most of that [1]_ and changes no
+    label. The number is the one with the smallest log loss on images that the network
+    has not seen.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A segmenter: :class:`~sksegment.FCNSegmenter`, a Pipeline that ends in one, a
+        :class:`~sksegment.ensemble.VotingSegmenter`. `fit` trains clones of it. One
+        that is fitted already is wrapped in :class:`sklearn.frozen.FrozenEstimator`;
+        `fit` is then given images that it has not been trained on.
+    cv : int, cross-validation splitter or iterable, default=5
+        Folds for the out-of-fold probabilities: with an integer, those of
+        :class:`~sksegment.model_selection.StratifiedImageKFold`. Not used with a
+        frozen estimator.
+    n_jobs : int, default=None
+        Folds that are trained at the same time, as everywhere in scikit-learn.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        The segmenter that predicts, trained on all images.
+    temperature_ : float
+        Above 1 where the segmenter was too sure, below where it was not sure enough.
+    classes_ : ndarray of shape (n_classes,)
+        The label values of the classes, sorted.
+    n_features_in_ : int
+        Channels of the images; only there if `estimator_` has it.
+    stride_, margin_ : int
+        Those of `estimator_`; `margin_` is None if tiles are not exact.
+
+    See Also
+    --------
+    sksegment.metrics.calibration_curve : How often a probability comes true.
+    sksegment.metrics.pixel_log_loss : What the temperature makes smaller.
+    sklearn.calibration.CalibratedClassifierCV : The same for tables.
+
+    Notes
+    -----
+    With `cv`, one network is trained for each fold, and one on all images, which takes
+    ``cv + 1`` times as long as `fit` of the estimator. The temperature is that of the
+    networks of the folds; the last one has seen more images and is a little surer with
+    reason.
+
+    Where the held-out images have more than 16 million pixels times classes, the
+    temperature is fitted on a random sample of their pixels, the same in each run.
+
+    References
+    ----------
+    .. [1] C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, "On Calibration of Modern
+       Neural Networks", ICML 2017.
+
+    Examples
+    --------
+    >>> from sksegment import FCNSegmenter
+    >>> from sksegment.calibration import TemperatureScaling
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=8, size=16, n_classes=2, random_state=0)
+    >>> model = FCNSegmenter(depth=1, width=4, max_epochs=2, random_state=0)
+    >>> calibrated = TemperatureScaling(model, cv=2).fit(X, y)
+    >>> bool((calibrated.predict(X) == calibrated.estimator_.predict(X)).all())
+    True
+
+    With a segmenter that is fitted already, and images that it has not seen:
+
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> fitted = FrozenEstimator(model.fit(X[:4], y[:4]))
+    >>> calibrated = TemperatureScaling(fitted).fit(X[4:], y[4:])
+    """
+
+    def __init__(
+        self, estimator: Any, *, cv: Any = 5, n_jobs: int | None = None
+    ) -> None:
+        self.estimator = estimator
+        self.cv = cv
+        self.n_jobs = n_jobs
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, *, groups: Any = None
+    ) -> Self:
+        """Train the segmenter, and fit the temperature.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+        y : array-like of shape (n, height, width), or sequence
+            Their masks.
+        sample_weight : array-like of shape (n,) or (n, height, width), or sequence, \
+                default=None
+            Weights, one per image or one per pixel, for training and temperature.
+        groups : array-like, default=None
+            What a splitter such as :class:`sklearn.model_selection.GroupKFold` needs.
+
+        Returns
+        -------
+        TemperatureScaling
+            The calibrated segmenter itself.
+
+        Raises
+        ------
+        NotFittedError
+            If a frozen estimator is not fitted.
+        ValueError, TypeError
+            If the estimator rejects the data, a fold lacks a class, or all held-out
+            pixels are of one class. The earlier fit is then left as it was.
+        """
+        if isinstance(self.estimator, FrozenEstimator):
+            check_is_fitted(self.estimator)
+            fitted = self.estimator
+            held_out = held_out_pixels(fitted, X, y, sample_weight, len(y))
+        else:
+            held_out = self._out_of_fold(X, y, sample_weight, groups)
+            fitted = fit_with_weights(clone(self.estimator), X, y, sample_weight)
+        return self._adopt(fitted, best_temperature(held_out))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable label of each pixel: those of `estimator_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+
+        Returns
+        -------
+        ndarray
+            Masks with the values and the dtype of `classes_`: for an array, one array
+            ``(n, height, width)``; otherwise a 1-D object array of arrays ``(height,
+            width)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError, TypeError
+            If `X` is invalid, or its number of channels is not that of training.
+        """
+        check_is_fitted(self)
+        return np.asarray(self.estimator_.predict(X))
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the calibrated probability of each class at each pixel.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+
+        Returns
+        -------
+        ndarray
+            Probabilities, classes in the order of `classes_`: for an array, one array
+            ``(n, n_classes, height, width)``; otherwise a 1-D object array of arrays
+            ``(n_classes, height, width)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError, TypeError
+            If `X` is invalid, or its number of channels is not that of training.
+        """
+        images = self._images(X)
+        answers = predict_tilewise(
+            self._predictor(), images, len(self.classes_), lambda part: part
+        )
+        return collect(answers, len(images), images.is_array)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean IoU over all pixels of all images: that of `estimator_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+        y : array-like of shape (n, height, width), or sequence
+            Their masks.
+        sample_weight : array-like of shape (n,) or (n, height, width), default=None
+            Weights, one per image or one per pixel.
+
+        Returns
+        -------
+        float
+            Between 0 and 1.
+
+        Raises
+        ------
+        NotFittedError
+            If the model is not fitted.
+        ValueError, TypeError
+            If an input is invalid, or `y` holds a label outside `classes_`.
+        """
+        images = self._images(X)  # an invalid X raises before y is looked at
+        return float(iou_scorer(self, images.items, y, sample_weight=sample_weight))
+
+    @property
+    def ignore_label(self) -> Any:
+        """The label value that is no class, as the segmenter has it."""
+        estimator = getattr(self, "estimator_", self.estimator)
+        return getattr(final_estimator(estimator), "ignore_label", None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "temperature_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False  # images have three or four axes
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _out_of_fold(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> HeldOut:
+        """Return the held-out pixels of all folds, each predicted by its own clone."""
+        folds = list(self._splitter().split(X, y, groups))
+        n_images = sum(len(test) for _, test in folds)
+        results = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fold)(self.estimator, (X, y, sample_weight), train, test, n_images)
+            for train, test in folds
+        )
+        classes, held_out = zip(*results, strict=True)
+        _check_same_classes(classes)
+        return join_pixels(held_out)
+
+    def _splitter(self) -> Any:
+        if is_integer(self.cv):
+            check_integer("cv", self.cv, 2)
+            return StratifiedImageKFold(int(self.cv), ignore_label=self.ignore_label)
+        return check_cv(self.cv)
+
+    def _adopt(self, fitted: Any, temperature: float) -> Self:
+        """Take over what was fitted; nothing has been changed until here."""
+        final = final_estimator(fitted)
+        self.estimator_, self.temperature_ = fitted, temperature
+        self.classes_ = final.classes_
+        if hasattr(final, "n_features_in_"):
+            self.n_features_in_ = final.n_features_in_
+        predictor = self._predictor()
+        self.stride_, self.margin_ = predictor.stride, predictor.margin
+        return self
+
+    def _predictor(self) -> TemperedPredictor:
+        """Return how the calibrated probabilities are computed, part by part."""
+        predictor = predictor_of_estimator(self.estimator_)
+        return TemperedPredictor(predictor, self.temperature_)
+
+    def _images(self, X: Any) -> ImageList:
+        check_is_fitted(self)
+        return as_images(X, getattr(self, "n_features_in_", None))

@@ -1,0 +1,468 @@
+"""Several segmenters as one: their probabilities are averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin, clone
+from sklearn.pipeline import _name_estimators
+from sklearn.utils import Bunch, Tags
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import check_is_fitted
+
+from sksegment._inputs.image_list import ImageList, as_images
+from sksegment._inputs.labels import format_labels
+from sksegment._inputs.pipelines import final_estimator, fit_with_weights
+from sksegment._prediction.averaged import AveragedPredictor
+from sksegment._prediction.collect import collect
+from sksegment._prediction.of_estimator import predictor_of_estimator
+from sksegment._prediction.tilewise import predict_tilewise
+from sksegment.metrics import iou_scorer
+
+__all__ = ["VotingSegmenter"]
+
+Named = list[tuple[str, Any]]
+# What all members must have in common, those that have it.
+SHARED = ("classes_", "ignore_label", "n_features_in_")
+CURE_OF_CLASSES = " Name all label values of the task with classes= of each member."
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _pairs(estimators: Any) -> Named:
+    """Return (name, estimator) pairs, or say what is wrong with the list."""
+    expected = "expected a list of (name, estimator) pairs"
+    if not isinstance(estimators, (list, tuple)) or not len(estimators):
+        raise TypeError(f"estimators is {estimators!r}; {expected}.")
+    for item in estimators:
+        is_pair = isinstance(item, tuple) and len(item) == 2
+        if not is_pair or not isinstance(item[0], str):
+            raise TypeError(
+                f"estimators holds {item!r}; {expected}. Fitted segmenters without "
+                f"names are for VotingSegmenter.from_fitted."
+            )
+    return list(estimators)
+
+
+def _named(estimators: Any) -> Named:
+    """Return fitted estimators with their names; names are made up for a bare list."""
+    if isinstance(estimators, Mapping):
+        raise TypeError(
+            f"estimators is a dictionary with the keys {[*estimators]}; expected a "
+            f'list: of what cross_validate returns, pass the entry "estimator".'
+        )
+    is_list = isinstance(estimators, (list, tuple, np.ndarray))
+    if is_list and len(estimators) and not isinstance(estimators[0], tuple):
+        return list(_name_estimators(list(estimators)))
+    return _pairs(estimators)
+
+
+def _is_dropped(member: Any) -> bool:
+    return isinstance(member, str) and member == "drop"
+
+
+def _check_is_member(name: str, member: Any) -> None:
+    if isinstance(member, type) or not hasattr(member, "fit"):
+        raise TypeError(
+            f"The member {name!r} is {member!r}; expected a segmenter, or 'drop'."
+        )
+    if not hasattr(member, "predict_proba"):
+        raise TypeError(
+            f"The member {name!r}, a {type(member).__name__}, has no predict_proba; "
+            f"expected a segmenter that gives probabilities."
+        )
+
+
+def _normalize_weights(weights: Any, named: Named) -> NDArray[np.float64]:
+    """Return the weights of the members that are not dropped, summing to 1."""
+    kept = np.array([not _is_dropped(member) for _, member in named])
+    if weights is None:
+        return np.full(kept.sum(), 1 / kept.sum())
+    array = np.asarray(weights)
+    if array.dtype.kind not in "biuf" or array.shape != kept.shape:
+        raise ValueError(
+            f"weights is {weights!r}; expected {len(kept)} numbers, one per estimator."
+        )
+    array = array[kept].astype(np.float64)
+    if not (np.isfinite(array).all() and array.min() >= 0 and array.sum() > 0):
+        raise ValueError(
+            f"weights is {weights!r}; expected finite numbers of at least 0, one of "
+            f"them above 0."
+        )
+    return np.asarray(array / array.sum())
+
+
+def _fit_member(name: str, member: Any, X: Any, y: Any, sample_weight: Any) -> Any:
+    try:
+        return fit_with_weights(clone(member), X, y, sample_weight)
+    except (OSError, TypeError, ValueError) as error:
+        error.add_note(f"This is the member {name!r} of the VotingSegmenter.")
+        raise
+
+
+def _check_alike(named: Named) -> None:
+    """Reject members that differ in classes, ignored label or channels."""
+    for name, member in named:
+        if not hasattr(final_estimator(member), "classes_"):
+            raise TypeError(
+                f"The member {name!r}, a {type(member).__name__}, has no classes_ "
+                f"after fit; expected a segmenter."
+            )
+    for attribute in SHARED:
+        known = [
+            (name, getattr(final_estimator(member), attribute))
+            for name, member in named
+            if hasattr(final_estimator(member), attribute)
+        ]
+        for name, value in known[1:]:
+            if not np.array_equal(value, known[0][1]):
+                raise ValueError(
+                    f"The member {name!r} has {attribute}={_format(value)}, but "
+                    f"{known[0][0]!r} has {_format(known[0][1])}; expected the same."
+                    + CURE_OF_CLASSES
+                    * (attribute == "classes_")
+                )
+
+
+def _format(value: Any) -> str:
+    return format_labels(value) if isinstance(value, np.ndarray) else repr(value)
+
+
+class VotingSegmenter(ClassifierMixin, _BaseComposition):
+    """Average the probabilities of several segmenters.
+
+    The mean of a few networks, trained from different seeds, on different folds, or of
+    different kinds, usually segments better than each of them, and its probabilities
+    are better calibrated [1]_. One image, or one tile of a large image, is predicted
+    by one member after another: memory does not grow with the number of members.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator)
+        Names and segmenters: :class:`~sksegment.FCNSegmenter`, Pipelines that end in
+        one, or other estimators of masks with `predict_proba`. `fit` trains clones.
+        With ``set_params(name="drop")`` one is left out.
+    weights : array-like of shape (n_estimators,), default=None
+        How much each counts in the mean, dropped ones included; only ratios matter.
+        None weights all alike. Read at prediction.
+    n_jobs : int, default=None
+        Members that are trained at the same time, as everywhere in scikit-learn.
+
+    Attributes
+    ----------
+    estimators_ : list of estimator
+        The fitted members.
+    named_estimators_ : Bunch
+        The fitted members by name.
+    classes_ : ndarray of shape (n_classes,)
+        The label values of the classes, sorted; the same for all members.
+    n_features_in_ : int
+        Channels of the images; only there if a member has it.
+    stride_ : int
+        Spacing, in pixels, of the grid on which all members treat positions alike.
+    margin_ : int or None
+        The largest `margin_` of the members; None if one of them has none.
+
+    See Also
+    --------
+    sklearn.ensemble.VotingClassifier : The same for tables.
+
+    Notes
+    -----
+    Tiles are exact where they are exact for all members: then `margin_` is a number.
+    Members that look at the whole image are given whole images, and blend their own
+    tiles.
+
+    Members whose `random_state` is an integer train the same network again and again
+    if nothing else differs: give each its own.
+
+    References
+    ----------
+    .. [1] B. Lakshminarayanan, A. Pritzel and C. Blundell, "Simple and Scalable
+       Predictive Uncertainty Estimation using Deep Ensembles", NeurIPS 2017.
+
+    Examples
+    --------
+    The ensemble of the folds of a cross-validation, in one line:
+
+    >>> from sklearn.model_selection import cross_validate
+    >>> from sksegment import FCNSegmenter
+    >>> from sksegment.datasets import make_shapes
+    >>> from sksegment.ensemble import VotingSegmenter
+    >>> X, y = make_shapes(n_samples=6, size=16, n_classes=2, random_state=0)
+    >>> model = FCNSegmenter(depth=1, width=4, max_epochs=1, random_state=0)
+    >>> folds = cross_validate(model, X, y, cv=3, return_estimator=True)
+    >>> ensemble = VotingSegmenter.from_fitted(folds["estimator"])
+    >>> ensemble.predict(X).shape
+    (6, 16, 16)
+    """
+
+    def __init__(
+        self, estimators: Any, *, weights: Any = None, n_jobs: int | None = None
+    ) -> None:
+        self.estimators = estimators
+        self.weights = weights
+        self.n_jobs = n_jobs
+
+    @classmethod
+    def from_fitted(cls, estimators: Any, *, weights: Any = None) -> Self:
+        """Make a fitted ensemble of fitted segmenters; nothing is trained.
+
+        Parameters
+        ----------
+        estimators : list of estimator, or list of (str, estimator)
+            Fitted segmenters with the same classes, such as the list under
+            ``"estimator"`` that :func:`sklearn.model_selection.cross_validate` returns
+            with ``return_estimator=True``. Names are made up where there are none.
+        weights : array-like of shape (n_estimators,), default=None
+            How much each counts in the mean, its score for example.
+
+        Returns
+        -------
+        VotingSegmenter
+            The ensemble. It refers to the segmenters, without a copy. `fit` would train
+            clones of them.
+
+        Raises
+        ------
+        NotFittedError
+            If a segmenter is not fitted.
+        ValueError, TypeError
+            If the segmenters differ in their classes, their `ignore_label` or their
+            channels, or `weights` do not fit.
+        """
+        named = _named(estimators)
+        voting = cls(named, weights=weights)
+        for name, member in voting._kept():
+            check_is_fitted(member, msg=f"The member {name!r} is not fitted yet.")
+        return voting._adopt(voting._kept())
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train all members.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images, as in :meth:`sksegment.FCNSegmenter.fit`; also those that augmenters
+            of a Pipeline hand on.
+        y : array-like of shape (n, height, width), or sequence
+            Masks: label values, one per pixel, or paths.
+        sample_weight : array-like of shape (n,) or (n, height, width), or sequence, \
+                default=None
+            Weights, one per image or one per pixel, for all members.
+
+        Returns
+        -------
+        VotingSegmenter
+            The ensemble itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is invalid, a member rejects the data, or the members end up
+            with different classes. The earlier fit is then left as it was.
+        """
+        kept = self._kept()
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit_member)(name, member, X, y, sample_weight)
+            for name, member in kept
+        )
+        names = [name for name, _ in kept]
+        return self._adopt(list(zip(names, fitted, strict=True)))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable label of each pixel.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+
+        Returns
+        -------
+        ndarray
+            Masks with the values and the dtype of `classes_`: for an array, one array
+            ``(n, height, width)``; otherwise a 1-D object array of arrays ``(height,
+            width)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the ensemble is not fitted.
+        ValueError, TypeError
+            If `X` is invalid, or its number of channels is not that of training.
+        OSError
+            If an image file cannot be read.
+        """
+        images = self._images(X)
+        masks = predict_tilewise(
+            self._predictor(),
+            images,
+            len(self.classes_),
+            lambda mean: self.classes_[mean.argmax(axis=0)],
+        )
+        return collect(masks, len(images), images.is_array)
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the mean of the members' probabilities of each class at each pixel.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+
+        Returns
+        -------
+        ndarray
+            Probabilities, classes in the order of `classes_`: for an array, one array
+            ``(n, n_classes, height, width)``; otherwise a 1-D object array of arrays
+            ``(n_classes, height, width)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the ensemble is not fitted.
+        ValueError, TypeError
+            If `X` is invalid, or its number of channels is not that of training.
+        OSError
+            If an image file cannot be read.
+        """
+        images = self._images(X)
+        means = predict_tilewise(
+            self._predictor(), images, len(self.classes_), lambda mean: mean
+        )
+        return collect(means, len(images), images.is_array)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean IoU over all pixels of all images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            Images: one array, or a sequence of arrays or of paths.
+        y : array-like of shape (n, height, width), or sequence
+            Their masks.
+        sample_weight : array-like of shape (n,) or (n, height, width), default=None
+            Weights, one per image or one per pixel.
+
+        Returns
+        -------
+        float
+            Between 0 and 1; equal to ``iou_scorer(self, X, y, sample_weight)``.
+
+        Raises
+        ------
+        NotFittedError
+            If the ensemble is not fitted.
+        ValueError, TypeError
+            If an input is invalid, or `y` holds a label outside `classes_`.
+        """
+        images = self._images(X)  # an invalid X raises before y is looked at
+        return float(iou_scorer(self, images.items, y, sample_weight=sample_weight))
+
+    @property
+    def named_estimators(self) -> Bunch:
+        """The unfitted members by name."""
+        return Bunch(**dict(self.estimators))
+
+    @property
+    def weights_(self) -> NDArray[np.float64]:
+        """How much each of `estimators_` counts; they sum to 1."""
+        return _normalize_weights(self.weights, self.estimators)
+
+    @property
+    def ignore_label(self) -> Any:
+        """The label value that is no class, which all members share."""
+        members = getattr(self, "estimators_", None)
+        if members is None:
+            members = [member for _, member in self.estimators]
+        finals = map(final_estimator, members)
+        known = [one.ignore_label for one in finals if hasattr(one, "ignore_label")]
+        return known[0] if known else None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, with those of the members.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the members, by name, and their parameters, as
+            ``name__parameter``.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
+        return dict(self._get_params("estimators", deep=deep))
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, members or parameters of members.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name: ``weights=[1, 2]``, ``name=FCNSegmenter()``,
+            ``name="drop"``, ``name__depth=2``.
+
+        Returns
+        -------
+        VotingSegmenter
+            The ensemble itself.
+
+        Raises
+        ------
+        ValueError
+            If a name is not that of a parameter.
+        """
+        self._set_params("estimators", **params)
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "estimators_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False  # images have three or four axes
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _kept(self) -> Named:
+        """Return the members that are not dropped, checked."""
+        named = _pairs(self.estimators)
+        self._validate_names([name for name, _ in named])
+        kept = [(name, member) for name, member in named if not _is_dropped(member)]
+        if not kept:
+            raise ValueError("All estimators are dropped; expected one that is not.")
+        for name, member in kept:
+            _check_is_member(name, member)
+        _normalize_weights(self.weights, named)
+        return kept
+
+    def _adopt(self, named: Named) -> Self:
+        """Take over fitted members; nothing has been changed until here."""
+        _check_alike(named)
+        first = final_estimator(named[0][1])
+        self.estimators_ = [member for _, member in named]
+        self.named_estimators_ = Bunch(**dict(named))
+        self.classes_ = first.classes_
+        if hasattr(first, "n_features_in_"):
+            self.n_features_in_ = first.n_features_in_
+        predictor = self._predictor()
+        self.stride_, self.margin_ = predictor.stride, predictor.margin
+        return self
+
+    def _predictor(self) -> AveragedPredictor:
+        """Return how the mean of the members is computed, part by part."""
+        predictors = [predictor_of_estimator(member) for member in self.estimators_]
+        return AveragedPredictor(predictors, self.weights_)
+
+    def _images(self, X: Any) -> ImageList:
+        check_is_fitted(self)
+        return as_images(X, getattr(self, "n_features_in_", None))
