@@ -39,6 +39,7 @@ _HOME_OF = {
 
 _SUBMODULES = (
     "augmentation",
+    "blocks",
     "calibration",
     "datasets",
     "display",

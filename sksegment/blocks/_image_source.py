@@ -1,0 +1,209 @@
+"""One large image, in whatever holds it, read window by window."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.image import check_image, check_not_empty
+from sksegment._inputs.image_files import is_path
+from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, Window
+
+EXPECTED = (
+    "expected one image, (height, width) or (height, width, channels): a zarr array or "
+    "the path of one, a dask array, an xarray DataArray, a numpy array or a memory map"
+)
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """An image that is read window by window, also by other processes.
+
+    Parameters
+    ----------
+    pixels : object
+        What holds the image; sliced like an array of numpy.
+    shape : tuple of int
+        (height, width) or (height, width, n_channels).
+    dtype : dtype
+        Of the values.
+    chunks : tuple of int or None
+        Height and width of the chunks that are read at once.
+    """
+
+    pixels: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, int] | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.shape[0], self.shape[1]
+
+    @property
+    def is_dask(self) -> bool:
+        """Whether windows are lazy arrays, which dask computes."""
+        return hasattr(self.pixels, "__dask_graph__")
+
+    def part(self, window: Window) -> Any:
+        """Return a window: an array, or a lazy one."""
+        return self.pixels[window]
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """A memory map that other processes open again, instead of being sent its values.
+
+    Parameters
+    ----------
+    filename : str
+        The file.
+    dtype : dtype
+        Of the values.
+    offset : int
+        Where they begin, in bytes.
+    shape : tuple of int
+        Of the array.
+    order : {"C", "F"}
+        Its memory order.
+    """
+
+    filename: str
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+    order: Any
+
+    def __getitem__(self, window: Window) -> NDArray[Any]:
+        mapped = np.memmap(
+            self.filename, self.dtype, "r", self.offset, self.shape, self.order
+        )
+        return np.array(mapped[window])
+
+
+def read_part(part: Any, window: Window) -> NDArray[Any]:
+    """Return a window as a checked array (height, width, n_channels)."""
+    rows, columns = window
+    name = f"image[{rows.start}:{rows.stop}, {columns.start}:{columns.stop}]"
+    return check_image(part, name)
+
+
+def as_image_source(
+    image: Any, n_channels: int, storage_options: Mapping[str, Any] | None
+) -> ImageSource:
+    """Return the image that the user passed, checked without reading it.
+
+    Parameters
+    ----------
+    image : object
+        See `predict_blocks`.
+    n_channels : int
+        Channels of the training images.
+    storage_options : mapping or None
+        Options of fsspec, if `image` is an address.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not one image with these channels.
+    OSError
+        If there is no array at a path.
+    """
+    if is_path(image):
+        image = _opened(image, storage_options)
+    image = _array_of(image)
+    shape, dtype = tuple(image.shape), np.dtype(image.dtype)
+    _check_shape(shape, n_channels)
+    if dtype.kind not in "buif":
+        raise TypeError(f"image has dtype {dtype}; expected real numbers.")
+    return ImageSource(_sendable(image), shape, dtype, _chunks_of(image))
+
+
+def _opened(path: Any, storage_options: Mapping[str, Any] | None) -> Any:
+    """Return the zarr array at a path or address."""
+    import zarr
+
+    name = os.fspath(path)
+    options = None if storage_options is None else dict(storage_options)
+    try:
+        return zarr.open_array(name, mode="r", storage_options=options)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"image is the path {name!r}, where no zarr array is; expected one. Open "
+            f"files of other formats yourself: tifffile.memmap and "
+            f"tifffile.imread(..., aszarr=True) read parts of a TIFF."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"image is the path {name!r}, which holds no zarr array: {error} Of a "
+            f"group, expected the path of one array inside."
+        ) from error
+
+
+def _array_of(image: Any) -> Any:
+    """Return what holds the pixels, or say why it is not one image."""
+    if hasattr(image, "data_vars"):
+        raise TypeError(
+            f"image is a Dataset with the variables {[*image.data_vars]}; expected one "
+            f"of them, such as dataset[{next(iter(image.data_vars), 'name')!r}]."
+        )
+    if isinstance(image, np.ma.MaskedArray):
+        raise TypeError("image is a masked array; expected a plain array.")
+    if is_data_array(image):
+        return image.variable if image.chunks is None else image.data
+    has_parts = all(hasattr(image, name) for name in ("shape", "dtype", "__getitem__"))
+    if not has_parts or hasattr(image, "iloc"):
+        raise TypeError(f"image is a {type(image).__name__}; {EXPECTED}.")
+    return image
+
+
+def is_data_array(image: Any) -> bool:
+    """Tell whether an image is a DataArray of xarray."""
+    return hasattr(image, "dims") and hasattr(image, "coords")
+
+
+def _check_shape(shape: tuple[int, ...], n_channels: int) -> None:
+    if len(shape) == 4:
+        raise ValueError(
+            f"image has shape {shape}, a stack of images; {EXPECTED}. Pass one after "
+            f"the other: image[0]."
+        )
+    if len(shape) not in (2, 3):
+        raise ValueError(f"image has shape {shape}; {EXPECTED}.")
+    check_not_empty(shape, "image")
+    found = shape[2] if len(shape) == 3 else 1
+    if found != n_channels:
+        raise ValueError(
+            f"image has shape {shape}, {found} channels, but FCNSegmenter is expecting "
+            f"{n_channels} features as input; expected (height, width, {n_channels})."
+            + CHANNELS_FIRST_HINT
+            * (shape[0] == n_channels)
+        )
+
+
+def _sendable(image: Any) -> Any:
+    """Return an image in a form that is small to send to other processes."""
+    is_whole_map = isinstance(image, np.memmap) and isinstance(image.base, mmap.mmap)
+    if not is_whole_map or image.filename is None:
+        return image
+    order = "C" if image.flags.c_contiguous else "F"
+    filename = os.path.abspath(image.filename)
+    return MemoryMap(filename, image.dtype, image.offset, image.shape, order)
+
+
+def _chunks_of(image: Any) -> tuple[int, int] | None:
+    chunks = getattr(image, "chunks", None)
+    if not chunks:
+        return None
+    # A number for zarr, all lengths for dask.
+    height, width = (
+        side if isinstance(side, int) else max(side) for side in tuple(chunks)[:2]
+    )
+    return height, width
