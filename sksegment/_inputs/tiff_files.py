@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.addresses import path_or_content
 from sksegment._inputs.file_checks import (
     check_extent,
     check_single,
@@ -129,7 +130,7 @@ def _pictures(tiff: Any) -> list[Any]:
 def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     import tifffile
 
-    with decoding(path), tifffile.TiffFile(path) as tiff:
+    with decoding(path), tifffile.TiffFile(path_or_content(path)) as tiff:
         yield tiff
 
 
@@ -234,11 +235,18 @@ def _missing_files(picture: Any, path: str | os.PathLike[str]) -> list[str]:
     read here: that one counts as missing, too.
     """
     metadata = picture.keyframe.parent.ome_metadata or ""
-    names = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"', metadata)
-    others = re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
-    folder = Path(path).parent
-    absent = [name for name in dict.fromkeys(names) if not (folder / name).exists()]
-    return absent + others
+    own = re.search(r'OME\b[^>]*\bUUID="([^"]+)"', metadata)
+    parts = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"[^>]*>([^<]*)<', metadata)
+    folder, own_name = Path(path).parent, Path(path).name
+    # The file itself may have been renamed since.
+    absent = [
+        name
+        for name, identity in dict.fromkeys(parts)
+        if not (own and identity.strip() == own[1])
+        and name != own_name
+        and not (folder / name).exists()
+    ]
+    return absent + re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
 
 
 def _check_lossless(picture: Any, path: str | os.PathLike[str]) -> None:

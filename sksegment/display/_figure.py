@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._extras import check_installed
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -54,6 +56,19 @@ def axes_grid(
         )
     given = given.reshape(shape)
     return given[0, 0].figure, given
+
+
+def single_axes(ax: Any, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return the figure and the axes to draw in, a new one of that size if None."""
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        return plt.subplots(figsize=size, layout="constrained")
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax is {ax!r}; expected an Axes of matplotlib, or None.")
+    figure: Any = ax.figure
+    return figure, ax
 
 
 def _new_figure(
@@ -123,11 +138,6 @@ def add_legend(
     )
 
 
-def _require_matplotlib(caller: str) -> None:
-    try:
-        import matplotlib as mpl  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} requires matplotlib, which is not installed. Install it with: "
-            f'pip install "sksegment[plot]"'
-        ) from error
+def require_matplotlib(caller: str) -> None:
+    """Reject a drawing where matplotlib is not installed."""
+    check_installed(caller, "plot", "matplotlib")

@@ -233,6 +233,25 @@ def test_a_missing_companion_file_is_named(tmp_path: Path, read: Any) -> None:
         read(tmp_path / "red.ome.tif")
 
 
+def test_a_first_companion_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    two_file_picture(tmp_path)
+    (tmp_path / "red.ome.tif").unlink()
+    with pytest.raises(OSError, match=r"green\.ome\.tif' is part.*'red\.ome\.tif' are"):
+        read_image(tmp_path / "green.ome.tif")
+
+
+def test_a_renamed_ome_file_lacks_nothing(tmp_path: Path) -> None:
+    text = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:1"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder='
+        '"XYCZT" Type="uint8" SizeX="45" SizeY="37" SizeC="1" SizeZ="1" SizeT="1">'
+        '<TiffData IFD="0" PlaneCount="1"><UUID FileName="first_name.ome.tif">'
+        "urn:uuid:1</UUID></TiffData></Pixels></Image></OME>"
+    )
+    tifffile.imwrite(tmp_path / "b.ome.tif", GREY, description=text, metadata=None)
+    assert_array_equal(read_image(tmp_path / "b.ome.tif"), GREY)
+
+
 def test_binary_only_file_names_its_metadata(tmp_path: Path) -> None:
     text = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
