@@ -115,7 +115,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     batch_size : int or "auto", default="auto"
         Images per training step; at prediction, the most that are predicted at once.
         "auto" is 8, but in training at most a quarter of the images of an epoch,
-        rounded up, so that even few images make several steps.
+        rounded up, so that even few images make several steps, and in `fit` so few that
+        all epochs together have about 40 steps, if there are as many images.
     crop_size : int or (int, int), default=None
         Train on random parts of the images, of this height and width in pixels. An
         epoch takes as many crops of an image as would cover it. None trains on whole
@@ -381,7 +382,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
                 segmenter=self._in_training(model, training, seed),
                 kept_epoch=self.best_epoch_ or self.n_iter_ if continues else None,
             )
-            batches = make.batches(training, steps, seed, model)
+            batches = make.batches(training, steps, seed, model, plan.n_epochs)
             validation = make.validation(held_out, training, model, plan)
             result = train(
                 model.network, batches, validation, plan, checkpoint=checkpoint

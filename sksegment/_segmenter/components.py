@@ -141,8 +141,9 @@ class Components:
         steps: Sequence[PlannedStep],
         seed: int,
         model: Model,
+        n_epochs: int | None = None,
     ) -> Batches:
-        """Return the batches that a model is trained on."""
+        """Return the batches that a model is trained on; None if it may go on."""
         return Batches(
             training,
             model.scale,
@@ -153,6 +154,7 @@ class Components:
             seed,
             self.device,
             epoch=len(model.history),
+            n_epochs=n_epochs,
         )
 
     def validation(
