@@ -19,6 +19,7 @@ from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
 from sksegment._training.checkpoint import Checkpoint, load_progress
+from sksegment._training.class_prior import ClassPrior
 from sksegment._training.memory_estimate import room_for_images, too_large
 from sksegment._training.schedules import SCHEDULES
 from sksegment._training.skorch_net import (
@@ -69,6 +70,8 @@ class TrainingPlan:
         Callbacks of the user.
     verbose : int
         Whether a table is printed.
+    class_prior : ClassPrior or None
+        What estimates the shares of the classes, if they are not those of the labels.
     """
 
     criterion: nn.Module
@@ -82,6 +85,7 @@ class TrainingPlan:
     tol: float
     callbacks: Sequence[Any]
     verbose: int
+    class_prior: ClassPrior | None
 
 
 @dataclass
@@ -270,6 +274,7 @@ def _net(
         first_epoch=batches.epoch,
         precision=plan.precision,
         checkpoint=checkpoint,
+        class_prior=plan.class_prior,
         criterion=plan.criterion,
         optimizer=OPTIMIZERS[plan.optimizer],
         optimizer__weight_decay=plan.weight_decay,
