@@ -1,4 +1,4 @@
-"""Several segmenters as one: their probabilities are averaged."""
+"""Several segmenters as one, and how uncertain a model is about each pixel."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
+from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels
 from sksegment._inputs.pipelines import final_estimator, fit_with_weights
@@ -21,9 +22,10 @@ from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
 from sksegment._prediction.of_estimator import predictor_of_estimator
 from sksegment._prediction.tilewise import predict_tilewise
+from sksegment._prediction.uncertainty import predict_uncertainty
 from sksegment.metrics import iou_scorer
 
-__all__ = ["VotingSegmenter"]
+__all__ = ["VotingSegmenter", "predict_uncertainty"]
 
 Named = list[tuple[str, Any]]
 # What all members must have in common, those that have it.
@@ -134,7 +136,7 @@ def _format(value: Any) -> str:
     return format_labels(value) if isinstance(value, np.ndarray) else repr(value)
 
 
-class VotingSegmenter(ClassifierMixin, _BaseComposition):
+class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition):
     """Average the probabilities of several segmenters.
 
     The mean of a few networks, trained from different seeds, on different folds, or of
@@ -171,6 +173,7 @@ class VotingSegmenter(ClassifierMixin, _BaseComposition):
 
     See Also
     --------
+    predict_uncertainty : Maps of how uncertain a model is, or its members disagree.
     sklearn.ensemble.VotingClassifier : The same for tables.
 
     Notes

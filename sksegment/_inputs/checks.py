@@ -125,10 +125,10 @@ def accepts_arguments(function: Callable[..., Any], *arguments: Any) -> bool:
 
     Examples
     --------
-    >>> from sksegment._inputs.checks import takes
-    >>> takes(lambda n_channels, n_classes: None, 3, 21)
+    >>> from sksegment._inputs.checks import accepts_arguments
+    >>> accepts_arguments(lambda n_channels, n_classes: None, 3, 21)
     True
-    >>> takes(lambda n_channels: None, 3, 21)
+    >>> accepts_arguments(lambda n_channels: None, 3, 21)
     False
     """
     try:

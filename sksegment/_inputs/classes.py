@@ -22,6 +22,7 @@ from sksegment._inputs.labels import (
     label_kind,
     merge_labels,
 )
+from sksegment._inputs.mixed_scales import masks_of_255
 
 # Most tasks have fewer classes.
 MANY_CLASSES = 64
@@ -48,6 +49,19 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
             f"expected a label that is not a class."
         )
     return np.unique(named)
+
+
+def check_passed_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
+    """Return the classes that a call passes, sorted, without the ignored label.
+
+    Tools that train step by step pass the label values of all masks.
+    """
+    if classes is None:
+        return None
+    named = label_array(classes, "classes")
+    if named.ndim == 1:
+        named = named[~is_ignored(named, ignore_label)]
+    return check_classes(named, ignore_label)
 
 
 def _are_whole(labels: NDArray[Any]) -> bool:
@@ -108,7 +122,8 @@ def encoder_of_masks(
             f"look like instance ids, or a mask that was interpolated or saved as "
             f"JPEG. If they are classes, name them with classes=."
         )
-    _warn_of_void(found, ignore_label)
+    if not _warn_of_two_scales(labels, name, ignore_label):
+        _warn_of_void(found, ignore_label)
     _warn_of_many(found)
     _warn_of_one_class(found)
     return LabelEncoder(found, ignore_label)
@@ -134,6 +149,24 @@ def nothing_labelled_message(ignore_label: Any) -> str:
         f"No pixel of y takes part: all are ignore_label={ignore_label!r} or have "
         f"weight 0; expected at least one labelled pixel."
     )
+
+
+def _warn_of_two_scales(
+    labels: list[NDArray[Any]], name: Callable[[int], str], ignore_label: Any
+) -> bool:
+    """Warn about masks of 0 and 255 among masks of 0 and 1; tell whether there are."""
+    large = masks_of_255([found[~is_ignored(found, ignore_label)] for found in labels])
+    if large:
+        warnings.warn(
+            f"{len(large)} of {len(labels)} masks hold 0 and 255 ({name(large[0])}), "
+            f"the others 0 and 1: 1 and 255 become two classes. If they mean the same, "
+            f"pass mask > 0; if 255 marks pixels without a class, pass "
+            f"ignore_label=255; if they are two classes, name all labels with classes= "
+            f"to silence this warning.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return bool(large)
 
 
 def _warn_of_void(classes: NDArray[Any], ignore_label: Any) -> None:

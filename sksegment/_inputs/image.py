@@ -49,6 +49,16 @@ def check_mask(mask: Any, name: str) -> NDArray[Any]:
     return _check_label_values(mask, name)
 
 
+def show_palette(image: Any) -> Any:
+    """Return the colors of a Pillow image of palette mode; anything else as it is.
+
+    Its numbers are places in the palette, which nothing can be learned from. Files of
+    images are read in the same way; in a mask, such numbers are the labels.
+    """
+    is_palette = getattr(image, "mode", None) in ("P", "PA")
+    return image.convert("RGB") if is_palette and hasattr(image, "convert") else image
+
+
 def from_torch(data: Any, name: str) -> Any:
     """Return a torch tensor as an array; anything else as it is."""
     if not (hasattr(data, "detach") and hasattr(data, "cpu")):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sksegment._inputs.addresses import first_bytes, path_or_content
 from sksegment._inputs.file_checks import (
     check_extent,
     check_single,
@@ -60,7 +61,7 @@ def read_image(path: str | os.PathLike[str]) -> NDArray[Any]:
     Parameters
     ----------
     path : str or path-like
-        A PNG, JPEG, BMP or TIFF file.
+        A PNG, JPEG, BMP or TIFF file, or the address of one (``s3://...``).
 
     Returns
     -------
@@ -91,7 +92,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[Any]:
     Parameters
     ----------
     path : str or path-like
-        A PNG, BMP or TIFF file with one value per pixel.
+        A PNG, BMP or TIFF file with one value per pixel, or the address of one.
 
     Returns
     -------
@@ -143,8 +144,7 @@ def read_orientation(path: str | os.PathLike[str]) -> int:
 
 def is_tiff(path: str | os.PathLike[str]) -> bool:
     """Tell whether a file is a TIFF by its content, since a suffix may be wrong."""
-    with open(path, "rb") as file:
-        return file.read(4) in TIFF_MAGIC
+    return first_bytes(path, 4) in TIFF_MAGIC
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def _opened(path: str | os.PathLike[str]) -> PILImage:
 
     try:
         with decoding(path):
-            return Image.open(path, formats=PILLOW_FORMATS)
+            return Image.open(path_or_content(path), formats=PILLOW_FORMATS)
     except Image.DecompressionBombWarning as refused:  # made an error by the user
         raise too_large(path, f"{refused}") from refused
     except OSError as error:

@@ -19,6 +19,7 @@ from sksegment._inputs.image import (
     check_text,
     from_torch,
     several_values_hint,
+    show_palette,
 )
 from sksegment._inputs.image_files import is_path, read_image, read_mask
 
@@ -61,9 +62,9 @@ class ImageList(Sequence[NDArray[Any]]):
         """Return item `index`, checked: (height, width, n_channels), or a mask."""
         item = self.items[index]
         if self.is_mask:
-            mask = read_mask(item) if is_path(item) else item
+            mask = read_mask(item) if is_path(item) else _whole(item)
             return check_mask(mask, self.name(index))
-        image = read_image(item) if is_path(item) else item
+        image = read_image(item) if is_path(item) else _whole(item)
         return check_image(image, self.name(index))
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
@@ -72,7 +73,9 @@ class ImageList(Sequence[NDArray[Any]]):
     def crop(self, index: int, window: Window) -> Any:
         """Return a part of item `index`, an array; only that part is read."""
         item = self.items[index]
-        part = as_ndarray(item, self.name(index))[window]
+        # Cut before it is converted: of a lazy array, only the window is then read.
+        whole = item if _can_be_cut(item) else as_ndarray(item, self.name(index))
+        part = whole[window]
         check = check_mask if self.is_mask else check_image
         return check(part, self.name(index))
 
@@ -88,6 +91,19 @@ class ImageList(Sequence[NDArray[Any]]):
         """Return the items at `indices`, in that order, as a list: none is copied."""
         items = [self.items[index] for index in indices]
         return replace(self, items=items, is_array=False)
+
+
+def _can_be_cut(item: Any) -> bool:
+    """Tell whether an item is an array, maybe a lazy one, whose parts can be read."""
+    has_axes = len(getattr(item, "shape", ())) >= 2
+    # Tables are cut by the names of their columns.
+    return has_axes and hasattr(item, "__getitem__") and not hasattr(item, "iloc")
+
+
+def _whole(item: Any) -> Any:
+    """Return an item as numpy can convert it: some lazy arrays must be cut first."""
+    must_be_cut = _can_be_cut(item) and not hasattr(item, "__array__")
+    return item[:, :] if must_be_cut else item
 
 
 def as_images(X: Any, n_channels: int | None = None) -> ImageList:
@@ -282,6 +298,8 @@ def _list_of_items(items: list[Any], argument: str) -> list[Any]:
     _check_no_bytes(items, argument)
     kind = "image" if argument == "X" else "mask"
     items = [from_torch(item, f"{kind} {index}") for index, item in enumerate(items)]
+    if argument == "X":
+        items = [show_palette(item) for item in items]
     if any(map(_has_axes, items)):
         return items
     if argument != "X":

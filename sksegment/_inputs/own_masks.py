@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.addresses import is_address
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList
 
@@ -61,6 +62,8 @@ def is_own_mask(image: Any, mask: Any) -> bool:
 
 
 def _is_one_file(image: Any, mask: Any) -> bool:
+    if is_address(image) or is_address(mask):
+        return bool(image == mask)
     try:
         return os.path.samefile(image, mask)
     except OSError:  # a missing file is named when it is read

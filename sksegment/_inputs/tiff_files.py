@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.addresses import path_or_content
 from sksegment._inputs.file_checks import (
     check_extent,
     check_single,
@@ -122,7 +123,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     import tifffile
 
     with decoding(path):
-        tiff = tifffile.TiffFile(path)
+        tiff = tifffile.TiffFile(path_or_content(path))
     with tiff:
         yield tiff
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -17,8 +19,11 @@ from sksegment._inputs.classes import (
     nothing_labelled_message,
     pixels_of_classes,
 )
+from sksegment._inputs.file_threads import Arrays, read_ahead
+from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import check_channels
 from sksegment._inputs.labels import LabelCounts, LabelEncoder, count_labels, is_ignored
+from sksegment._inputs.mixed_scales import images_of_16_bits
 from sksegment._inputs.sample_weight import check_weight_size
 from sksegment._inputs.samples import Samples, as_samples
 
@@ -45,6 +50,8 @@ class TrainingSet(Samples):
         Pixels of each class in each image, weighted.
     n_labelled : ndarray of shape (n_images,)
         Pixels with a class and a positive weight.
+    dtypes : list of dtype
+        The dtype of each image.
     """
 
     sizes: list[tuple[int, int]]
@@ -53,6 +60,7 @@ class TrainingSet(Samples):
     encoder: LabelEncoder
     pixels: NDArray[np.float64]
     n_labelled: NDArray[np.float64]
+    dtypes: list[np.dtype[Any]]
 
     @property
     def scale(self) -> Scale:
@@ -72,6 +80,7 @@ class TrainingSet(Samples):
             sums=[self.sums[index] for index in indices],
             pixels=self.pixels[indices],
             n_labelled=self.n_labelled[indices],
+            dtypes=[self.dtypes[index] for index in indices],
         )
 
 
@@ -102,16 +111,18 @@ def survey(
     sums: list[ChannelSums] = []
     counts: list[LabelCounts] = []
     sizes: list[tuple[int, int]] = []
+    dtypes: list[np.dtype[Any]] = []
     n_channels = samples.images[0].shape[-1]
-    for index in range(len(samples)):
-        image, mask = samples.read(index)
-        check_channels(image, n_channels, samples.images.name(index))
-        weight = samples.weight(index)
-        if weight is not None:
-            check_weight_size(weight, mask, index)
-        sizes.append(mask.shape)
-        sums.append(channel_sums(image, _counted(mask, weight, ignore_label)))
-        counts.append(count_labels(mask, weight))
+    with _pairs(samples) as pairs:
+        for index, (image, mask) in enumerate(pairs):
+            check_channels(image, n_channels, samples.images.name(index))
+            weight = samples.weight(index)
+            if weight is not None:
+                check_weight_size(weight, mask, index)
+            sizes.append(mask.shape)
+            dtypes.append(image.dtype)
+            sums.append(channel_sums(image, _counted(mask, weight, ignore_label)))
+            counts.append(count_labels(mask, weight))
     labels = [count.labels for count in counts]
     encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
     pixels, n_labelled = pixels_of_classes(counts, encoder)
@@ -128,7 +139,15 @@ def survey(
         encoder=encoder,
         pixels=pixels,
         n_labelled=n_labelled,
+        dtypes=dtypes,
     )
+
+
+def _pairs(samples: Samples) -> AbstractContextManager[Iterator[Arrays]]:
+    """Return all images with their masks; files are read ahead in threads."""
+    if is_path(samples.images.items[0]) or is_path(samples.masks.items[0]):
+        return read_ahead(samples.read, len(samples))
+    return nullcontext(map(samples.read, range(len(samples))))
 
 
 def training_set(
@@ -140,6 +159,7 @@ def training_set(
     counted in units of their mean: a constant factor changes nothing.
     """
     found = _labelled_part(survey(samples, classes, ignore_label))
+    _warn_of_two_depths(found)
     _warn_of_outlier(found)
     return found
 
@@ -188,6 +208,20 @@ def _counted(
     if weight is not None and weight.ndim:
         counted &= weight > 0
     return None if counted.all() else counted
+
+
+def _warn_of_two_depths(found: TrainingSet) -> None:
+    """Warn about images of 16 bits among images of 8 bits."""
+    wide = images_of_16_bits(found.dtypes, [float(s.high.max()) for s in found.sums])
+    if wide:
+        warnings.warn(
+            f"{len(wide)} of {len(found.dtypes)} images hold more than 8 bits "
+            f"({found.images.name(wide[0])}), others are of 8 bits, and all are taken "
+            f"as they are. If they show the same things, bring them to one scale, as "
+            f"with image / np.iinfo(image.dtype).max.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _warn_of_outlier(found: TrainingSet) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any
 
 import torch
+
+from sksegment._torch.fork_safe_lock import ForkSafeLock
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 # bfloat16 in hardware: NVIDIA from this compute capability on.
@@ -58,7 +59,7 @@ class _TF32:
     """The switch of cuDNN, which all threads share: the last to leave restores it."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._n_inside = 0
         self._turned_off = (False, False)
 

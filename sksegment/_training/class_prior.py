@@ -94,8 +94,7 @@ class ClassPrior(nn.Module):
 
 
 def _share(values: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean of (n, height, width, n_classes) over some pixels, and how many.
-    """
+    """Return the mean of (n, height, width, n_classes) over pixels, and how many."""
     n_counted = counted.sum()
     total = (values * counted[..., None]).sum(dim=(0, 1, 2))
     return total / n_counted.clamp(min=1), n_counted

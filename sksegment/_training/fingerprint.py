@@ -10,6 +10,7 @@ import joblib
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sksegment._inputs.addresses import checksum_at, is_address
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList
 from sksegment._inputs.samples import Samples
@@ -127,8 +128,14 @@ def _digest(samples: Samples) -> str:
 
 
 def _parts(images: ImageList, index: int) -> Iterable[bytes]:
-    """Return the bytes of an image row by row, or the digest of a file."""
+    """Return the bytes of an image row by row, or the digest of a file.
+
+    A file at an address is not read once more: what its store says of it counts.
+    """
     item = images.items[index]
+    if is_address(item):
+        yield f"{item} {checksum_at(item)}".encode()
+        return
     if is_path(item):
         with open(item, "rb") as file:
             yield hashlib.file_digest(file, "sha256").digest()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dis import opmap
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from sksegment._torch.random import MAX_TORCH_SEED, seed_torch
 from sksegment._training.batches import Batches, Target
 from sksegment._training.checkpoint import Checkpoint
 from sksegment._training.class_prior import ClassPrior
+from sksegment._training.state_copy import StateCopy
 from sksegment._training.training_state import progress_of
 
 
@@ -76,9 +78,8 @@ def predicted_classes(scores: Tensor, codes: Tensor) -> Tensor:
 class SegmentationNet(NeuralNet):
     """skorch's training loop over batches of images, class codes and pixel weights.
 
-    `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Nothing of
-    skorch's prediction is used by sksegment; that its softmax runs over the classes
-    matters to the user's callbacks.
+    `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Callbacks that
+    predict or score get what the segmenter would give with the network as it stands.
 
     Parameters
     ----------
@@ -94,6 +95,8 @@ class SegmentationNet(NeuralNet):
         Where progress is kept after each epoch.
     class_prior : ClassPrior or None, default=None
         What estimates the shares of the classes, if they are not those of the labels.
+    segmenter : FCNSegmenter or None, default=None
+        One that is fitted with the network in training.
     **parameters : dict
         Parameters of skorch's net.
     """
@@ -107,6 +110,7 @@ class SegmentationNet(NeuralNet):
         precision: torch.dtype = torch.float32,
         checkpoint: Checkpoint | None = None,
         class_prior: ClassPrior | None = None,
+        segmenter: Any = None,
         **parameters: Any,
     ) -> None:
         self.seed = seed
@@ -114,6 +118,7 @@ class SegmentationNet(NeuralNet):
         self.precision = precision
         self.checkpoint = checkpoint
         self.class_prior = class_prior
+        self.segmenter = segmenter
         super().__init__(module, **parameters)
 
     @property
@@ -123,6 +128,28 @@ class SegmentationNet(NeuralNet):
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("print_log", PrintLog()),
         ]
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Label values of the classes."""
+        return np.asarray(self.segmenter.classes_)
+
+    @property
+    def ignore_label(self) -> Any:
+        """Label value that is no class."""
+        return self.segmenter.ignore_label
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the masks of images."""
+        return np.asarray(self.segmenter.predict(X))
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probabilities of images."""
+        return np.asarray(self.segmenter.predict_proba(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean IoU of images."""
+        return float(self.segmenter.score(X, y, sample_weight))
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Do nothing: the data were checked before."""
@@ -232,7 +259,7 @@ class SegmentationNet(NeuralNet):
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
         """Keep the weights that training begins with."""
-        self.finite_state_ = deepcopy(self.module_.state_dict())
+        self.finite_state_ = StateCopy(self.module_.state_dict())
         self.predicted_: Tensor | None = None
 
     def on_epoch_begin(
@@ -259,7 +286,7 @@ class SegmentationNet(NeuralNet):
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
     ) -> None:
         """Keep the weights, if they are finite; otherwise training has diverged."""
-        state = self.module_.state_dict()
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+        state = StateCopy(self.module_.state_dict())
+        if not state.is_finite():
             raise DivergenceError
-        self.finite_state_ = deepcopy(state)
+        self.finite_state_ = state

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import LISTED
-from sksegment._inputs.image import check_image, from_torch
-from sksegment._inputs.image_files import is_path, read_image, read_mask
+from sksegment._inputs.image import check_image, check_mask, from_torch, show_palette
+from sksegment._inputs.image_files import (
+    find_lossy_codec,
+    is_path,
+    is_tiff,
+    read_image,
+    read_label_channels,
+)
 from sksegment._inputs.labels import format_labels
 
-JPEG_MAGIC = b"\xff\xd8\xff"
 # A value that covers this share of a mask is frequent: a label. Interpolation and JPEG
 # put many rarer values between two of these. The lower limit finds them beside small
 # objects, the higher one where edges make up a large part of the mask.
@@ -26,19 +31,24 @@ RARE_LIMITS = ((8, 0.1), (3, 0.01))
 # This many labels in one mask, with one area each, are instances.
 MIN_INSTANCES = 10
 
-# What is found in one image: the kind, and a sentence about it.
-Note = tuple[str, str]
+
+class Note(NamedTuple):
+    """What is found in one image or mask."""
+
+    kind: str
+    text: str
+    cure: str = ""  # if it is not the usual one of its kind
 
 
 def read_picture(image: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     """Read an image, and tell why `fit` would reject it, if it would."""
     try:
-        picture = _quietly(read_image, image) if is_path(image) else image
+        picture = _quietly(read_image, image) if is_path(image) else show_palette(image)
         return np.asarray(from_torch(picture, "An image")), _refusal(picture)
     except (OSError, ValueError) as error:
-        return None, [("unreadable", f"{error}")]
+        return None, [Note("unreadable", f"{error}")]
     except TypeError as error:  # a tensor that numpy cannot hold
-        return None, [("image", f"{error}")]
+        return None, [Note("image", f"{error}")]
 
 
 def _refusal(picture: Any) -> list[Note]:
@@ -46,54 +56,72 @@ def _refusal(picture: Any) -> list[Note]:
     try:
         check_image(picture, "An image")
     except (TypeError, ValueError) as error:
-        return [("image", f"{error}")]
+        return [Note("image", f"{error}")]
     return []
 
 
 def read_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
-    """Read a mask, as a picture if it is not a mask."""
+    """Read a mask with all its channels, and tell why it cannot be one."""
     if not is_path(mask):
         return _plain_labels(mask)
     try:
-        if _is_jpeg(mask):
-            text = f"The mask {os.fspath(mask)!r} is a JPEG file, which changes labels."
-            return _quietly(read_image, mask), [("jpeg", text)]
-        return read_mask(mask), []
+        codec = find_lossy_codec(mask)
+        if codec:
+            pixels = _quietly(read_image, mask)
+            return pixels, [_lossy_note(pixels, codec, mask)]
+        return read_label_channels(mask), []
     except (OSError, ValueError) as error:
-        return _read_colored(mask, error)
+        return None, [Note("unreadable", f"{error}")]
+
+
+def _lossy_note(pixels: NDArray[Any], codec: str, path: Any) -> Note:
+    text = f"The mask {os.fspath(path)!r} is stored as {codec}, which changes labels."
+    channel = "mask" if pixels.ndim == 2 else "mask[..., 0]"
+    middle = (int(pixels.min()) + int(pixels.max())) // 2
+    cure = (
+        f"Export the masks again, as PNG. If they had two labels, these are "
+        f"{channel} > {middle}."
+    )
+    return Note("jpeg" if codec == "JPEG" else "lossy", text, cure)
+
+
+def refusal_of_mask(mask: NDArray[Any]) -> str | None:
+    """Return the message with which `fit` would reject a mask, if it would."""
+    try:
+        check_mask(mask, "A mask")
+    except (TypeError, ValueError) as error:
+        return f"{error}"
+    return None
+
+
+def reading_hint(mask: Any) -> str:
+    """Say how the `mask` of a cure is read from a file, upright."""
+    if not is_path(mask):
+        return ""
+    # load_stack reads what Pillow cannot.
+    tiff, other = (
+        "load_stack(path)[0]",
+        "np.asarray(ImageOps.exif_transpose(Image.open(path)))",
+    )
+    return f" Read the file by mask = {tiff if is_tiff(mask) else other}."
 
 
 def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     """Return a mask that is in memory as an array, if it is one."""
     if isinstance(mask, np.ma.MaskedArray):
-        return None, [("masked", "A mask is a masked array; fit takes plain ones.")]
+        return None, [Note("masked", "A mask is a masked array; fit takes plain ones.")]
     try:
         pixels = np.asarray(from_torch(mask, "A mask"))
         if pixels.dtype.kind in "OT":
             pixels = np.array(pixels.tolist())
     except ValueError as error:
-        return None, [("unreadable", f"{error}")]
+        return None, [Note("unreadable", f"{error}")]
     except TypeError as error:  # a tensor that numpy cannot hold
-        return None, [("axes", f"{error}")]
+        return None, [Note("axes", f"{error}")]
     if not pixels.ndim or pixels.dtype.kind not in "buifUS":
         text = f"A mask is a {type(mask).__name__} ({pixels.dtype}) without labels."
-        return None, [("axes", text)]
+        return None, [Note("axes", text)]
     return pixels, []
-
-
-def _read_colored(
-    mask: Any, error: Exception
-) -> tuple[NDArray[Any] | None, list[Note]]:
-    """Read a file that is not a mask as a picture, if it is one."""
-    try:
-        return _quietly(read_image, mask), []
-    except (OSError, ValueError):
-        return None, [("unreadable", f"{error}")]
-
-
-def _is_jpeg(path: Any) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(JPEG_MAGIC)) == JPEG_MAGIC
 
 
 def _quietly(read: Any, path: Any) -> NDArray[Any]:
@@ -109,32 +137,59 @@ def size_notes(image: tuple[int, ...], mask: tuple[int, ...]) -> Iterator[Note]:
     if image[:2] == size:
         return
     if len(image) == 3 and image[1:] == size:
-        yield "channels_first", f"An image has shape {image}, its mask {mask}."
+        yield Note("channels_first", f"An image has shape {image}, its mask {mask}.")
     elif image[:2] == mask[1:]:
         return  # the axes of the mask are the problem
     elif image[:2] == size[::-1]:
-        yield "transposed", f"An image has shape {image}, its mask {mask}."
+        yield Note("transposed", f"An image has shape {image}, its mask {mask}.")
     else:
-        yield "size", f"An image has shape {image}, but its mask {mask}."
+        yield Note("size", f"An image has shape {image}, but its mask {mask}.")
 
 
 def axes_note(pixels: NDArray[Any]) -> Note | None:
     """Tell what a mask with several values per pixel is; None if it has one."""
     shape = pixels.shape
     if not pixels.size:
-        return "axes", f"A mask is empty: it has shape {shape}."
+        return Note("axes", f"A mask is empty: it has shape {shape}.")
     if pixels.ndim == 2 or (pixels.ndim == 3 and shape[2] == 1):
         return None
     if pixels.ndim != 3 or pixels.dtype.kind not in "buif":
-        return "axes", f"A mask has shape {shape}."
+        return Note("axes", f"A mask has shape {shape}.")
     for axis in (0, 2):
         if shape[axis] > 1 and _is_one_hot(pixels, axis):
-            return "one_hot", f"A mask has shape {shape}, one-hot along axis {axis}."
-    if shape[2] not in (3, 4):
-        return "axes", f"A mask has shape {shape}."
-    if (pixels[..., 1:3] == pixels[..., :1]).all():
-        return "grey_rgb", f"A mask has shape {shape}, and equal channels."
-    return "colors", f"A mask of shape {shape} is a picture {_colors_text(pixels)}."
+            text = f"A mask has shape {shape}, one-hot along axis {axis}."
+            cure = f"Turn them into labels: mask.argmax(axis={axis})."
+            return Note("one_hot", text, cure)
+    return _channels_note(pixels)
+
+
+def _channels_note(pixels: NDArray[Any]) -> Note:
+    """Tell whether the channels of a mask are one, colors, or something else."""
+    shape = pixels.shape
+    is_first = shape[0] <= 4 < shape[2]
+    channels = pixels if is_first else np.moveaxis(pixels, -1, 0)
+    one = "mask[0]" if is_first else "mask[..., 0]"
+    if len(channels) == 1:
+        return Note("axes", f"A mask has shape {shape}.", f"Take its plane: {one}.")
+    if len(channels) == 2 and (channels[1] == channels[1].flat[0]).all():
+        text = (
+            f"A mask has shape {shape}: grey values, and one that is always the same."
+        )
+        return Note("alpha", text, f"Take the first channel: {one}.")
+    if len(channels) not in (3, 4):
+        return Note("axes", f"A mask has shape {shape}.")
+    if (channels[1:3] == channels[:1]).all():
+        text = f"A mask has shape {shape}, and equal channels."
+        return Note("grey_rgb", text, f"Take one channel: {one}.")
+    colors = _colors_text(np.moveaxis(channels, 0, -1))
+    text = f"A mask of shape {shape} is a picture {colors}."
+    if is_first:
+        cure = (
+            "Convert them: colors_to_labels([np.moveaxis(mask, 0, -1)], {label: (red, "
+            "green, blue), ...})."
+        )
+        return Note("colors", text, cure)
+    return Note("colors", text)
 
 
 def _colors_text(pixels: NDArray[Any]) -> str:
@@ -160,18 +215,21 @@ def value_note(
         return None  # booleans and strings are what they are
     if mask.dtype.kind == "f":
         if not np.isfinite(labels).all():
-            return "not_finite", "A mask holds NaN or infinity."
+            return Note("not_finite", "A mask holds NaN or infinity.")
         fractions = labels[labels != np.floor(labels)]
         if len(fractions):
-            return "interpolated", f"A mask holds {format_labels(fractions, LISTED)}."
+            text = f"A mask holds {format_labels(fractions, LISTED)}."
+            return Note("interpolated", text)
     for frequent in FREQUENT:
         rare = _rare_between(labels, counts / mask.size, frequent)
         if _are_edges(mask, rare):
             text = format_labels(rare, LISTED)
-            return "interpolated", f"Rare values lie between frequent ones: {text}."
+            return Note(
+                "interpolated", f"Rare values lie between frequent ones: {text}."
+            )
     n_objects = int(np.count_nonzero(labels))
     if n_objects >= MIN_INSTANCES and n_areas(mask) <= 1.2 * n_objects:
-        return "instances", f"A mask has {n_objects} labels, with one area each."
+        return Note("instances", f"A mask has {n_objects} labels, with one area each.")
     return None
 
 

@@ -56,6 +56,19 @@ def axes_grid(
     return given[0, 0].figure, given
 
 
+def single_axes(ax: Any, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return the figure and the axes to draw in, a new one of that size if None."""
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        return plt.subplots(figsize=size, layout="constrained")
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax is {ax!r}; expected an Axes of matplotlib, or None.")
+    figure: Any = ax.figure
+    return figure, ax
+
+
 def _new_figure(
     shape: tuple[int, int], aspects: list[float], entries: list[Artist]
 ) -> tuple[Figure, NDArray[np.object_]]:
@@ -94,7 +107,7 @@ def _divided(ax: Axes, shape: tuple[int, int]) -> tuple[Figure, NDArray[np.objec
 
 def _legend_columns(entries: list[Artist], n_panels: int) -> int:
     """Return how many entries fit below panels of the usual width."""
-    longest = max(len(str(entry.get_label())) for entry in entries)
+    longest = max((len(str(entry.get_label())) for entry in entries), default=0)
     # A character takes 0.085 inches, the patch and the gaps around it 0.7.
     n_fit = int(n_panels * PANEL_WIDTH / (0.7 + 0.085 * longest))
     return max(1, min(len(entries), n_fit))

@@ -2,6 +2,8 @@
 
 from sksegment.model_selection._blocks import cut_blocks
 from sksegment.model_selection._cross_val_predict import cross_val_predict
+from sksegment.model_selection._epoch_curve import epoch_curve
+from sksegment.model_selection._rank_to_label import rank_to_label
 from sksegment.model_selection._spatial import SpatialBlockKFold
 from sksegment.model_selection._stratified import StratifiedImageKFold
 
@@ -10,6 +12,8 @@ __all__ = [
     "StratifiedImageKFold",
     "cross_val_predict",
     "cut_blocks",
+    "epoch_curve",
+    "rank_to_label",
 ]
 
 # Where pickle looks them up, and where they are documented.

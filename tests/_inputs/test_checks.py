@@ -38,7 +38,7 @@ def test_integers_of_all_kinds_pass(value: Any) -> None:
         (np.array([2]), TypeError),
     ],
 )
-def test_what_is_no_integer_in_range_is_told(value: Any, error: type) -> None:
+def test_integers_out_of_range_are_refused(value: Any, error: type) -> None:
     with pytest.raises(error, match=r"^n is .*; expected an integer of at least 1 and"):
         check_integer("n", value, 1, 5)
 
@@ -71,7 +71,7 @@ def test_a_range_without_end_holds_finite_numbers(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", [True, np.False_, "1", None, 1j, [1]])
-def test_what_is_no_number_is_told(value: Any) -> None:
+def test_values_that_are_no_number_are_refused(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^rate is .*; .* number above 0\.$"):
         check_number("rate", value, 0, closed="neither")
 
@@ -113,6 +113,8 @@ def test_one_side_is_that_of_a_square(value: Any, expected: tuple[int, int]) -> 
         (None, TypeError),
     ],
 )
-def test_what_are_no_sides_is_told(value: Any, error: type[Exception]) -> None:
+def test_invalid_heights_and_widths_are_refused(
+    value: Any, error: type[Exception]
+) -> None:
     with pytest.raises(error, match=r"^size is .*\(height, width\)"):
         height_and_width("size", value, 3)

@@ -238,7 +238,7 @@ def patches_of(seed):
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_batches_share_the_patches_almost_equally(seed):
+def test_batches_share_the_crops_almost_equally(seed):
     crops, batch_size, rng = patches_of(seed)
     cut = cut_batches(crops, batch_size, rng)
     lengths = [len(batch) for batch in cut]
@@ -249,7 +249,7 @@ def test_batches_share_the_patches_almost_equally(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_patches_of_about_one_size_meet(seed):
+def test_crops_of_similar_size_share_a_batch(seed):
     rng = np.random.default_rng(seed)
     crops = [Crop(index, 0, 10 * (index % 4 + 1), 10) for index in range(16)]
     cut = cut_batches(crops, 4, rng)
@@ -257,7 +257,7 @@ def test_patches_of_about_one_size_meet(seed):
     assert sorted(len({p.height for p in batch}) for batch in cut) == [1, 1, 1, 1]
 
 
-def test_batches_of_one_size_come_in_ever_new_company():
+def test_batches_of_one_size_are_shuffled_anew_each_epoch():
     crops = [Crop(index, 0, 8, 8) for index in range(20)]
     companies = {
         frozenset(crop.image for crop in batch)

@@ -32,65 +32,24 @@ from skorch.callbacks import (
 )
 from torch import nn
 
-from sksegment import FCNSegmenter
+from helpers.checkpoint import (
+    N_EPOCHS,
+    Interrupt,
+    assert_equal_weights,
+    interrupted,
+    segmenter,
+)
 from sksegment._segmenter.pretrained import source_contents
 from sksegment._training.checkpoint import Checkpoint, open_checkpoint, read_progress
 from sksegment._training.fingerprint import fingerprint
 from sksegment.augmentation import RandomFlip, RandomNoise
-from sksegment.datasets import make_shapes
 from sksegment.metrics import iou_scorer
-
-N_EPOCHS = 6
-
-
-class Interrupt(EpochTimer):  # type: ignore[misc]
-    """End the process, as far as a test can, in the middle of an epoch.
-
-    As a watcher, it does not tell trainings apart.
-    """
-
-    def __init__(self, epoch: int, error: BaseException) -> None:
-        super().__init__()
-        self.epoch = epoch
-        self.error = error
-
-    def on_batch_end(self, net: Any, training: bool = False, **_: Any) -> None:
-        if training and len(net.history) == self.epoch:
-            raise self.error
-
-
-def segmenter(**parameters: Any) -> FCNSegmenter:
-    sizes = {} if "network" in parameters else {"depth": 1, "width": 3}
-    defaults = {"max_epochs": N_EPOCHS, "batch_size": 3, "random_state": 0, **sizes}
-    return FCNSegmenter(**{**defaults, **parameters})
-
-
-def interrupted(
-    X: Any,
-    y: Any,
-    epoch: int = 4,
-    steps: tuple[Any, ...] = (),
-    callbacks: tuple[Any, ...] = (),
-    **parameters: Any,
-) -> None:
-    """Begin a training that is interrupted in `epoch`."""
-    stop = Interrupt(epoch, RuntimeError("power failure"))
-    model = make_pipeline(*steps, segmenter(callbacks=[stop, *callbacks], **parameters))
-    with pytest.raises(RuntimeError, match="power failure"):
-        model.fit(X, y)
 
 
 def progress(directory: Path) -> dict[str, Any]:
     """Return what the only checkpoint of a directory holds."""
     (file,) = directory.glob("*/checkpoint.pt")
     return read_progress(file)
-
-
-def assert_equal_weights(one: FCNSegmenter, other: FCNSegmenter) -> None:
-    left, right = one.network_.state_dict(), other.network_.state_dict()
-    assert left.keys() == right.keys()
-    for name, tensor in left.items():
-        assert torch.equal(tensor, right[name]), name
 
 
 def without_seconds(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -132,11 +91,6 @@ def heard() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-@pytest.fixture(scope="module")
-def data() -> Any:
-    return make_shapes(8, size=16, n_classes=3, random_state=0)
 
 
 # Going on
@@ -460,16 +414,16 @@ def test_a_training_is_found_again_by_another_process(
     interrupted(X, y, checkpoint_dir=tmp_path, steps=(RandomFlip(),))
     script = f"""
 from sksegment.augmentation import RandomFlip
-from test_checkpoint import *
+from helpers.checkpoint import *
+from sksegment.datasets import make_shapes
 X, y = make_shapes(8, size=16, n_classes=3, random_state=0)
 interrupted(X, y, 6, checkpoint_dir={str(tmp_path)!r}, steps=(RandomFlip(),))
 """
-    folder = Path(__file__).parent
+    tests = Path(__file__).parents[1]
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
-    environment["PYTHONPATH"] = str(folder.parents[1])  # this tree, installed or not
-    subprocess.run(
-        [sys.executable, "-c", script], cwd=folder, env=environment, check=True
-    )
+    # This tree, installed or not.
+    environment["PYTHONPATH"] = os.pathsep.join([str(tests.parent), str(tests)])
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True)
     assert len(progress(tmp_path)["history"]) == 5
 
 
@@ -510,7 +464,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_training(
     assert not hasattr(model, "network_")
 
 
-def test_a_disk_in_trouble_does_not_hide_what_is_wrong(
+def test_errors_of_the_disk_do_not_hide_the_first_error(
     tmp_path: Path, data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_only(*_: Any, **__: Any) -> None:
@@ -582,7 +536,7 @@ def test_ctrl_c_while_a_checkpoint_is_written_reaches_the_caller(
     assert not [*tmp_path.iterdir()]
 
 
-def test_ctrl_c_within_a_callback_is_no_wish_of_it(
+def test_ctrl_c_within_a_callback_is_not_a_stop_request(
     tmp_path: Path, data: Any, heard: None
 ) -> None:
     X, y = data
@@ -635,130 +589,3 @@ def test_what_no_other_process_could_find_is_refused(tmp_path: Path, data: Any) 
     model = segmenter(checkpoint_dir=tmp_path, network=lambda *args: own_network(*args))
     with pytest.raises(TypeError, match=r"network is <function.*functions of a module"):
         model.fit(*data)
-
-
-# A death at any moment
-
-KILLED = """
-import contextlib, hashlib, os, random, signal, sys, time
-from pathlib import Path
-import torch
-from sksegment import FCNSegmenter, _atomic_write
-from sksegment.datasets import make_shapes
-
-torch.set_num_threads(1)
-folder = Path(sys.argv[1])
-X, y = make_shapes(8, size=16, n_classes=3, random_state=0)
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-class HalfAFile:
-    def __init__(self, path, mode):
-        self.file = open(path, mode)
-    def __enter__(self):
-        return self
-    def __exit__(self, *_):
-        self.file.close()
-    def write(self, content):
-        self.file.write(content[: len(content) // 2])
-        self.file.flush()
-        die()
-
-def die_in_call(name, number):
-    real, calls = getattr(os, name), []
-    def counted(*args):
-        calls.append(args)
-        return die() if len(calls) == number else real(*args)
-    setattr(os, name, counted)
-
-def train():
-    model = FCNSegmenter(
-        depth=1, width=3, max_epochs=60, batch_size=8, random_state=0,
-        checkpoint_dir=folder / "kept",
-    ).fit(X, y)
-    digest = hashlib.sha256()
-    for name, tensor in model.network_.state_dict().items():
-        digest.update(name.encode() + tensor.numpy().tobytes())
-    (folder / "weights").write_text(digest.hexdigest())
-
-def is_running(pid):
-    return not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-
-def wait_for_epochs(pid, number):
-    # Sleeps, or it would take the time of the training that it watches.
-    seen = set()
-    while len(seen) < number and is_running(pid):
-        time.sleep(0.002)
-        for path in folder.glob("kept/*/checkpoint.pt"):
-            with contextlib.suppress(FileNotFoundError):
-                seen.add(path.stat().st_mtime_ns)
-
-def child(prepare=lambda: None, epochs=None, seconds=0):
-    pid = os.fork()
-    if not pid:
-        prepare()
-        train()
-        os._exit(0)
-    if epochs is not None:
-        wait_for_epochs(pid, epochs)
-        time.sleep(seconds)
-        os.kill(pid, signal.SIGKILL)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status := os.waitpid(pid, 0)[1]) else 0
-
-def weights():
-    return (folder / "weights").read_text()
-
-train()  # what torch loads at the first step, the children have then
-start = time.monotonic()
-assert child() == 0
-epoch = (time.monotonic() - start) / 60
-whole = weights()
-rng = random.Random(0)
-moments = [
-    dict(epochs=rng.randint(0, 8), seconds=rng.uniform(0, epoch))
-    for _ in range(12)
-]
-for number in (1, 5, 9):
-    moments.append(dict(prepare=lambda n=number: die_in_call("fsync", n)))
-    moments.append(dict(prepare=lambda n=number: die_in_call("replace", n)))
-moments.append(dict(prepare=lambda: setattr(_atomic_write, "open", HalfAFile)))
-moments.append(dict(prepare=lambda: die_in_call("unlink", 1)))
-killed = resumed = equal = 0
-for moment in moments:
-    (folder / "weights").unlink()
-    killed += child(**moment) == signal.SIGKILL
-    resumed += bool([*folder.glob("kept/*/checkpoint.pt")])
-    assert child() == 0
-    equal += weights() == whole
-    assert not [*(folder / "kept").iterdir()]
-print(killed, resumed, equal)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_killed_at_any_moment_it_ends_in_the_same_weights(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    killed, resumed, equal = map(int, done.stdout.split())
-    assert equal == 20
-    # Where the machine is slow to kill, a training may be done already.
-    assert killed >= 15
-    assert resumed >= 12
-
-
-def test_what_a_callback_froze_stays_frozen_when_training_goes_on(
-    tmp_path: Path, data: Any
-) -> None:
-    X, y = data
-    freezer = [Freezer("encoder*")]
-    expected = segmenter(callbacks=freezer).fit(X, y)
-    interrupted(X, y, callbacks=tuple(freezer), checkpoint_dir=tmp_path)
-    resumed = segmenter(callbacks=freezer, checkpoint_dir=tmp_path).fit(X, y)
-    assert_equal_weights(resumed, expected)

@@ -160,7 +160,7 @@ def test_a_large_image_is_read_in_parts_and_does_not_stop_the_others(
     )
 
 
-def test_where_others_took_the_memory_nothing_stays(
+def test_no_image_stays_on_a_device_whose_memory_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = []
@@ -178,7 +178,7 @@ def test_where_others_took_the_memory_nothing_stays(
     assert not bytes_of(batches)
 
 
-def test_what_is_kept_can_be_let_go() -> None:
+def test_images_kept_on_the_device_can_be_released() -> None:
     batches = made(room=10**9)
     values(batches)
     assert bytes_of(batches)
@@ -244,7 +244,7 @@ def test_no_step_of_an_epoch_waits_for_a_gpu(weighted: bool) -> None:
     assert len(batches._store._kept) == len(SIZES)
 
 
-def test_a_wait_would_be_noticed() -> None:
+def test_waiting_for_the_device_would_be_noticed() -> None:
     with NoWaiting():
         with pytest.raises(AssertionError, match="to"):
             torch.zeros(2).to(META)

@@ -356,7 +356,7 @@ def test_messages_of_several_images_lose_no_character() -> None:
         np.ndarray.tolist,
     ],
 )
-def test_the_doctor_takes_the_containers_that_fit_takes(form: Any) -> None:
+def test_check_masks_takes_the_containers_that_fit_takes(form: Any) -> None:
     X, y = make_shapes(4, size=16, random_state=0)
     y[:, :2] = 255
     assert kinds(form(X), form(y)) == {"void": (0, 1, 2, 3)}
@@ -371,7 +371,7 @@ def test_the_doctor_takes_the_containers_that_fit_takes(form: Any) -> None:
         (np.array(3), "is a ndarray; expected an array, or a list"),
     ],
 )
-def test_the_doctor_refuses_the_containers_that_fit_refuses(
+def test_check_masks_refuses_the_containers_that_fit_refuses(
     bad: Any, message: str
 ) -> None:
     X, y = make_shapes(2, random_state=0)
@@ -402,7 +402,7 @@ def test_masks_of_strings_of_any_length_have_no_findings() -> None:
     assert check_masks(X, names.astype(np.dtypes.StringDType())) == []
 
 
-def test_the_doctor_changes_nothing() -> None:
+def test_check_masks_changes_nothing() -> None:
     X, y = make_shapes(3, random_state=0)
     X.flags.writeable = y.flags.writeable = False
     before = X.copy(), y.copy()

@@ -198,7 +198,7 @@ def test_group_norm_has_no_finite_margin():
         assert (network(changed) - network(image))[..., -1].abs().min() > 0
 
 
-def test_weights_start_as_he_says_and_biases_at_zero():
+def test_initial_weights_follow_he_et_al_and_biases_are_zero():
     network = seeded(lambda: FCN(3, 4, skip="concat"))
     layers = [m for m in network.modules() if isinstance(m, (nn.Conv2d, UpConv))]
     assert len(layers) == 18

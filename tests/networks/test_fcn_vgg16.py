@@ -277,7 +277,7 @@ def test_padding_does_not_count_as_memory_for_each_pixel():
 # Training
 
 
-def test_weights_start_as_he_says_and_scores_at_zero(network_class):
+def test_initial_weights_follow_he_et_al_and_score_layers_are_zero(network_class):
     network = seeded(lambda: thin(network_class, widths=(16,) * 5, head=16)(3, 4))
     for name, parameter in network.named_parameters():
         if name.endswith("bias") or name.startswith("score"):

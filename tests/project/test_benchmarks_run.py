@@ -81,7 +81,7 @@ def test_missing_peers_are_named(load: Load) -> None:
     assert all("--peer keras-" in note for note in notes)
 
 
-def test_a_peer_that_ends_is_a_row_and_no_error(load: Load) -> None:
+def test_a_peer_that_crashes_is_a_row_and_no_error(load: Load) -> None:
     options = load("lib.script").Options(True, {"keras-jax": sys.executable})
     (row,) = (r for r in load("keras_fit").rows(options) if r.peer == "keras-jax")
     assert "exit status 1" in row.note  # there is no Keras here
@@ -120,7 +120,7 @@ def test_networks_that_differ_are_not_compared(load: Load) -> None:
         load("training").check_equal(FCN(3, 4, width=2), FCN(3, 4, width=2), images)
 
 
-def test_both_loops_learn(load: Load) -> None:
+def test_hand_written_loops_learn(load: Load) -> None:
     plain = load("lib.plain_torch")
     X, y = load("lib.segmenter").shapes(8, 16)
     images, masks = plain.as_tensors(X, y)
@@ -150,7 +150,7 @@ def loss(network: torch.nn.Module, images: torch.Tensor, masks: torch.Tensor) ->
     return float(torch.nn.functional.cross_entropy(scores, masks))
 
 
-def test_contestants_take_turns_and_the_first_round_is_dropped(load: Load) -> None:
+def test_timed_functions_alternate_and_the_first_round_is_dropped(load: Load) -> None:
     calls: list[str] = []
 
     def contestant(name: str) -> Callable[[], float]:
@@ -236,7 +236,7 @@ def test_results_of_other_scripts_are_kept(load: Load, tmp_path: Path) -> None:
     assert run_all.read_records(file) == records
 
 
-def test_own_work_is_not_that_of_others(
+def test_load_of_this_process_is_not_load_of_others(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     processor = load("lib.processor")

@@ -587,6 +587,6 @@ def test_an_ignored_label_that_no_mask_can_hold_is_refused() -> None:
         small(ignore_label=np.nan).fit(X, y)
 
 
-def test_a_layer_is_no_maker_of_networks() -> None:
+def test_a_layer_as_network_is_refused() -> None:
     with pytest.raises(ValueError, match="network"):
         FCNSegmenter(network=nn.Conv2d(3, 4, 3)).fit(X, y)

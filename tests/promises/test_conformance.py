@@ -1,457 +1,45 @@
-"""The checks of scikit-learn: its own on tables, and the same on images.
-
-`check_estimator` asks next to nothing of an estimator of images: it sees from the tags
-that no table will do, runs one check, and is green (scikit-learn issue 14057). So its
-checks are run here in two ways. An adapter makes an image of each row of a table, and
-leaves all else to `FCNSegmenter`. And the checks are written out once more for images,
-in each of the forms that they may come in.
-"""
+"""The checks of scikit-learn, on images."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import os
 import pickle
-import re
-import subprocess
-import sys
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 import joblib
 import numpy as np
 import pytest
 import scipy.sparse
 import sklearn
-import tifffile
 import torch
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
-from sklearn.model_selection import BaseCrossValidator
-from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import Tags, estimator_checks
-from sklearn.utils.estimator_checks import (
-    _check_name,
-    _NotAnArray,
-    estimator_checks_generator,
-)
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import _NotAnArray
 from sklearn.utils.validation import check_is_fitted
 
-import sksegment
-from sksegment import FCNSegmenter
-from sksegment.metrics import iou_score
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-# scikit-learn's own checks, on tables
-
-
-class RowSegmenter(FCNSegmenter):
-    """FCNSegmenter for tables: each row is an image of 2 x 2 equal pixels.
-
-    What goes in and what comes out is reshaped; what is legal, `FCNSegmenter` says.
-    """
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        with told_of_tables():
-            return super().fit(images_of(X), masks_of(y), sample_weight)
-
-    def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> Any:
-        return super().partial_fit(images_of(X), masks_of(y), classes, sample_weight)
-
-    def predict(self, X: Any) -> Any:
-        images = images_of(X)
-        masks = super().predict(images)
-        return masks if images is X else masks[:, 0, 0]
-
-    def predict_proba(self, X: Any) -> Any:
-        return super().predict_proba(images_of(X))[..., 0, 0]
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        return super().score(images_of(X), masks_of(y), sample_weight)
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
-        return tags
-
-
-def images_of(table: Any) -> Any:
-    """Make an image of each row; what is no table stays what it is."""
-    return _repeated(table) if _ndim(table) == 2 else table
-
-
-def masks_of(column: Any) -> Any:
-    """Make a mask of each label; the axis of a column goes behind the pixels."""
-    return _repeated(column) if _ndim(column) in (1, 2) else column
-
-
-def _ndim(data: Any) -> int:
-    return 0 if data is None or scipy.sparse.issparse(data) else np.asarray(data).ndim
-
-
-def _repeated(data: Any) -> np.ndarray:
-    rows = np.asarray(data)[:, None, None]
-    return np.broadcast_to(rows, (len(rows), 2, 2, *rows.shape[3:]))
-
-
-# Two checks look for the words of tables: for a shape (n, 0), and for a column.
-WORDS = {
-    r"\((\d+), 2, 2, 0\)": r"(\1, 0)",
-    r"A mask array of shape \(n, height, width, 1\) was passed": (
-        "A column-vector y was passed when a 1d array was expected"
-    ),
-}
-
-
-def in_words_of_tables(text: str) -> str:
-    for of_images, of_tables in WORDS.items():
-        text = re.sub(of_images, of_tables, text)
-    return text
-
-
-@contextmanager
-def told_of_tables() -> Iterator[None]:
-    """Pass on what FCNSegmenter says of images, and nothing that it does not say."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            yield
-        except ValueError as error:
-            error.args = (in_words_of_tables(str(error)),)
-            raise
-    for warning in caught:
-        warnings.warn(
-            in_words_of_tables(str(warning.message)), warning.category, stacklevel=4
-        )
-
-
-ROWS = RowSegmenter(
-    depth=1,
-    width=8,
-    dropout=0.0,
-    max_epochs=8,
-    batch_size=64,
-    learning_rate=0.1,
-    random_state=0,
-    device="cpu",
+from helpers.conformance import (
+    ARRAYS,
+    IN_MEMORY,
+    LEARNING,
+    PORTED,
+    Case,
+    accuracy,
+    assert_close,
+    assert_refused,
+    bits,
+    case_of,
+    each_prediction,
+    each_use,
+    fitted,
+    new_file,
+    port,
+    tiny,
+    weights,
 )
-
-
-def full_name(check: Any) -> str:
-    options = [f" {key}={value}" for key, value in check.keywords.items()]
-    return "".join([_check_name(check), *options])
-
-
-CHECKS = {full_name(check): check for _, check in estimator_checks_generator(ROWS)}
-# Repeating an image draws other batches, and rounds other sums, than giving it twice
-# the weight: 1e-7 is out of reach. What does hold is
-# test_an_image_of_weight_zero_is_as_if_left_out and
-# test_a_constant_factor_of_the_weights_changes_nothing in test_segmenter.py, and
-# check_sample_weight_equivalence_on_dense_data on images, below.
-NOT_RUN = {"check_sample_weight_equivalence_on_dense_data"}
-# Wants scipy imported with SCIPY_ARRAY_API=1: it is run in a process of its own.
-APART = {name for name in CHECKS if name.startswith("check_array_api")}
-IN_THIS_PROCESS = [name for name in CHECKS if name not in NOT_RUN | APART]
-
-
-@pytest.mark.filterwarnings("ignore:All labelled pixels")
-@pytest.mark.parametrize("name", IN_THIS_PROCESS)
-def test_check_of_scikit_learn_on_tables(name: str) -> None:
-    try:
-        CHECKS[name](ROWS)
-    except SkipTest as skipped:
-        pytest.fail(f"not executed: {skipped}")
-
-
-ALONE = """
-import runpy, sys
-names = runpy.run_path(sys.argv[1])
-names["CHECKS"][sys.argv[2]](names["ROWS"])
-"""
-
-
-@pytest.mark.parametrize("name", sorted(APART))
-def test_check_of_scikit_learn_with_array_api_dispatch(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, __file__, name],
-        env={**os.environ, "SCIPY_ARRAY_API": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_no_check_of_scikit_learn_is_lost() -> None:
-    assert len(CHECKS.keys() - NOT_RUN) >= 60  # in scikit-learn 1.7; 62 in 1.9
-    # What a classifier of scikit-learn itself is asked, and more. Masks of several
-    # labels a pixel are not what is segmented here.
-    of_scikit_learn = {
-        _check_name(check) for _, check in estimator_checks_generator(MLPClassifier())
-    }
-    asked = {name.split()[0] for name in CHECKS}
-    lost = {name for name in of_scikit_learn - asked if "multilabel" not in name}
-    assert lost <= {"check_sample_weight_equivalence_on_sparse_data"}
-    assert CHECKS.keys() > NOT_RUN
-
-
-# Checks without data, on every public class
-
-
-NEED_NO_DATA = [
-    "check_do_not_raise_errors_in_init_or_set_params",
-    "check_estimator_cloneable",
-    "check_estimator_repr",
-    "check_estimator_tags_renamed",
-    "check_get_params_invariance",
-    "check_mixin_order",
-    "check_no_attributes_set_in_init",
-    "check_parameters_default_constructible",
-    "check_requires_y_none",
-    "check_set_params",
-    "check_valid_tag_types",
-]
-
-
-def public_classes(base: type) -> list[type]:
-    modules = [
-        importlib.import_module(f"sksegment.{name}") for name in sksegment._SUBMODULES
-    ]
-    public = [getattr(module, name) for module in modules for name in module.__all__]
-    return [item for item in public if inspect.isclass(item) and issubclass(item, base)]
-
-
-@pytest.mark.parametrize("check", NEED_NO_DATA)
-@pytest.mark.parametrize("estimator", public_classes(BaseEstimator))
-def test_check_without_data(estimator: Any, check: str) -> None:
-    getattr(estimator_checks, check)(estimator.__name__, estimator())
-
-
-def test_estimators_are_found() -> None:
-    names = {estimator.__name__ for estimator in public_classes(BaseEstimator)}
-    assert names >= {"FCNSegmenter", "RandomFlip", "RandomNoise"}
-    assert len(names) >= 10
-
-
-@pytest.mark.parametrize("splitter", public_classes(BaseCrossValidator))
-def test_splitters_keep_their_parameters_and_nothing_else(splitter: Any) -> None:
-    parameters = inspect.signature(splitter).parameters
-    given = {
-        name: 8 if item.default is item.empty else item.default
-        for name, item in parameters.items()
-    }
-    made = splitter(**given)
-    assert vars(made) == given
-    assert repr(pickle.loads(pickle.dumps(made))) == repr(made)
-    assert made.get_n_splits() == made.n_splits
-    assert all(item.kind is item.KEYWORD_ONLY for item in [*parameters.values()][1:])
-
-
-# The checks of scikit-learn, on images
-
-
-@dataclass(frozen=True)
-class Case:
-    """One task, its images in one form of input.
-
-    Parameters
-    ----------
-    images, masks : list of ndarray
-        The pixels.
-    form, mask_form : callable
-        From pixels to what the user passes.
-    folder : Path
-        Room for files.
-    """
-
-    images: list[np.ndarray]
-    masks: list[np.ndarray]
-    form: Callable[[list[np.ndarray]], Any]
-    mask_form: Callable[[list[np.ndarray]], Any]
-    folder: Path
-
-    @property
-    def X(self) -> Any:  # noqa: N802
-        return self.form(self.images)
-
-    @property
-    def y(self) -> Any:
-        return self.mask_form(self.masks)
-
-    @property
-    def is_array(self) -> bool:
-        return self.form is np.stack
-
-    def images_by(self, change: Callable[[np.ndarray], Any]) -> Any:
-        """Return X with the array changed, or each image where there is none."""
-        if self.is_array:
-            return change(np.stack(self.images))
-        return self.form([change(image) for image in self.images])
-
-    def masks_by(self, change: Callable[[np.ndarray], Any]) -> Any:
-        if self.is_array:
-            return change(np.stack(self.masks))
-        return self.mask_form([change(mask) for mask in self.masks])
-
-    def with_image(self, index: int, image: np.ndarray) -> Any:
-        """Return X with another image."""
-        images = [*self.images]
-        images[index] = image
-        return self.form(images)
-
-
-def as_objects(items: list[Any]) -> np.ndarray:
-    array = np.empty(len(items), object)
-    for index, item in enumerate(items):
-        array[index] = item
-    return array
-
-
-def pixels(sizes: list[tuple[int, int]], n_channels: int | None) -> Any:
-    """Draw masks of the labels 0, 1 and 4, and images as bright as the labels say."""
-    rng = np.random.default_rng(0)
-    masks = [rng.choice([0, 1, 4], (h // 4, w // 4)).astype("u1") for h, w in sizes]
-    masks = [mask.repeat(4, axis=0).repeat(4, axis=1) for mask in masks]
-    images = [mask + rng.normal(0, 0.1, mask.shape) for mask in masks]
-    if n_channels is not None:
-        images = [image[..., None] * np.arange(1, n_channels + 1) for image in images]
-    return [image.astype(np.float32) for image in images], masks
-
-
-ONE_SIZE = [(8, 12)] * 6
-SIZES = [(8, 12), (12, 8), (8, 8), (16, 8), (4, 8), (8, 12)]
-FORMS: dict[str, tuple[list[tuple[int, int]], int | None, Any]] = {
-    "color array": (ONE_SIZE, 3, np.stack),
-    "grey array": (ONE_SIZE, None, np.stack),
-    "list": (SIZES, 3, list),
-    "object array": (SIZES, None, as_objects),
-    "paths": (SIZES, 3, None),
-}
-
-
-def new_file(folder: Path, name: str) -> Path:
-    return folder / f"{len([*folder.iterdir()])}_{name}"
-
-
-def case_of(form: str, folder: Path) -> Case:
-    def saved(items: list[np.ndarray]) -> list[Path]:
-        paths = [new_file(folder, f"{i}.tif") for i in range(len(items))]
-        for path, item in zip(paths, items, strict=True):
-            pixels = item[..., 0] if item.shape[2:] == (1,) else item
-            layout = {"planarconfig": "contig"} if pixels.ndim == 3 else {}
-            tifffile.imwrite(path, pixels, photometric="minisblack", **layout)
-        return paths
-
-    sizes, n_channels, container = FORMS[form]
-    make = container or saved
-    return Case(*pixels(sizes, n_channels), make, make, folder)
-
-
-def tiny(**parameters: Any) -> FCNSegmenter:
-    defaults = {
-        "depth": 1,
-        "width": 4,
-        "max_epochs": 1,
-        "batch_size": 4,
-        "learning_rate": 0.05,
-        "random_state": 0,
-        "device": "cpu",
-    }
-    return FCNSegmenter(**{**defaults, **parameters})
-
-
-# Enough to learn the brightness of three classes.
-LEARNING: dict[str, Any] = {
-    "width": 8,
-    "max_epochs": 30,
-    "dropout": 0.0,
-    "learning_rate": 0.02,
-}
-
-
-def fitted(case: Case, **parameters: Any) -> FCNSegmenter:
-    return tiny(**parameters).fit(case.X, case.y)
-
-
-def bits(data: Any) -> Any:
-    """Return shape, dtype and bytes of an array, or of each item of a sequence."""
-    if isinstance(data, np.ndarray) and data.dtype != object:
-        return data.shape, data.dtype, data.tobytes()
-    if isinstance(data, Path):
-        return data.read_bytes()
-    return (
-        [bits(item) for item in data] if isinstance(data, (list, np.ndarray)) else data
-    )
-
-
-def weights(segmenter: FCNSegmenter) -> Any:
-    tensors = segmenter.network_.state_dict().values()
-    return [bits(tensor.numpy()) for tensor in tensors]
-
-
-def assert_close(found: Any, expected: Any, atol: float = 1e-6) -> None:
-    for item, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(item, other, rtol=0, atol=atol)
-
-
-def accuracy(found: Any, expected: list[np.ndarray]) -> float:
-    pairs = zip(found, expected, strict=True)
-    return float(
-        np.concatenate([(mask == truth).ravel() for mask, truth in pairs]).mean()
-    )
-
-
-def assert_refused(
-    call: Callable[[], Any], message: str, error: Any = ValueError
-) -> None:
-    with pytest.raises(error, match=f"(?is){message}"):
-        call()
-
-
-def each_use(segmenter: FCNSegmenter, X: Any, y: Any) -> list[Callable[[], Any]]:
-    """Return all ways in which images get into a fitted segmenter."""
-    return [
-        lambda: segmenter.fit(X, y),
-        lambda: segmenter.partial_fit(X, y),
-        *each_prediction(segmenter, X, y),
-    ]
-
-
-def each_prediction(segmenter: Any, X: Any, y: Any) -> list[Callable[[], Any]]:
-    return [
-        lambda: segmenter.predict(X),
-        lambda: segmenter.predict_proba(X),
-        lambda: segmenter.score(X, y),
-    ]
-
-
-PORTED: dict[str, tuple[Callable[[Case], None], tuple[str, ...]]] = {}
-ARRAYS = ("color array", "grey array")
-IN_MEMORY = (*ARRAYS, "list", "object array")
-
-
-def port(*forms: str) -> Callable[[Any], Any]:
-    """Enter a check, under its name in scikit-learn, for some forms or for all."""
-
-    def enter(check: Callable[[Case], None]) -> Callable[[Case], None]:
-        PORTED[check.__name__] = check, forms or tuple(FORMS)
-        return check
-
-    return enter
-
-
-# What fit does to the estimator
+from sksegment.metrics import iou_score
 
 
 @port()
@@ -974,18 +562,3 @@ def test_no_check_on_images_is_lost() -> None:
     assert len(PORTED) >= 50
     assert set(PORTED) <= set(dir(estimator_checks))
     assert sum(len(forms) for _, forms in PORTED.values()) >= 220
-
-
-# The page of guarantees
-
-
-def test_every_guarantee_names_tests_that_exist() -> None:
-    page = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
-    promises = re.split(r"^- ", page, flags=re.MULTILINE)[1:]
-    assert len(promises) >= 30
-    for promise in promises:
-        named = re.findall(r"`(\w+/test_\w+)\.py::(\w+)`", promise)
-        assert named, f"no test keeps this: {promise}"
-        for file, test in named:
-            source = (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
-            assert f"\ndef {test}(" in source, f"{file}.py has no {test}"

@@ -134,7 +134,7 @@ def test_augmentation_changes_what_is_learned(shapes):
     assert_array_equal(weights_of(idle[-1]), bare)
 
 
-def test_the_seed_of_the_segmenter_seeds_the_augmentation(shapes):
+def test_augmentation_is_seeded_by_the_segmenter(shapes):
     first, again = (weights_of(pipeline().fit(*shapes)[-1]) for _ in range(2))
     other = make_pipeline(RandomFlip(), RandomRotation(30, random_state=7), tiny())
     assert_array_equal(first, again)

@@ -167,9 +167,7 @@ def ours(seed: int, **changed: Any) -> Any:
 
 
 def from_scratch(seed: int, n_epochs: int) -> Any:
-    return FCNSegmenter(
-        ignore_label=UNLABELLED, random_state=seed, max_epochs=n_epochs
-    )
+    return FCNSegmenter(ignore_label=UNLABELLED, random_state=seed, max_epochs=n_epochs)
 
 
 METHODS: dict[str, Callable[[int], Any]] = {

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNLABELLED = 255
-# Of one stroke, in pixels, and how much it turns from one pixel to the next, in radians.
+# Of one stroke, in pixels; how much it turns from one to the next, in radians.
 LENGTH = 27
 TURN = 0.35
 MAX_STEPS = 200
@@ -57,7 +57,7 @@ def _stroke(
         if len(pixels) == length:
             break
         turned = direction + rng.normal(0, TURN)
-        step = place + [np.sin(turned), np.cos(turned)]
+        step = place + np.array([np.sin(turned), np.cos(turned)])
         pixel = step.round().astype(int)
         is_inside = (pixel >= 0).all() and (pixel < region.shape).all()
         if is_inside and region[tuple(pixel)]:

@@ -1,0 +1,275 @@
+"""Images beside maps of how uncertain a model is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing
+
+from sksegment._extras import check_installed
+from sksegment._inputs.checks import check_integer
+from sksegment._inputs.image_list import as_images
+from sksegment.display._figure import axes_grid, draw
+from sksegment.display._pictures import displayable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
+
+# What the scale of the colors says of each method.
+LABELS = {
+    "entropy": "entropy (nats)",
+    "margin": "1 - margin",
+    "disagreement": "disagreement (nats)",
+}
+
+
+class UncertaintyDisplay:
+    """Images beside maps of how uncertain a model is about each pixel.
+
+    One row per image: the image, and its map. All maps share one scale of colors. Make
+    one with `from_estimator` or `from_predictions`.
+
+    Parameters
+    ----------
+    images : sequence of ndarray of shape (height, width[, n_channels])
+        The images, of any real dtype; sizes may differ.
+    uncertainties : sequence of ndarray of shape (height, width)
+        One map per image.
+    label : str, default="uncertainty"
+        What the scale of the colors says.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The figure.
+    ax_ : matplotlib Axes
+        The axes of the first map.
+    axes_ : ndarray of shape (n_images, 2), dtype object
+        The axes, one row per image: the image, and its map.
+    images_ : ndarray of shape (n_images, 2), dtype object
+        The `AxesImage` drawn in each of the axes.
+    colorbar_ : matplotlib Colorbar
+        The scale of the colors.
+
+    See Also
+    --------
+    sksegment.ensemble.predict_uncertainty : The maps.
+    SegmentationDisplay : Images, masks and errors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sksegment.datasets import make_shapes
+    >>> from sksegment.display import UncertaintyDisplay
+    >>> X, y = make_shapes(2, random_state=0)
+    >>> display = UncertaintyDisplay.from_predictions(X, np.where(y > 0, 0.1, 0.6))
+    >>> display.axes_.shape
+    (2, 2)
+    """
+
+    figure_: Figure
+    ax_: Axes
+    axes_: NDArray[np.object_]
+    images_: NDArray[np.object_]
+    colorbar_: Colorbar
+
+    def __init__(
+        self,
+        images: Sequence[NDArray[Any]],
+        uncertainties: Sequence[NDArray[Any]],
+        *,
+        label: str = "uncertainty",
+    ) -> None:
+        self.images = images
+        self.uncertainties = uncertainties
+        self.label = label
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        *,
+        method: str = "entropy",
+        n_images: int = 4,
+        ax: Any = None,
+        cmap: str | Colormap = "cividis",
+    ) -> UncertaintyDisplay:
+        """Compute the uncertainty about the first images, and draw it.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted segmenter, or a Pipeline or search object that ends in one.
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            The images. Only those drawn are read and predicted.
+        method : {"entropy", "margin", "disagreement"}, default="entropy"
+            See :func:`~sksegment.ensemble.predict_uncertainty`.
+        n_images : int, default=4
+            How many images are drawn, from the first on.
+        ax : matplotlib Axes or array of them, default=None
+            See `plot`.
+        cmap : str or Colormap, default="cividis"
+            See `plot`.
+
+        Returns
+        -------
+        UncertaintyDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        ValueError, TypeError
+            If a parameter or an image is invalid.
+
+        See Also
+        --------
+        UncertaintyDisplay.from_predictions : Draw maps that have been computed.
+        """
+        check_installed(f"{cls.__name__}.from_estimator", "plot", "matplotlib")
+        # Imported here, because it loads torch.
+        from sksegment._prediction.uncertainty import predict_uncertainty
+
+        check_integer("n_images", n_images, 1)
+        first = _safe_indexing(X, slice(0, n_images))
+        return cls.from_predictions(
+            first,
+            predict_uncertainty(estimator, first, method),
+            n_images=n_images,
+            label=LABELS[method],
+            ax=ax,
+            cmap=cmap,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        X: Any,
+        uncertainties: Any,
+        *,
+        n_images: int = 4,
+        label: str = "uncertainty",
+        ax: Any = None,
+        cmap: str | Colormap = "cividis",
+    ) -> UncertaintyDisplay:
+        """Draw the first images with maps that have been computed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, height, width[, n_channels]), or sequence
+            The images. Only those drawn are read.
+        uncertainties : array-like of shape (n, height, width), or sequence of array
+            One map per image, as `predict_uncertainty` returns them.
+        n_images : int, default=4
+            How many images are drawn, from the first on.
+        label : str, default="uncertainty"
+            What the scale of the colors says.
+        ax : matplotlib Axes or array of them, default=None
+            See `plot`.
+        cmap : str or Colormap, default="cividis"
+            See `plot`.
+
+        Returns
+        -------
+        UncertaintyDisplay
+            The display, drawn.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError, TypeError
+            If images and maps do not match.
+
+        See Also
+        --------
+        UncertaintyDisplay.from_estimator : Compute the maps and draw them.
+        """
+        check_installed(f"{cls.__name__}.from_predictions", "plot", "matplotlib")
+        check_integer("n_images", n_images, 1)
+        images = as_images(X)
+        if len(images) != len(uncertainties):
+            raise ValueError(
+                f"There are {len(images)} images in X and {len(uncertainties)} "
+                f"uncertainties; expected one map per image."
+            )
+        n_shown = min(n_images, len(images))
+        maps = [np.asarray(uncertainties[index]) for index in range(n_shown)]
+        display = cls(list(images.take(range(n_shown))), maps, label=label)
+        return display.plot(ax=ax, cmap=cmap)
+
+    def plot(
+        self, *, ax: Any = None, cmap: str | Colormap = "cividis"
+    ) -> UncertaintyDisplay:
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array-like of Axes, default=None
+            An Axes, whose area is divided into the panels, or the axes of the panels
+            themselves, 2 per image. None makes a new figure.
+        cmap : str or Colormap, default="cividis"
+            A matplotlib color map. The default reads the same with any color vision.
+
+        Returns
+        -------
+        UncertaintyDisplay
+            This display, with the attributes that end in an underscore.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError, TypeError
+            If images and maps do not match, or `ax` does not fit.
+        """
+        check_installed(f"{type(self).__name__}.plot", "plot", "matplotlib")
+        images = list(as_images(list(self.images)))
+        maps = _checked_maps(images, self.uncertainties)
+        aspects = [image.shape[0] / image.shape[1] for image in images]
+        shape = (len(images), 2)
+        self.figure_, self.axes_ = axes_grid(ax, shape, aspects, [])
+        self.images_ = np.empty(shape, dtype=object)
+        highest = max(float(values.max()) for values in maps) or 1.0
+        scale = {"cmap": cmap, "vmin": 0.0, "vmax": highest, "interpolation": "nearest"}
+        for row, (image, values) in enumerate(zip(images, maps, strict=True)):
+            left, right = self.axes_[row]
+            title = "" if row else "Image"
+            self.images_[row, 0] = draw(left, displayable(image), title)
+            self.images_[row, 1] = right.imshow(values, **scale)
+            right.set_title("" if row else "Uncertainty", fontsize="medium")
+            right.set_axis_off()
+        self.ax_ = self.axes_[0, 1]
+        self.colorbar_ = self.figure_.colorbar(
+            self.images_[0, 1], ax=self.axes_[:, 1].tolist(), label=self.label
+        )
+        return self
+
+
+def _checked_maps(
+    images: Sequence[NDArray[Any]], uncertainties: Sequence[Any]
+) -> list[NDArray[Any]]:
+    """Return one map per image, each as large as its image and finite."""
+    maps = [np.asarray(values, np.float64) for values in uncertainties]
+    for index, (image, values) in enumerate(zip(images, maps, strict=True)):
+        if values.shape != image.shape[:2]:
+            raise ValueError(
+                f"The uncertainty of image {index} has shape {values.shape}, but the "
+                f"image has height and width {image.shape[:2]}; expected the same."
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"The uncertainty of image {index} is NaN or infinite somewhere; "
+                f"expected finite numbers."
+            )
+    return maps
