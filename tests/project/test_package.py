@@ -61,11 +61,13 @@ PUBLIC = {
         "save_masks",
     ],
     "sksegment.display": [
+        "AugmentationDisplay",
         "CalibrationDisplay",
         "ConfusionDisplay",
         "EpochCurveDisplay",
         "ScoreDisplay",
         "SegmentationDisplay",
+        "TrainingHistoryDisplay",
         "UncertaintyDisplay",
     ],
     "sksegment.ensemble": ["VotingSegmenter", "predict_uncertainty"],
