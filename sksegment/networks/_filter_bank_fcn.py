@@ -61,6 +61,8 @@ class FilterBank(nn.Module):
         How often the width of the Gaussians doubles, from 0.5 pixels on.
     """
 
+    kernels: Tensor
+
     def __init__(self, depth: int) -> None:
         super().__init__()
         sigmas = gaussian_sigmas(depth)
