@@ -52,8 +52,10 @@ PUBLIC = {
     "sksegment.calibration": ["TemperatureScaling"],
     "sksegment.datasets": [
         "Finding",
+        "MaskError",
         "check_masks",
         "colors_to_labels",
+        "find_mask_errors",
         "load_image_pairs",
         "load_stack",
         "load_voc",
