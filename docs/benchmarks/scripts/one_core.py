@@ -29,6 +29,7 @@ from sksegment.networks import _fused
 
 EAGER = "PyTorch, eager float32 NCHW"
 LAYERS = "sksegment, layer by layer"
+WIDTH = 16  # the default
 # Images, their side, and the aim against the eager network.
 CASES = ((64, 128, 2.0), (8, 512, 3.3), (1, 128, None))
 QUICK = ((4, 16, None), (1, 16, None))
@@ -47,7 +48,7 @@ def prediction(
 ) -> Iterator[Row]:
     X, y = shapes(max(n_images, 4), size)
     segmenter = default_segmenter(device="cpu", max_epochs=1).fit(X[:4], y[:4])
-    copy = unet_copy(segmenter.network_, N_CHANNELS, segmenter.width)
+    copy = unet_copy(segmenter.network_, N_CHANNELS, WIDTH)
     X, scale = X[:n_images], scale_of(X[:4])
     seconds = alternated(
         {
