@@ -93,6 +93,8 @@ class Batches:
         Number of epochs trained before.
     room : float
         Bytes that images kept on the device may take.
+    processes : Processes
+        Those that train together: each gets its share of every batch.
     """
 
     samples: TrainingSet
@@ -105,6 +107,10 @@ class Batches:
     device: torch.device
     epoch: int = 0
     room: float = 0
+    processes: Processes = ALONE
+    # Of the batch that is trained on: its images, and which of them are here.
+    n_images: int = field(default=0, init=False)
+    own_images: slice = field(default=slice(None), init=False)
 
     def __len__(self) -> int:
         n_crops = len(self._crops())
@@ -149,14 +155,17 @@ class Batches:
     def _batch(self, crops: Sequence[Crop]) -> Batch:
         # Augmented before padding: the result for an image must not depend on the other
         # images of its batch.
-        groups = [
-            self._augmented(list(group)) for _, group in groupby(crops, Crop.size)
-        ]
+        self.n_images = len(crops)
+        self.own_images = self.processes.own_share(len(crops))
+        # A process without an image of its own takes part all the same, with none.
+        own = crops[self.own_images] or crops[:1]
+        groups = [self._augmented(list(group)) for _, group in groupby(own, Crop.size)]
         height = max(crop.height for crop in crops)
         width = max(crop.width for crop in crops)
-        return join_batches(
+        batch = join_batches(
             [pad_by_mirroring(group, height, width) for group in groups]
         )
+        return batch if crops[self.own_images] else batch[:0]
 
     def _augmented(self, crops: Sequence[Crop]) -> Batch:
         """Return crops of one size, augmented."""
