@@ -15,7 +15,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.channel_scale import Scale
-from sksegment._inputs.classes import check_classes
+from sksegment._inputs.classes import check_classes, check_passed_classes
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels, is_ignored
 from sksegment._inputs.random import MAX_SEED
@@ -27,11 +27,14 @@ from sksegment._segmenter.components import Components
 from sksegment._segmenter.model import Model, warn_of_newer
 from sksegment._segmenter.parameters import check_network_options, check_parameters
 from sksegment._segmenter.pretrained import unwrap_frozen
+from sksegment._torch.gradients import enable_gradients
 from sksegment._training.callbacks import check_watched, reset_callbacks
 from sksegment._training.checkpoint import load_progress
+from sksegment._training.epoch_scoring import check_scorings
 from sksegment._training.train import TrainingResult, train
 from sksegment._version import __version__
 from sksegment.augmentation._plan import without_plan
+from sksegment.losses._class_weight import check_fixed_weights
 from sksegment.metrics import iou_scorer
 from sksegment.networks._state import arrays_to_save, restored_network
 
@@ -87,7 +90,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         Weight of each class in the loss, by label value. "balanced" is inversely
         proportional to its number of pixels, "median_frequency" to its share of the
         pixels in the images that show it [2]_, the median share getting 1. A class that
-        does not occur is weighted like the rarest that does.
+        does not occur is weighted like the rarest that does. `partial_fit`, which sees
+        a part of the masks at a time, takes a dict only.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
         "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,
@@ -123,7 +127,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         validation split all follow from it. On a CPU, an integer gives the same bits
         with the same number of threads.
     warm_start : bool, default=False
-        Whether `fit` continues from the fitted network, with its seed.
+        Whether `fit` continues from the fitted network, with its seed. With
+        `early_stopping`, that network is kept if no later epoch is better.
     early_stopping : bool, default=False
         Whether to hold out validation images, end training when their mean IoU no
         longer grows, and keep the weights of the best epoch.
@@ -156,11 +161,12 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
     callbacks : list of skorch.callbacks.Callback, default=None
         Callbacks for the training loop. They may watch "train_loss" and, with
         validation images, "valid_loss" and "valid_iou"; a callback that schedules the
-        learning rate needs ``learning_rate_schedule="constant"``. Scoring callbacks of
-        skorch are handed the validation object, not arrays. Whatever callbacks freeze
-        is unfrozen after training. A checkpoint treats them like parameters, unless
-        they only print or log, like skorch's `EpochTimer` and its subclasses; what they
-        remember is not kept in it.
+        learning rate needs ``learning_rate_schedule="constant"``. ``EpochScoring(
+        iou_scorer, lower_is_better=False)`` scores the validation images after each
+        epoch, or the training images with ``on_train=True``; a function ``(net, X, y)``
+        will do, too. Whatever callbacks freeze is unfrozen after training. A checkpoint
+        treats them like parameters, unless they only print or log, like skorch's
+        `EpochTimer` and its subclasses; what they remember is not kept in it.
     verbose : int, default=0
         With 1, a line is printed after each epoch.
 
@@ -353,7 +359,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         """
         self._check_parameters()
         validates = self.early_stopping or X_val is not None
-        check_watched(self.callbacks, validates)
+        self._check_callbacks(validates)
         continues = self.warm_start and hasattr(self, "network_")
         images, steps = without_plan(X)
         training = training_set(
@@ -364,11 +370,16 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         held_out = held_out_samples(X_val, y_val, sample_weight_val, training)
         seed = self._draw_seed(continues)
         make = self._components(continues)
-        with make.open_checkpoint((training, held_out), steps, seed) as checkpoint:
+        data = (training, held_out)
+        with enable_gradients(), make.open_checkpoint(data, steps, seed) as checkpoint:
             seed = load_progress(checkpoint).get("seed", seed)
             training, held_out = make.split_validation(training, held_out, seed)
             model = make.model_to_train(training, seed)
-            plan = make.plan_fit(training)
+            plan = replace(
+                make.plan_fit(training),
+                segmenter=self._in_training(model, training, seed),
+                kept_epoch=self.best_epoch_ or self.n_iter_ if continues else None,
+            )
             batches = make.batches(training, steps, seed, model)
             validation = make.validation(held_out, training, model, plan)
             result = train(
@@ -394,7 +405,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
             Masks, as in `fit`.
         classes : array-like of shape (n_classes,), default=None
             All label values of the task; needed on the first call unless the parameter
-            `classes` names them.
+            `classes` names them. The `ignore_label` is dropped from them.
         sample_weight : array-like of shape (n,) or (n, height, width), default=None
             Weights, as in `fit`.
 
@@ -416,7 +427,8 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
                 "early_stopping=True has no meaning for single epochs: partial_fit "
                 "expects early_stopping=False."
             )
-        check_watched(self.callbacks, validates=False)
+        self._check_callbacks(validates=False)
+        check_fixed_weights(self.class_weight)
         continues = hasattr(self, "network_")
         images, steps = without_plan(X)
         training = training_set(
@@ -426,11 +438,15 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         )
         seed = self._draw_seed(continues)
         make = self._components(continues)
-        model = make.model_to_train(training, seed)
-        plan = make.plan_partial_fit(training)
-        batches = make.batches(training, steps, seed, model)
         learned = self._learned_by_optimizer() if continues else None
-        result = train(model.network, batches, None, plan, learned)
+        with enable_gradients():
+            model = make.model_to_train(training, seed)
+            plan = replace(
+                make.plan_partial_fit(training),
+                segmenter=self._in_training(model, training, seed),
+            )
+            batches = make.batches(training, steps, seed, model)
+            result = train(model.network, batches, None, plan, learned)
         return self._adopt(model, training, seed, result)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -624,6 +640,10 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
                 "warm_start=True, which continues from its own weights."
             )
 
+    def _check_callbacks(self, validates: bool) -> None:
+        check_watched(self.callbacks, validates)
+        check_scorings(self.callbacks, validates)
+
     def _components(self, continues: bool) -> Components:
         """Return what makes the parts of training and prediction."""
         fitted = self._fitted_model() if continues else None
@@ -666,7 +686,7 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
         self, classes: Any, continues: bool
     ) -> NDArray[Any] | None:
         own = self._known_classes(continues)
-        known = check_classes(classes, self.ignore_label)
+        known = check_passed_classes(classes, self.ignore_label)
         if own is None and known is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         if own is not None and known is not None and not np.array_equal(known, own):
@@ -705,6 +725,12 @@ class FCNSegmenter(ClassifierMixin, BaseEstimator):
                 f"{kept if history else 'is not fitted'}."
             )
         return self
+
+    def _in_training(self, model: Model, training: TrainingSet, seed: int) -> Self:
+        """Return a segmenter with the network in training, for callbacks that score."""
+        view = type(self)(**self.get_params(deep=False))
+        view._set_fitted(model, training, seed, TrainingResult([], None, {}, None))
+        return view
 
     def _set_fitted(
         self, model: Model, training: TrainingSet, seed: int, result: TrainingResult

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Rows are summed up in blocks of about this many values, so that a huge image needs
-# little additional memory.
-BLOCK_VALUES = 2**20
+# Rows are summed up in blocks of about this many values: half a megabyte as float64,
+# which stays in the cache from one sum to the next.
+BLOCK_VALUES = 2**16
 # The square of a smaller number loses digits, or becomes 0.
 SMALLEST_STD = 1e-150
 # Images whose values are larger or smaller than in training by this factor are in other
@@ -129,10 +129,13 @@ def channel_sums(
 
 
 def _block_sums(pixels: NDArray[Any]) -> ChannelSums:
-    # In one memory order for all layouts, since numpy sums in memory order.
-    pixels = pixels.astype(np.float64, order="C")
-    mean = pixels.sum(axis=0) / max(1, len(pixels))
-    low, high = pixels.min(axis=0, initial=np.inf), pixels.max(axis=0, initial=-np.inf)
-    pixels -= mean
-    squares = np.einsum("ij,ij->j", pixels, pixels)
-    return ChannelSums(len(pixels), mean, squares, low, high)
+    # A plane for each channel: numpy sums long rows many times faster than columns, and
+    # with smaller errors.
+    planes = pixels.T.astype(np.float64, order="C")
+    n_pixels = planes.shape[1]
+    mean = planes.sum(axis=1) / max(1, n_pixels)
+    low = planes.min(axis=1, initial=np.inf)
+    high = planes.max(axis=1, initial=-np.inf)
+    planes -= mean[:, np.newaxis]
+    squares = np.einsum("ij,ij->i", planes, planes)
+    return ChannelSums(n_pixels, mean, squares, low, high)

@@ -51,6 +51,19 @@ def check_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
     return np.unique(named)
 
 
+def check_passed_classes(classes: Any, ignore_label: Any) -> NDArray[Any] | None:
+    """Return the classes that a call passes, sorted, without the ignored label.
+
+    Tools that train step by step pass the label values of all masks.
+    """
+    if classes is None:
+        return None
+    named = label_array(classes, "classes")
+    if named.ndim == 1:
+        named = named[~is_ignored(named, ignore_label)]
+    return check_classes(named, ignore_label)
+
+
 def _are_whole(labels: NDArray[Any]) -> bool:
     return bool(np.all(np.isfinite(labels) & (labels == np.floor(labels))))
 

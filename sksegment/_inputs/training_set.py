@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
@@ -17,6 +19,8 @@ from sksegment._inputs.classes import (
     nothing_labelled_message,
     pixels_of_classes,
 )
+from sksegment._inputs.file_threads import Arrays, read_ahead
+from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import check_channels
 from sksegment._inputs.labels import LabelCounts, LabelEncoder, count_labels, is_ignored
 from sksegment._inputs.mixed_scales import images_of_16_bits
@@ -109,16 +113,16 @@ def survey(
     sizes: list[tuple[int, int]] = []
     dtypes: list[np.dtype[Any]] = []
     n_channels = samples.images[0].shape[-1]
-    for index in range(len(samples)):
-        image, mask = samples.read(index)
-        check_channels(image, n_channels, samples.images.name(index))
-        weight = samples.weight(index)
-        if weight is not None:
-            check_weight_size(weight, mask, index)
-        sizes.append(mask.shape)
-        dtypes.append(image.dtype)
-        sums.append(channel_sums(image, _counted(mask, weight, ignore_label)))
-        counts.append(count_labels(mask, weight))
+    with _pairs(samples) as pairs:
+        for index, (image, mask) in enumerate(pairs):
+            check_channels(image, n_channels, samples.images.name(index))
+            weight = samples.weight(index)
+            if weight is not None:
+                check_weight_size(weight, mask, index)
+            sizes.append(mask.shape)
+            dtypes.append(image.dtype)
+            sums.append(channel_sums(image, _counted(mask, weight, ignore_label)))
+            counts.append(count_labels(mask, weight))
     labels = [count.labels for count in counts]
     encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
     pixels, n_labelled = pixels_of_classes(counts, encoder)
@@ -137,6 +141,13 @@ def survey(
         n_labelled=n_labelled,
         dtypes=dtypes,
     )
+
+
+def _pairs(samples: Samples) -> AbstractContextManager[Iterator[Arrays]]:
+    """Return all images with their masks; files are read ahead in threads."""
+    if is_path(samples.images.items[0]) or is_path(samples.masks.items[0]):
+        return read_ahead(samples.read, len(samples))
+    return nullcontext(map(samples.read, range(len(samples))))
 
 
 def training_set(

@@ -16,9 +16,6 @@ from sksegment._torch.out_of_memory import HOOKS_LOCK
 # 4.6 alive (a skip connection, the image below, three of one stage). The rest is what
 # the allocator could not give back: up to 7.3 were measured over depths and widths.
 PEAK_LAYERS = 8
-# On a CPU, torch convolves a lone image of at most this many values with other kernels
-# than a batch, and the results differ in the sixth digit.
-LONE_VALUES = 20_480
 
 Layers = tuple[tuple[Any, ...], ...]
 
@@ -28,23 +25,20 @@ PROBED: WeakKeyDictionary[nn.Module, tuple[Layers, LayerSizes]] = WeakKeyDiction
 
 
 class LayerSizes(NamedTuple):
-    """The smallest and the largest number of values per pixel within a network.
+    """The largest number of values per pixel within a network.
 
     Parameters
     ----------
-    smallest : float
-        Of the images that are convolved.
     largest : float
         Of all inputs and outputs of layers. The scores of the whole network count as
         well: they may be upsampled.
     """
 
-    smallest: float
     largest: float
 
-    def differs_alone(self, n_pixels: int) -> bool:
-        """Tell whether a lone image of that size is convolved by other kernels."""
-        return n_pixels * self.smallest <= LONE_VALUES
+    def pixels_below(self, n_bytes: float) -> int:
+        """Return how many pixels keep each float32 layer output below `n_bytes`."""
+        return int(n_bytes / (4 * self.largest))
 
     def pixels_in(self, n_bytes: float) -> int:
         """Return how many pixels a float32 forward pass can have in `n_bytes`."""
@@ -67,7 +61,7 @@ def layer_sizes(
         Runs the network on an image of that side.
     """
     layers = layers_key(network)
-    known, found = PROBED.get(network, ((), LayerSizes(0.0, 0.0)))
+    known, found = PROBED.get(network, ((), LayerSizes(0.0)))
     if known != layers:
         found = probe_layers(network, side, run)
         PROBED[network] = layers, found
@@ -79,7 +73,6 @@ def probe_layers(
 ) -> LayerSizes:
     """Run a network and note the inputs and outputs of layers; see `layer_sizes`."""
     sizes: list[int] = []
-    convolved: list[int] = []
     # Padding that a network adds itself does not grow with the image.
     padded = side + 2 * getattr(network, "padding", 0)
     thread = get_ident()
@@ -89,15 +82,12 @@ def probe_layers(
             return
         tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
         sizes.extend(tensor.numel() for tensor in tensors)
-        if isinstance(module, nn.Conv2d):
-            # Called by keyword, a layer has no inputs here.
-            convolved.extend(image.numel() for image in inputs[:1])
 
-    with HOOKS_LOCK, ExitStack() as hooks:
+    with HOOKS_LOCK.held(), ExitStack() as hooks:
         for module in network.modules():
             hooks.callback(module.register_forward_hook(record).remove)
         run(side)
-    return LayerSizes(min(convolved or sizes) / side**2, max(sizes) / padded**2)
+    return LayerSizes(max(sizes) / padded**2)
 
 
 def layers_key(network: nn.Module) -> Layers:

@@ -21,6 +21,7 @@ from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, ImageList
 from sksegment._prediction.activation_sizes import LayerSizes, layer_sizes
 from sksegment._prediction.blending import blend_tiles
+from sksegment._prediction.lone_image import ConvolvedAsInBatch
 from sksegment._prediction.tiles import Interval, Tiling, overlapping, spans
 from sksegment._torch.devices import free_bytes
 from sksegment._torch.out_of_memory import (
@@ -38,10 +39,15 @@ View = tuple[int, bool]
 AS_IT_IS: View = (0, False)
 VIEWS: tuple[View, ...] = tuple(product(range(4), (False, True)))
 CPU = torch.device("cpu")
+# The largest output of a layer, in bytes, when several images are run at once on a CPU.
+# glibc maps blocks of 32 MiB and more anew each time, and clearing their pages takes as
+# long as a third of the arithmetic.
+MAX_ACTIVATION = 24 * 2**20
 
 logger = logging.getLogger("sksegment")
 
 Reduce = Callable[[Tensor], NDArray[Any]]
+Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,10 @@ class Predictor:
         does not fit into the working memory.
     views : sequence of (int, bool), default=((0, False),)
         The positions of a square over which probabilities are averaged.
+    fuse : callable or None, default=None
+        Takes the network and `dtype`; returns a function that computes the same scores
+        faster, or None. It is called anew for each prediction, as the weights may have
+        changed.
     """
 
     network: nn.Module
@@ -74,6 +84,7 @@ class Predictor:
     batch_size: int
     tile_size: int | str
     views: Sequence[View] = (AS_IT_IS,)
+    fuse: Callable[[nn.Module, torch.dtype], Forward | None] | None = None
 
     def labels(
         self, images: ImageList, classes: NDArray[Any]
@@ -124,6 +135,7 @@ class Predictor:
     ) -> Iterator[NDArray[Any]]:
         """Yield the answers; if memory runs out, run less at once."""
         self.network.eval()
+        vars(self).pop("_fused", None)  # of the weights at an earlier prediction
         run = self
         for group in self._groups(images):
             while group:
@@ -238,7 +250,7 @@ class Predictor:
             )
 
     def _images_at_once(self, image: NDArray[Any]) -> int:
-        return max(1, self._pixel_limit // (image.shape[0] * image.shape[1]))
+        return max(1, self._batch_limit // (image.shape[0] * image.shape[1]))
 
     def _blended(self, image: NDArray[Any], reduce: Reduce) -> NDArray[Any]:
         """Predict one large image in overlapping tiles, approximately."""
@@ -286,15 +298,6 @@ class Predictor:
         return answer
 
     def _probabilities(self, batch: Tensor) -> Tensor:
-        """Return the probabilities of a batch, which do not depend on its length."""
-        n_pixels = batch.shape[-2] * batch.shape[-1]
-        sizes = self._layer_sizes
-        if len(batch) == 1 and sizes.differs_alone(n_pixels):
-            # Run with a copy of itself, as a batch; so small an image is cheap.
-            return self._forward(torch.cat([batch, batch]))[:1]
-        return self._forward(batch)
-
-    def _forward(self, batch: Tensor) -> Tensor:
         """Return the probabilities, averaged over several views if asked for."""
         if tuple(self.views) == (AS_IT_IS,):
             return self._softmax(batch)
@@ -304,7 +307,18 @@ class Predictor:
         return self._scores(batch).softmax(dim=1)
 
     def _scores(self, batch: Tensor) -> Tensor:
-        """Run the network, in float32 unless asked otherwise."""
+        """Compute the scores, in float32 unless asked otherwise."""
+        if self._fused is None:
+            return self._run_network(batch)
+        with torch.inference_mode():
+            return self._fused(batch).float()
+
+    @cached_property
+    def _fused(self) -> Forward | None:
+        return None if self.fuse is None else self.fuse(self.network, self.dtype)
+
+    def _run_network(self, batch: Tensor) -> Tensor:
+        """Run the network itself, with the kernels of a batch on a lone image, too."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             # Entered even if disabled: the caller may be inside their own autocast.
@@ -313,6 +327,8 @@ class Predictor:
             stack.enter_context(autocast)
             # Otherwise, tiles would no longer equal the whole image.
             stack.enter_context(full_float32(self.device))
+            if self.device.type == "cpu" and len(batch) == 1:
+                stack.enter_context(ConvolvedAsInBatch())
             scores: Tensor = self.network(batch).float()
             return scores
 
@@ -331,14 +347,23 @@ class Predictor:
         return int(getattr(self.network, "stride", 1))
 
     @cached_property
+    def _batch_limit(self) -> int:
+        """Pixels that one forward pass over several images may hold."""
+        if self.device.type != "cpu":
+            return self._pixel_limit
+        below = self._probed(lambda: self._layer_sizes.pixels_below(MAX_ACTIVATION))
+        return min(below, self._pixel_limit)
+
+    @cached_property
     def _pixel_limit(self) -> int:
         """Pixels that one forward pass may hold in the working memory."""
-        limit = attempt(self._pixels_that_fit, self.device)
+        memory = working_memory(self.device)
+        return self._probed(lambda: self._layer_sizes.pixels_in(memory))
+
+    def _probed(self, n_pixels: Callable[[], int]) -> int:
+        limit = attempt(n_pixels, self.device)
         # If the probe does not fit, neither does the first pass, which is reported.
         return 1 if isinstance(limit, OutOfMemory) else max(1, limit)
-
-    def _pixels_that_fit(self) -> int:
-        return self._layer_sizes.pixels_in(working_memory(self.device))
 
     @cached_property
     def _layer_sizes(self) -> LayerSizes:
@@ -346,7 +371,7 @@ class Predictor:
 
     def _run_blank(self, side: int) -> Tensor:
         blank = np.zeros((side, side, len(self.scale.mean)), np.float32)
-        return self._scores(images_to_tensor([blank], self.scale, self.device))
+        return self._run_network(images_to_tensor([blank], self.scale, self.device))
 
 
 def place_network(

@@ -36,6 +36,7 @@ from sksegment._training.validation import Validation, split_indices
 from sksegment.augmentation._plan import PlannedStep
 from sksegment.losses._class_weight import class_weights
 from sksegment.losses._factory import make_loss
+from sksegment.networks._fused import fused
 from sksegment.networks._state import arrays_of
 
 # Read at prediction: they take effect when set on a fitted segmenter.
@@ -181,6 +182,7 @@ class Components:
             AUTO_BATCH_SIZE if is_auto else now["batch_size"],
             now["tile_size"],
             VIEWS if now["test_time_augmentation"] else (AS_IT_IS,),
+            fused,
         )
 
     def _start(self, model: Model, training: TrainingSet) -> Model:

@@ -10,13 +10,14 @@ from copy import deepcopy
 from functools import partial
 from itertools import chain
 from math import ceil
-from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from sksegment._torch.fork_safe_lock import ForkSafeLock
 
 # What torch and the libraries below it write when memory runs out, in lower case, as
 # regular expressions. Only CUDA and XPU have an exception of their own.
@@ -32,7 +33,7 @@ SIGNS = (
 )
 
 # A network is not copied while it has the hooks of a probe.
-HOOKS_LOCK = Lock()
+HOOKS_LOCK = ForkSafeLock()
 
 Result = TypeVar("Result")
 
@@ -153,7 +154,7 @@ def copy_network(network: nn.Module, device: torch.device) -> nn.Module:
     MemoryError
         If it does not fit there.
     """
-    with HOOKS_LOCK:
+    with HOOKS_LOCK.held():
         result = attempt(partial(_copy, network, device), device)
     if isinstance(result, OutOfMemory):
         raise MemoryError(_too_large(network, device, result.reason))

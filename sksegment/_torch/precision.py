@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any
 
 import torch
+
+from sksegment._torch.fork_safe_lock import ForkSafeLock
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 # bfloat16 in hardware: NVIDIA from this compute capability on.
@@ -58,18 +59,18 @@ class _TF32:
     """The switch of cuDNN, which all threads share: the last to leave restores it."""
 
     def __init__(self) -> None:
-        self._lock = Lock()
+        self._lock = ForkSafeLock()
         self._n_inside = 0
         self._turned_off = (False, False)
 
     def forbid(self) -> None:
-        with self._lock:
+        with self._lock.held():
             if not self._n_inside:
                 self._turned_off = _turn_tf32_off()
             self._n_inside += 1
 
     def allow_again(self) -> None:
-        with self._lock:
+        with self._lock.held():
             self._n_inside -= 1
             if not self._n_inside:
                 _turn_tf32_on(*self._turned_off)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import RLock
 
 import torch
 
+from sksegment._torch.fork_safe_lock import ForkSafeLock
+
 # The seeds that torch is given are below this.
 MAX_TORCH_SEED = 2**63 - 1
-RNG_LOCK = RLock()
+RNG_LOCK = ForkSafeLock()
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
@@ -30,7 +31,8 @@ def local_rng(device: torch.device) -> Iterator[None]:
     The whole process shares it: fits in several threads wait for each other.
     """
     devices = [device] if device.type == "cuda" else []
-    with RNG_LOCK, torch.random.fork_rng(devices=devices), _local_mps_rng(device):
+    fork = torch.random.fork_rng(devices=devices)
+    with RNG_LOCK.held(), fork, _local_mps_rng(device):
         yield
 
 

@@ -36,6 +36,10 @@ POOL_BATCHES = 16
 AUTO_BATCH_SIZE = 8
 AUTO_STEPS = 4
 
+# Files are read for this many batches at once: the one that is wanted, and those after
+# it, while the network trains on the first.
+READ_BATCHES = 3
+
 Target = tuple[Tensor, Tensor | None]
 
 
@@ -121,8 +125,14 @@ class Batches:
         rng = random_generator(ORDER, self.seed, self.epoch)
         crops = self._crops()
         batch_size = images_in_batch(self.batch_size, len(crops))
-        for members in cut_batches(crops, batch_size, rng):
+        batches = cut_batches(crops, batch_size, rng)
+        order = [crop.image for members in batches for crop in members]
+        n_taken = 0
+        for members in batches:
+            n_wanted = READ_BATCHES * batch_size
+            self._store.read_ahead(order[n_taken : n_taken + n_wanted])
             batch = self._batch(members)
+            n_taken += len(members)
             yield batch.images, (batch.codes, batch.weights)
 
     def largest(self) -> tuple[int, int, int]:
@@ -134,8 +144,10 @@ class Batches:
         return n_images, height, width
 
     def release_images(self) -> None:
-        """Forget the images that are kept on the device."""
-        self.__dict__.pop("_store", None)
+        """Forget the images that are kept, and end the threads that read files."""
+        store = vars(self).pop("_store", None)
+        if store is not None:
+            store.files.close()
 
     def have_one_size(self) -> bool:
         """Tell whether all batches hold images of one size."""

@@ -133,6 +133,11 @@ def kind_of(callback: Any) -> type[Callback]:
     return callback if isinstance(callback, type) else type(callback)
 
 
+def is_own(callback: Any) -> bool:
+    """Tell whether a callback is the user's own, not one of skorch."""
+    return not kind_of(callback).__module__.startswith("skorch.")
+
+
 def only_watches(callback: Any) -> bool:
     """Tell whether a callback makes no difference to weights and history."""
     return issubclass(kind_of(callback), WATCHERS)
@@ -171,13 +176,25 @@ def _reset(callback: Any) -> Any:
     learned = {name for name in vars(callback) if name.endswith("_")} - {*settings}
     try:
         made = vars(clone(callback)) if learned else {}
-    except (AttributeError, RuntimeError, TypeError):  # no constructor to rely on
+    except Exception:  # no constructor to rely on; what users write may raise anything
         return callback
-    fresh = copy(callback)
-    for name in learned:
-        delattr(fresh, name)
-        if name in made:
-            setattr(fresh, name, made[name])
+    return _without(callback, learned, made)
+
+
+def _without(callback: Callback, learned: set[str], made: dict[str, Any]) -> Callback:
+    """Return a copy of a callback without what it learned, if it can be copied so.
+
+    A `__getstate__` of its own may leave attributes out, or insist on them.
+    """
+    try:
+        fresh = copy(callback)
+        for name in learned:
+            vars(fresh).pop(name, None)
+            if name in made:
+                setattr(fresh, name, made[name])
+        copy(fresh)
+    except Exception:  # as above
+        return callback
     return fresh
 
 
@@ -234,8 +251,8 @@ def _is_written(key: str, callbacks: Sequence[Any], validates: bool) -> bool:
 
 
 def _may_write(key: str, callback: Any, validates: bool) -> bool:
-    if not kind_of(callback).__module__.startswith("skorch."):
-        return True  # what the user's own callback writes is unknown
+    if is_own(callback):
+        return True  # what it writes is unknown
     if isinstance(callback, (BatchScoring, EpochScoring, PassthroughScoring)):
         return validates or callback.on_train
     return bool(_setting(callback, "event_name") == key)

@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-import sklearn
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sksegment._inputs.image_files import is_path
-from sksegment._inputs.image_list import ImageList, Window
+from sksegment._inputs.file_threads import MAX_WAITING
+from sksegment._inputs.image_list import Window
 from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.devices import to_device
 from sksegment._torch.tensors import in_torch_dtype, torch_dtype
-
-# Share of scikit-learn's ``working_memory`` (1024 MiB by default) that files may take.
-SHARE = 1 / 4
-
-
-class FileCache:
-    """Images and masks read from files; the least recently used are dropped first.
-
-    It lives as long as one training run: a changed file is read again in the next.
-    """
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[bool, str], NDArray[Any]] = OrderedDict()
-        self._limit = SHARE * 2**20 * float(sklearn.get_config()["working_memory"])
-        self.n_bytes = 0
-
-    def whole(self, images: ImageList, index: int) -> NDArray[Any]:
-        """Return item `index` of images or masks, checked."""
-        item = images.items[index]
-        if not is_path(item):
-            return images[index]
-        key = (images.is_mask, os.fspath(item))
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            return self._kept[key]
-        # A view, such as colors without alpha, would keep its whole base array alive.
-        pixels = np.ascontiguousarray(images[index])
-        pixels.flags.writeable = False
-        self._keep(key, pixels)
-        return pixels
-
-    def crop(self, images: ImageList, index: int, window: Window) -> NDArray[Any]:
-        """Return a part of item `index`; from an array, only that part is read."""
-        if is_path(images.items[index]):
-            return self.whole(images, index)[window]
-        return images.crop(index, window)
-
-    def _keep(self, key: tuple[bool, str], pixels: NDArray[Any]) -> None:
-        if pixels.nbytes > self._limit:
-            return
-        self._kept[key] = pixels
-        self.n_bytes += pixels.nbytes
-        while self.n_bytes > self._limit:
-            self.n_bytes -= self._kept.popitem(last=False)[1].nbytes
-
+from sksegment._training.file_cache import FileCache
 
 # The largest image, in bytes, that is read as a whole to be kept. Larger ones may not
 # fit into memory, and are read part by part.
@@ -144,6 +98,24 @@ class ImageStore:
     files: FileCache = field(default_factory=FileCache)
     _kept: dict[int, Example] = field(default_factory=dict)
 
+    def read_ahead(self, indices: Iterable[int]) -> None:
+        """Begin to read files of the images that come next, as many as may wait."""
+        for index in indices:
+            if self.files.n_ahead >= self._max_ahead:
+                return
+            if index not in self._kept:
+                self.files.read_ahead(self.samples.masks, index)
+                self.files.read_ahead(self.samples.images, index)
+
+    @cached_property
+    def _max_ahead(self) -> int:
+        """Number of files that may wait if all are as large as the largest."""
+        samples = self.samples
+        values = max(height * width for height, width in samples.sizes)
+        values *= samples.n_channels + 1
+        itemsize = max(dtype.itemsize for dtype in samples.dtypes)
+        return 2 * (MAX_WAITING // (values * itemsize))
+
     def read_crop(self, index: int, window: Window) -> Example:
         """Return the part of image `index` in a window, on the device."""
         whole = self._kept.get(index) or self._send_whole(index)
@@ -197,8 +169,9 @@ class ImageStore:
         return to_device(tensor, self.device)
 
     def _read(self, index: int, window: Window) -> Example:
-        image = self.files.crop(self.samples.images, index, window)
+        # The mask first: around a class, it was read for the window just before.
         codes = self._encoded(index, window)
+        image = self.files.crop(self.samples.images, index, window)
         return Example(
             torch.from_numpy(in_torch_dtype(image)),
             torch.from_numpy(codes.astype(self._codes_dtype)),

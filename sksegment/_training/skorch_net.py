@@ -8,7 +8,9 @@ from copy import deepcopy
 from dis import opmap
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
 from torch import Tensor, nn
@@ -75,9 +77,8 @@ def predicted_classes(scores: Tensor, codes: Tensor) -> Tensor:
 class SegmentationNet(NeuralNet):
     """skorch's training loop over batches of images, class codes and pixel weights.
 
-    `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Nothing of
-    skorch's prediction is used by sksegment; that its softmax runs over the classes
-    matters to the user's callbacks.
+    `fit_loop` takes a pair: the `Batches`, and the `Validation` or None. Callbacks that
+    predict or score get what the segmenter would give with the network as it stands.
 
     Parameters
     ----------
@@ -91,6 +92,8 @@ class SegmentationNet(NeuralNet):
         Arithmetic of the forward pass.
     checkpoint : Checkpoint or None, default=None
         Where progress is kept after each epoch.
+    segmenter : FCNSegmenter or None, default=None
+        One that is fitted with the network in training.
     **parameters : dict
         Parameters of skorch's net.
     """
@@ -103,12 +106,14 @@ class SegmentationNet(NeuralNet):
         first_epoch: int = 0,
         precision: torch.dtype = torch.float32,
         checkpoint: Checkpoint | None = None,
+        segmenter: Any = None,
         **parameters: Any,
     ) -> None:
         self.seed = seed
         self.first_epoch = first_epoch
         self.precision = precision
         self.checkpoint = checkpoint
+        self.segmenter = segmenter
         super().__init__(module, **parameters)
 
     @property
@@ -118,6 +123,28 @@ class SegmentationNet(NeuralNet):
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
             ("print_log", PrintLog()),
         ]
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Label values of the classes."""
+        return np.asarray(self.segmenter.classes_)
+
+    @property
+    def ignore_label(self) -> Any:
+        """Label value that is no class."""
+        return self.segmenter.ignore_label
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the masks of images."""
+        return np.asarray(self.segmenter.predict(X))
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Return the probabilities of images."""
+        return np.asarray(self.segmenter.predict_proba(X))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the mean IoU of images."""
+        return float(self.segmenter.score(X, y, sample_weight))
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Do nothing: the data were checked before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from copy import deepcopy
@@ -19,6 +20,7 @@ from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
 from sksegment._training.checkpoint import Checkpoint, load_progress
+from sksegment._training.epoch_scoring import scoring_images
 from sksegment._training.memory_estimate import room_for_images, too_large
 from sksegment._training.schedules import SCHEDULES
 from sksegment._training.skorch_net import (
@@ -69,6 +71,11 @@ class TrainingPlan:
         Callbacks of the user.
     verbose : int
         Whether a table is printed.
+    segmenter : FCNSegmenter or None, default=None
+        One that is fitted with the network in training, for callbacks that score.
+    kept_epoch : int or None, default=None
+        The epoch whose weights training continues from, which stay if none of those to
+        come is better; None for a new network.
     """
 
     criterion: nn.Module
@@ -82,6 +89,8 @@ class TrainingPlan:
     tol: float
     callbacks: Sequence[Any]
     verbose: int
+    segmenter: Any = None
+    kept_epoch: int | None = None
 
 
 @dataclass
@@ -168,7 +177,7 @@ def _train_network(
     optimizer_state: dict[str, Any] | None,
     checkpoint: Checkpoint | None,
 ) -> TrainingResult:
-    net = _net(network, batches, plan, checkpoint)
+    net = _net(network, batches, validation, plan, checkpoint)
     if plan.n_epochs > 1:  # what is used once need not stay
         batches.room = room_for_images(network, batches, plan.precision)
     with local_rng(batches.device):
@@ -176,13 +185,14 @@ def _train_network(
         if optimizer_state is not None:
             _resume_optimizer(net.optimizer_, optimizer_state)
         with _restore_trainable(network), _allow_single_values(network):
-            diverged_at = _run(net, batches, validation)
+            diverged_at = _run(net, batches, validation, plan)
     rows = [_row(row, net.first_epoch) for row in net.history]
     if diverged_at is not None:
         rows = rows[: diverged_at - 1]
     best_epoch = None
     if plan.patience is not None and rows:
-        best_epoch = net.first_epoch + _restore_best(net)
+        best = _restore_best(net)
+        best_epoch = net.first_epoch + best if best else plan.kept_epoch
     state = net.optimizer_.state_dict()["state"]
     predicted = None if net.predicted_ is None else net.predicted_.cpu().numpy()
     return TrainingResult(rows, best_epoch, state, predicted, diverged_at)
@@ -236,7 +246,10 @@ def _resume_optimizer(
 
 
 def _run(
-    net: SegmentationNet, batches: Batches, validation: Validation | None
+    net: SegmentationNet,
+    batches: Batches,
+    validation: Validation | None,
+    plan: TrainingPlan,
 ) -> int | None:
     """Run the loop; return the epoch, counted from 1, in which it diverged, if any."""
     progress = load_progress(net.checkpoint)
@@ -246,6 +259,8 @@ def _run(
     net.notify("on_train_begin", X=batches, y=None)
     if progress:
         restore_stopping(net, progress)
+    elif plan.kept_epoch is not None and plan.patience is not None:
+        _enter_competition(net, validation, plan.tol)
     n_epochs = net.max_epochs - len(net.history)
     try:
         with suppress(TrainingStop):
@@ -257,27 +272,42 @@ def _run(
     return None
 
 
+def _enter_competition(
+    net: SegmentationNet, validation: Validation | None, tol: float
+) -> None:
+    """Let the weights that training starts from count as the best epoch so far."""
+    _, iou = (None, math.nan) if validation is None else validation.scores()
+    if math.isfinite(iou):
+        stopping = dict(net.callbacks_)[EARLY_STOPPING]
+        stopping.dynamic_threshold_ = iou + tol
+        stopping.best_model_weights_ = deepcopy(net.module_.state_dict())
+
+
 def _net(
     network: nn.Module,
     batches: Batches,
+    validation: Validation | None,
     plan: TrainingPlan,
     checkpoint: Checkpoint | None,
 ) -> SegmentationNet:
     n_done = len(load_progress(checkpoint).get("history", ()))
+    held_out = None if validation is None else validation.samples
     return SegmentationNet(
         network,
         seed=batches.seed,
         first_epoch=batches.epoch,
         precision=plan.precision,
         checkpoint=checkpoint,
+        segmenter=plan.segmenter,
         criterion=plan.criterion,
         optimizer=OPTIMIZERS[plan.optimizer],
         optimizer__weight_decay=plan.weight_decay,
         lr=plan.learning_rate,
         max_epochs=plan.n_epochs,
-        callbacks=_callbacks(plan, len(batches), n_done),
-        # skorch's own guess is a softmax over the width of the image.
-        predict_nonlinearity=partial(torch.softmax, dim=1),
+        callbacks=[
+            *_callbacks(plan, len(batches), n_done),
+            *scoring_images(plan.callbacks, batches.samples, held_out),
+        ],
         train_split=None,
         # Some callbacks divide the length of the batches by it.
         batch_size=1,
@@ -310,7 +340,7 @@ def _callbacks(plan: TrainingPlan, n_batches: int, n_done: int) -> list[Any]:
             load_best=True,
         )
         callbacks.append((EARLY_STOPPING, stopping))
-    return [*callbacks, *plan.callbacks]
+    return callbacks
 
 
 def _restore_best(net: SegmentationNet) -> int:

@@ -1,10 +1,20 @@
-"""Drawings: images, masks and errors; how uncertain a model is; scores by epoch."""
+"""Drawings: masks, errors and uncertainty; confusion, scores, calibration, epochs."""
 
+from sksegment.display._calibration_display import CalibrationDisplay
+from sksegment.display._confusion_display import ConfusionDisplay
 from sksegment.display._epoch_curve_display import EpochCurveDisplay
+from sksegment.display._score_display import ScoreDisplay
 from sksegment.display._segmentation_display import SegmentationDisplay
 from sksegment.display._uncertainty_display import UncertaintyDisplay
 
-__all__ = ["EpochCurveDisplay", "SegmentationDisplay", "UncertaintyDisplay"]
+__all__ = [
+    "CalibrationDisplay",
+    "ConfusionDisplay",
+    "EpochCurveDisplay",
+    "ScoreDisplay",
+    "SegmentationDisplay",
+    "UncertaintyDisplay",
+]
 
 # Where pickle looks them up, and where they are documented.
 for _name in __all__:

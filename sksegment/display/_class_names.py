@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def _names_by_label(classes: NDArray[Any], class_names: Names) -> list[str]:
 
 
 def _found_classes(
-    masks: list[NDArray[Any]], ignore_label: Any, class_names: Names
+    masks: Iterable[NDArray[Any]], ignore_label: Any, class_names: Names
 ) -> NDArray[Any]:
     """Return the labels in the masks; 0, 1, ... where a list names class ids."""
     found = unique_labels(masks, ignore_label)

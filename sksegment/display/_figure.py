@@ -56,6 +56,19 @@ def axes_grid(
     return given[0, 0].figure, given
 
 
+def single_axes(ax: Any, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Return the figure and the axes to draw in, a new one of that size if None."""
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        return plt.subplots(figsize=size, layout="constrained")
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax is {ax!r}; expected an Axes of matplotlib, or None.")
+    figure: Any = ax.figure
+    return figure, ax
+
+
 def _new_figure(
     shape: tuple[int, int], aspects: list[float], entries: list[Artist]
 ) -> tuple[Figure, NDArray[np.object_]]:

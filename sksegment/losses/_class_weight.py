@@ -50,6 +50,23 @@ def class_weights(
     return _named_weights(class_weight, classes.tolist())
 
 
+def check_fixed_weights(class_weight: Any) -> None:
+    """Reject weights that follow from all masks where a part of them is shown.
+
+    Raises
+    ------
+    ValueError
+        As scikit-learn's classifiers raise, with the weights to pass instead.
+    """
+    if isinstance(class_weight, str):
+        raise ValueError(
+            f"class_weight {class_weight!r} is not supported for partial_fit, whose "
+            f"calls show a part of the masks each; expected weights by label, such as "
+            f"dict(zip(labels, pixels.sum() / (len(labels) * pixels))) of pixels = "
+            f"pixel_confusion_matrix(y, y, labels=labels).diagonal() over many masks."
+        )
+
+
 def balanced(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return weights in inverse proportion to class pixels, as in scikit-learn.
 

@@ -11,6 +11,7 @@ from sksegment._inputs.checks import check_integer
 from sksegment._inputs.image_list import as_masks
 from sksegment._inputs.labels import unique_labels
 from sksegment.metrics._accumulator import accumulate_all
+from sksegment.metrics._averaging import average_classes
 from sksegment.metrics._formulas import calibration_gap, ratio
 from sksegment.metrics._probability_accumulator import ProbabilityAccumulator
 from sksegment.metrics._score import Score, computed_by
@@ -246,3 +247,9 @@ def calibration_counts(
         labels, ignore_label, n_bins=n_bins, label=label
     )
     return accumulate_all(accumulator, masks, y_proba, sample_weight).class_counts()
+
+
+def calibration_error(counts: NDArray[np.float64]) -> float:
+    """Return the expected calibration error of counts of bins."""
+    every = np.ones(counts.shape[1], np.bool_)
+    return float(average_classes(calibration_gap, counts, "weighted", every))

@@ -14,7 +14,7 @@ from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
 from sksegment._inputs.pipelines import final_estimator
 from sksegment._inputs.sample_weight import as_weights
-from sksegment.metrics._accumulator import accumulate_part
+from sksegment.metrics._accumulator import Accumulator, accumulate_part
 from sksegment.metrics._accuracy import pixel_accuracy_score
 from sksegment.metrics._confusion_matrix import as_labels, positions
 from sksegment.metrics._log_loss import pixel_log_loss
@@ -188,12 +188,10 @@ class SegmentationScorer:
         accumulator = score.start(
             settings["labels"], settings["ignore_label"], **arguments
         )
-        weights = as_weights(settings["sample_weight"], len(masks))
-        for start, chunk in _chunks(masks):
-            rows = slice(start, start + len(chunk))
-            predictions = self._predict_part(estimator, X, rows)
-            part = None if weights is None else weights[rows]
-            accumulate_part(accumulator, chunk, predictions, part, first=start)
+        weights = settings["sample_weight"]
+        accumulate_predictions(
+            accumulator, estimator, self._response_method, X, masks, weights
+        )
         return score.finish(accumulator, **arguments)
 
     def _score_at_once(
@@ -206,19 +204,8 @@ class SegmentationScorer:
             for key, value in settings.items()
             if key in self._kwargs or (value is not None and takes(self._func, key))
         }
-        return self._func(y_true, self._predict(estimator, X), **arguments)
-
-    def _predict_part(self, estimator: Any, X: Any, rows: slice) -> Any:
-        try:
-            return self._predict(estimator, _slice(X, rows))
-        except (OSError, TypeError, ValueError) as error:
-            # The estimator counts from the start of what it was given.
-            if rows.start:
-                error.add_note(f"Images are counted from image {rows.start} of X.")
-            raise
-
-    def _predict(self, estimator: Any, X: Any) -> Any:
-        return getattr(estimator, self._response_method)(X)
+        y_pred = getattr(estimator, self._response_method)(X)
+        return self._func(y_true, y_pred, **arguments)
 
     def _as_float(self, score: Any) -> float:
         if np.ndim(score) != 0:
@@ -283,6 +270,36 @@ def make_segmentation_scorer(
     return SegmentationScorer(
         func, response_method, 1 if greater_is_better else -1, kwargs
     )
+
+
+def accumulate_predictions(
+    accumulator: Accumulator,
+    estimator: Any,
+    response_method: str,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+) -> None:
+    """Predict images in chunks, and add the predictions to `accumulator`."""
+    masks = y if isinstance(y, ImageList) else as_masks(y)
+    _check_lengths(X, masks)
+    weights = as_weights(sample_weight, len(masks))
+    predict = getattr(estimator, response_method)
+    for start, chunk in _chunks(masks):
+        rows = slice(start, start + len(chunk))
+        predictions = _predict_part(predict, X, rows)
+        part = None if weights is None else weights[rows]
+        accumulate_part(accumulator, chunk, predictions, part, first=start)
+
+
+def _predict_part(predict: Callable[[Any], Any], X: Any, rows: slice) -> Any:
+    try:
+        return predict(_slice(X, rows))
+    except (OSError, TypeError, ValueError) as error:
+        # The estimator counts from the start of what it was given.
+        if rows.start:
+            error.add_note(f"Images are counted from image {rows.start} of X.")
+        raise
 
 
 def _check_lengths(X: Any, masks: ImageList) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from sksegment._torch.default_dtype import Float32ByDefault
 from sksegment.networks._fcn import FCN
 from sksegment.networks._fcn_vgg16 import FCN8s, FCN16s, FCN32s
 from sksegment.networks._user_network import user_network
@@ -39,10 +40,10 @@ def make_network(
     TypeError, ValueError
         If a callable does not return a network, or returns one with other outputs.
     """
-    if not isinstance(network, str):
-        return user_network(network, n_channels, n_classes)
-    # float32, as the images are: torch makes layers in its global default dtype.
-    return NETWORKS[network](n_channels, n_classes, **options).float()
+    with Float32ByDefault():  # as the images are
+        if not isinstance(network, str):
+            return user_network(network, n_channels, n_classes)
+        return NETWORKS[network](n_channels, n_classes, **options)
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from sksegment._torch.gradients import enable_gradients
 from sksegment._torch.random import local_rng
 from sksegment.networks._factory import make_network
 from sksegment.networks._user_network import Resized
@@ -90,6 +91,7 @@ def arrays_to_save(
     return arrays
 
 
+@enable_gradients()
 def restored_network(
     architecture: dict[str, Any], weights: dict[str, NDArray[Any]], margin: int | None
 ) -> nn.Module:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections import Counter
 from copy import deepcopy
 from typing import Any
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 import sklearn
 from PIL import Image
+from skorch.callbacks import Callback
 
 from sksegment import FCNSegmenter
 from sksegment._inputs import image_list
 from sksegment._inputs.image_list import as_images, as_masks
-from sksegment._training.image_store import FileCache
+from sksegment._training import image_store
+from sksegment._training.file_cache import FileCache
 
 N_BYTES = 16 * 16 * 3  # of an image; a mask has a third of that
 WINDOW = slice(2, 9), slice(5, 16)
@@ -80,12 +83,23 @@ def test_a_file_is_decoded_once_while_it_fits(files, arrays, reads):
     assert cache.n_bytes == arrays[0].nbytes + arrays[1].nbytes
 
 
-def test_the_least_recently_used_file_is_forgotten_first(files, reads):
+def test_when_it_is_full_the_newest_file_makes_way(files, reads):
     cache, images = holding(2), as_images(files[0])
-    for index in [0, 1, 0, 2, 0, 1]:
+    for index in [0, 1, 2, 0, 2, 1, 0]:
         cache.whole(images, index)
         assert cache.n_bytes <= 2 * N_BYTES
     assert reads == {"X0": 1, "X1": 2, "X2": 1}
+
+
+def test_half_of_the_files_are_kept_in_epochs_of_random_order(files, reads):
+    cache, images = holding(3), as_images(files[0])
+    rng = np.random.default_rng(0)
+    n_epochs = 40
+    for _ in range(n_epochs):
+        for index in rng.permutation(5):
+            cache.whole(images, index)
+    # Of five files three are kept, and one of them makes way.
+    assert sum(reads.values()) < n_epochs * 5 * 0.6
 
 
 def test_a_file_without_room_is_decoded_each_time(files, arrays, reads):
@@ -151,3 +165,109 @@ def test_the_next_training_reads_anew(files, arrays):
     first = trained(*files)
     Image.fromarray(255 - arrays[0][2]).save(files[0][2])
     assert trained(*files) != first
+
+
+@pytest.mark.parametrize("n_kept", [0, 3, 8])
+def test_files_read_ahead_are_decoded_once_and_are_the_same(
+    n_kept, files, arrays, reads
+):
+    cache = holding(n_kept)
+    images, masks = as_images(files[0]), as_masks(files[1])
+    for index in range(5):
+        for later in range(index, min(5, index + 3)):
+            cache.read_ahead(images, later)
+            cache.read_ahead(masks, later)
+        np.testing.assert_array_equal(cache.whole(images, index), arrays[0][index])
+        np.testing.assert_array_equal(cache.whole(masks, index), arrays[1][index])
+    assert set(reads.values()) == {1}
+    assert cache.n_ahead == 0
+    cache.close()
+
+
+def test_arrays_are_not_read_ahead(arrays):
+    cache = holding(5)
+    cache.read_ahead(as_images(arrays[0]), 0)
+    assert cache.n_ahead == 0
+
+
+def test_no_thread_that_reads_files_outlives_the_cache(files):
+    cache, images = holding(5), as_images(files[0])
+    for index in range(5):
+        cache.read_ahead(images, index)
+    cache.close()
+    assert file_thread_names() == []
+    assert cache.whole(images, 4).shape == (16, 16, 3)
+
+
+def test_a_copy_reads_by_itself_what_was_being_read_ahead(files, arrays):
+    cache, images = holding(5), as_images(files[0])
+    cache.read_ahead(images, 1)
+    copy = pickle.loads(pickle.dumps(cache))
+    cache.close()
+    np.testing.assert_array_equal(copy.whole(images, 1), arrays[0][1])
+
+
+def file_thread_names():
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("sksegment-files")]
+
+
+def damaged(path):
+    path.write_bytes(path.read_bytes()[:60])
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_file_that_is_damaged_before_training_is_named(files, kind):
+    damaged(files[kind][3])
+    with pytest.raises(OSError, match=files[kind][3].name):
+        trained(*files)
+    assert file_thread_names() == []
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_file_that_is_damaged_during_training_is_named(files, kind):
+    class Damage(Callback):
+        def on_epoch_end(self, net, **_):
+            for path in files[kind]:
+                damaged(path)
+
+    with (
+        sklearn.config_context(working_memory=0),  # nothing is kept
+        pytest.raises(OSError, match=rf"{'Xy'[kind]}\d.png"),
+    ):
+        trained(*files, callbacks=[Damage()])
+    assert file_thread_names() == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_epoch_that_is_interrupted_leaves_no_thread(files, error):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **_):
+            raise error
+
+    with pytest.raises(error):
+        trained(*files, callbacks=[Interrupt()], batch_size=1)
+    assert file_thread_names() == []
+
+
+def test_files_wait_for_the_network_only_within_their_limit(files, monkeypatch):
+    n_ahead = []
+
+    class Watch(Callback):
+        def on_batch_begin(self, net, **_):
+            n_ahead.append(stores[-1].files.n_ahead)
+
+    stores = []
+    new = image_store.ImageStore.__init__
+
+    def remembered(store, *arguments, **named):
+        new(store, *arguments, **named)
+        stores.append(store)
+
+    monkeypatch.setattr(image_store.ImageStore, "__init__", remembered)
+    for n_images, most in ((0, 0), (2, 4), (100, 6)):
+        monkeypatch.setattr(image_store, "MAX_WAITING", n_images * 4 * 16 * 16)
+        n_ahead.clear()
+        trained(*files, callbacks=[Watch()], batch_size=1)
+        assert max(n_ahead) <= most
+        assert max(n_ahead) > 0 or not most

@@ -61,7 +61,10 @@ PUBLIC = {
         "save_masks",
     ],
     "sksegment.display": [
+        "CalibrationDisplay",
+        "ConfusionDisplay",
         "EpochCurveDisplay",
+        "ScoreDisplay",
         "SegmentationDisplay",
         "UncertaintyDisplay",
     ],

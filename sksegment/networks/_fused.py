@@ -1,0 +1,277 @@
+"""`FCN` on a CPU, with each norm, ReLU and sum computed within a convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sksegment._torch.out_of_memory import HOOKS_LOCK
+from sksegment._torch.tensors import pad_to_multiple
+from sksegment.networks._fcn import FCN
+from sksegment.networks._layers import (
+    BatchNorm,
+    ConvBlock,
+    UpConv,
+    UpStage,
+    fold_upsampling,
+)
+
+Forward = Callable[[Tensor], Tensor]
+
+# Private operators of torch, with which torch.compile convolves, too.
+OPERATORS = (
+    "_convolution_pointwise",
+    "_convolution_pointwise_",
+    "_convolution_transpose_pointwise",
+    "_reorder_convolution_weight",
+    "_reorder_convolution_transpose_weight",
+    "_is_mkldnn_bf16_supported",
+)
+# What an FCN consists of. Group normalisation is missing: it looks at the whole image,
+# and cannot be folded into weights.
+LAYERS: tuple[type[nn.Module], ...] = (
+    FCN,
+    ConvBlock,
+    UpStage,
+    UpConv,
+    BatchNorm,
+    nn.Conv2d,
+    nn.ReLU,
+    nn.Dropout,
+    nn.Sequential,
+    nn.ModuleList,
+)
+# As they are defined, whatever is put in their place later.
+FORWARDS = {layer: layer.forward for layer in LAYERS}
+NONE, ONE, TWO = (0, 0), (1, 1), (2, 2)
+
+
+class _AnotherNetworkError(ValueError):
+    """A layer is not where `FCN` has it."""
+
+
+def fused(network: nn.Module, dtype: torch.dtype) -> Forward | None:
+    """Return a function that computes the scores of an `FCN` on a CPU faster.
+
+    Batch normalisation is folded into the weights of the convolution before it; ReLU
+    and the sum with a skip connection are computed within the convolution, while its
+    result is in the cache; the weights are rearranged once. The scores are those of the
+    network but for rounding.
+
+    Parameters
+    ----------
+    network : nn.Module
+        The network as it is now: later changes have no effect on the function.
+    dtype : torch.dtype
+        Arithmetic of the convolutions: torch.float32 or torch.bfloat16.
+
+    Returns
+    -------
+    callable or None
+        From images of shape (n, n_channels, height, width), float32, to scores of shape
+        (n, n_classes, height, width) in `dtype`. None if the network is not exactly an
+        `FCN` on the CPU in evaluation mode; if hooks, parametrizations or layers of
+        other kinds were put into it; or if torch lacks the operators.
+    """
+    with HOOKS_LOCK:  # a probe in another thread is no change of the network
+        if not (_has_operators(dtype) and _is_plain_network(network)):
+            return None
+        try:
+            with torch.inference_mode():
+                return _FusedFCN(network, dtype)
+        except ValueError:  # an empty block, where layers are unpacked, included
+            return None
+
+
+def _has_operators(dtype: torch.dtype) -> bool:
+    mkldnn: Any = torch.backends.mkldnn
+    if not (mkldnn.is_available() and mkldnn.enabled):
+        return False
+    if not all(hasattr(torch.ops.mkldnn, name) for name in OPERATORS):
+        return False
+    return dtype is torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _is_plain_network(network: nn.Module) -> bool:
+    modules: Any = torch.nn.modules.module
+    return (
+        type(network) is FCN
+        and not modules._has_any_global_hook()
+        and all(map(_is_plain, network.modules()))
+    )
+
+
+def _is_plain(module: nn.Module) -> bool:
+    """Tell whether its class alone says what a layer computes."""
+    tensors = (*module._parameters.values(), *module._buffers.values())
+    return (
+        type(module).forward is FORWARDS.get(type(module))
+        and not module.training
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        and "forward" not in vars(module)
+        and getattr(module, "_compiled_call_impl", None) is None
+        and all(map(_is_plain_tensor, tensors))
+    )
+
+
+def _is_plain_tensor(tensor: Tensor | None) -> bool:
+    # Integers count the steps of a batch norm.
+    return (
+        tensor is not None
+        and type(tensor) in (Tensor, nn.Parameter)
+        and tensor.dtype in (torch.float32, torch.int64)
+        and tensor.device.type == "cpu"
+    )
+
+
+class _FusedFCN:
+    """The layers of an `FCN` that are left."""
+
+    def __init__(self, network: Any, dtype: torch.dtype) -> None:
+        *bottleneck, dropout = network.bottleneck
+        _expect(dropout, nn.Dropout)
+        self.stride = network.stride
+        self.dtype = dtype
+        self.encoder = [
+            [_fused_block(block, dtype) for block in stage] for stage in network.encoder
+        ]
+        self.bottleneck = [_fused_block(block, dtype) for block in bottleneck]
+        self.decoder = [_FusedUpStage(stage, dtype) for stage in network.decoder]
+        self.classifier = _fused_convolution(network.classifier, None, "none", dtype)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Do what `FCN.forward` does."""
+        height, width = images.shape[-2:]
+        output = pad_to_multiple(images, self.stride)
+        output = output.to(self.dtype, memory_format=torch.channels_last)
+        encoded: list[Tensor] = []
+        for blocks in self.encoder:
+            output = _through(blocks, output)
+            encoded.append(output)
+            output = F.max_pool2d(output, 2)
+        output = _through(self.bottleneck, output)
+        for stage in self.decoder:
+            output = stage(output, encoded.pop())
+        return self.classifier(output)[..., :height, :width]
+
+
+class _Convolution:
+    """A convolution with the norm before it folded in, and the activation after it."""
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        padding: tuple[int, int],
+        activation: str,
+    ) -> None:
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(weight, padding)
+        self.bias = bias
+        self.geometry = padding, ONE, ONE, 1
+        self.activation = activation
+
+    def __call__(self, input: Tensor) -> Tensor:
+        output: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            input, self.weight, self.bias, *self.geometry, self.activation, [], None
+        )
+        return output
+
+    def add_to(self, output: Tensor, input: Tensor) -> Tensor:
+        """Add the convolved input to a tensor, and activate the sum, in place."""
+        torch.ops.mkldnn._convolution_pointwise_.binary(
+            output,
+            input,
+            self.weight,
+            self.bias,
+            *self.geometry,
+            "add",
+            None,
+            self.activation,
+            [],
+            None,
+        )
+        return output
+
+
+class _FusedUpStage:
+    """The layers of an `UpStage` that are left."""
+
+    def __init__(self, stage: Any, dtype: torch.dtype) -> None:
+        up = stage.up
+        _expect(up, UpConv)
+        weight, self.bias = _folded(up, _norm_of(list(stage.activation)), dtype)
+        self.geometry = ONE, NONE, TWO, ONE, 1
+        self.weight = torch.ops.mkldnn._reorder_convolution_transpose_weight(
+            fold_upsampling(weight[:, : up.in_channels]), *self.geometry[:3]
+        )
+        self.skip = stage.skip
+        self.of_skip = None
+        if stage.skip == "concat":
+            of_skip = weight[:, up.in_channels :].contiguous()
+            self.of_skip = _Convolution(of_skip, None, ONE, "relu")
+        self.convolutions = [_fused_block(block, dtype) for block in stage.convolutions]
+
+    def __call__(self, input: Tensor, encoded: Tensor) -> Tensor:
+        """Do what `UpStage.forward` does."""
+        activation = "none" if self.of_skip else "relu"
+        output = torch.ops.mkldnn._convolution_transpose_pointwise(
+            input, self.weight, self.bias, *self.geometry, activation, [], None
+        )
+        if self.of_skip:
+            output = self.of_skip.add_to(output, encoded)
+        elif self.skip == "add":
+            output.add_(encoded)
+        return _through(self.convolutions, output)
+
+
+def _fused_block(block: Any, dtype: torch.dtype) -> _Convolution:
+    _expect(block, ConvBlock)
+    layer, *activation = block
+    return _fused_convolution(layer, _norm_of(activation), "relu", dtype)
+
+
+def _fused_convolution(
+    layer: Any, norm: BatchNorm | None, activation: str, dtype: torch.dtype
+) -> _Convolution:
+    _expect(layer, nn.Conv2d)
+    padding = layer.padding
+    others = layer.stride, layer.dilation, layer.groups, layer.padding_mode
+    if isinstance(padding, str) or others != (ONE, ONE, 1, "zeros"):
+        raise _AnotherNetworkError
+    return _Convolution(*_folded(layer, norm, dtype), padding, activation)
+
+
+def _norm_of(layers: list[nn.Module]) -> BatchNorm | None:
+    """Return the norm, if there is one, of what must be a norm and ReLU."""
+    match layers:
+        case [BatchNorm() as norm, nn.ReLU()]:
+            return norm
+        case [nn.ReLU()]:
+            return None
+    raise _AnotherNetworkError
+
+
+def _folded(layer: Any, norm: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of a convolution and the norm after it."""
+    weight, bias = layer.weight.double(), layer.bias.double()
+    if norm is not None:
+        factor = norm.weight / torch.sqrt(norm.running_var.double() + norm.eps)
+        weight = weight * factor[:, None, None, None]
+        bias = (bias - norm.running_mean) * factor + norm.bias
+    memory_format = torch.channels_last
+    return weight.to(dtype, memory_format=memory_format), bias.to(dtype)
+
+
+def _expect(module: nn.Module, kind: type[nn.Module]) -> None:
+    if type(module) is not kind:
+        raise _AnotherNetworkError
+
+
+def _through(layers: list[_Convolution], output: Tensor) -> Tensor:
+    for layer in layers:
+        output = layer(output)
+    return output
