@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from sksegment._inputs.random import CROP, ORDER, random_generator
 from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.batch import Batch
 from sksegment._torch.devices import arithmetic_device
+from sksegment._torch.processes import ALONE, Processes
 from sksegment._torch.tensors import standardize
 from sksegment._training.image_store import Example, ImageStore, mirror_indices
 from sksegment.augmentation._apply import augment_batch
@@ -114,7 +115,7 @@ class Batches:
     processes: Processes = ALONE
     # Of the batch that is trained on: its images, and which of them are here.
     n_images: int = field(default=0, init=False)
-    own_images: slice = field(default=slice(None), init=False)
+    own_images: slice = field(default_factory=lambda: slice(None), init=False)
 
     def __len__(self) -> int:
         n_crops = len(self._crops())
@@ -177,7 +178,7 @@ class Batches:
         batch = join_batches(
             [pad_by_mirroring(group, height, width) for group in groups]
         )
-        return batch if crops[self.own_images] else batch[:0]
+        return batch if crops[self.own_images] else without_images(batch)
 
     def _augmented(self, crops: Sequence[Crop]) -> Batch:
         """Return crops of one size, augmented."""
@@ -280,6 +281,12 @@ def join_batches(batches: Sequence[Batch]) -> Batch:
         torch.cat([batch.codes for batch in batches]),
         torch.cat(weights) if weights else None,
     )
+
+
+def without_images(batch: Batch) -> Batch:
+    """Return a batch of the same size of images, but without any."""
+    weights = None if batch.weights is None else batch.weights[:0]
+    return Batch(batch.images[:0], batch.codes[:0], weights)
 
 
 def cut_batches(

@@ -48,6 +48,12 @@ class _Sum(torch.autograd.Function):
         return total
 
 
+def sum_of_all(values: Tensor) -> Tensor:
+    """Return the sum of the tensors of all processes, with its gradient."""
+    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    return total
+
+
 class SharedBatchNorm(BatchNorm):
     """Batch normalisation over the shares of all processes.
 
@@ -60,12 +66,12 @@ class SharedBatchNorm(BatchNorm):
             return super().forward(input)
         values = input.float()
         n_values = values.new_tensor([values.numel() / values.shape[1]])
-        count: Tensor = _Sum.apply(n_values)
+        count = sum_of_all(n_values)
         if count.item() <= 1:  # see BatchNorm
             return super().forward(input)
-        mean = _Sum.apply(values.sum(dim=(0, 2, 3))) / count
+        mean = sum_of_all(values.sum(dim=(0, 2, 3))) / count
         centred = values - mean[:, None, None]
-        var = _Sum.apply(centred.square().sum(dim=(0, 2, 3))) / count
+        var = sum_of_all(centred.square().sum(dim=(0, 2, 3))) / count
         self._follow(mean.detach(), var.detach() * count / (count - 1))
         factor = self.weight * (var + self.eps).rsqrt()
         output = centred * factor[:, None, None] + self.bias[:, None, None]
@@ -119,10 +125,9 @@ def shared_layers(
         if type(layer) in (nn.BatchNorm2d, BatchNorm, nn.Dropout)
     ]
     for layer, kind in layers:
-        if kind is nn.Dropout:
-            layer.__class__, layer.batches = SharedDropout, batches
-        else:
-            layer.__class__, layer.process_group = norm, None
+        layer.__class__ = SharedDropout if kind is nn.Dropout else norm
+        # What their constructors would have set.
+        vars(layer).update(batches=batches, process_group=None)
     try:
         yield
     finally:

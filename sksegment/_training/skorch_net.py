@@ -17,10 +17,13 @@ from torch import Tensor, nn
 
 from sksegment._inputs.random import DROPOUT, random_generator
 from sksegment._torch.devices import searched_kernels
+from sksegment._torch.processes import ALONE, Processes
 from sksegment._torch.random import MAX_TORCH_SEED, seed_torch
 from sksegment._training.batches import Batches, Target
 from sksegment._training.checkpoint import Checkpoint
+from sksegment._training.data_parallel import parallel
 from sksegment._training.training_state import progress_of
+from sksegment.losses._base import safe_divide
 
 
 class TrainingStop(Exception):  # noqa: N818 - it ends training, not an error
@@ -94,6 +97,8 @@ class SegmentationNet(NeuralNet):
         Where progress is kept after each epoch.
     segmenter : FCNSegmenter or None, default=None
         One that is fitted with the network in training.
+    processes : Processes, default=ALONE
+        Those that train together.
     **parameters : dict
         Parameters of skorch's net.
     """
@@ -107,6 +112,7 @@ class SegmentationNet(NeuralNet):
         precision: torch.dtype = torch.float32,
         checkpoint: Checkpoint | None = None,
         segmenter: Any = None,
+        processes: Processes = ALONE,
         **parameters: Any,
     ) -> None:
         self.seed = seed
@@ -114,6 +120,7 @@ class SegmentationNet(NeuralNet):
         self.precision = precision
         self.checkpoint = checkpoint
         self.segmenter = segmenter
+        self.processes = processes
         super().__init__(module, **parameters)
 
     @property
@@ -169,7 +176,7 @@ class SegmentationNet(NeuralNet):
         if training:
             self._train_epoch(iterator, step_fn, **parameters)
         elif iterator is not None:
-            loss, iou = iterator.scores()
+            loss, iou = self.processes.from_first(iterator.scores)
             self._record("valid_loss", loss, min)
             self._record("valid_iou", iou, max)
 
@@ -194,11 +201,11 @@ class SegmentationNet(NeuralNet):
         for batch in batches:
             self.notify("on_batch_begin", batch=batch, training=True)
             step = step_fn(batch, **parameters)
-            losses.append(step["loss"].detach())
+            losses.append(self._loss_of_all(step["loss"]))
             on_cpu = losses[-1].device.type == "cpu"
             loss = check_finite(losses[-1:])[0] if on_cpu else losses[-1]
             self.history.record_batch("train_loss", loss)
-            self.history.record_batch("train_batch_size", len(batch[0]))
+            self.history.record_batch("train_batch_size", batches.n_images)
             self.notify("on_batch_end", batch=batch, training=True, **step)
         return losses
 
@@ -215,7 +222,7 @@ class SegmentationNet(NeuralNet):
         with torch.autocast(
             x.device.type, self.precision, enabled=enabled, cache_enabled=False
         ):
-            scores = self.module_(x)
+            scores = self.run_network_(x)
         return scores.float()
 
     def get_loss(
@@ -229,7 +236,17 @@ class SegmentationNet(NeuralNet):
             )
         codes, weights = y_true
         loss: Tensor = self.criterion_(y_pred, codes, weights)
-        return loss
+        if self.processes.is_alone:
+            return loss
+        # The gradients of all processes are averaged: then they are those of the mean
+        # over the whole batch.
+        counted = self.criterion_.counted(codes, weights).sum()
+        total = self.processes.sum(counted)
+        return safe_divide(loss * counted * self.processes.count, total)
+
+    def _loss_of_all(self, loss: Tensor) -> Tensor:
+        """Return the loss of the whole batch from that of the share."""
+        return self.processes.sum(loss) / self.processes.count
 
     def notify(self, method_name: str, **parameters: Any) -> None:
         """Call the callbacks, any of which may ask to end training.
@@ -251,6 +268,8 @@ class SegmentationNet(NeuralNet):
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
         """Keep the weights that training begins with."""
+        # A method: as a module, skorch would take it for one more component.
+        self.run_network_ = parallel(self.module_, self.processes).__call__
         self.finite_state_ = deepcopy(self.module_.state_dict())
         self.predicted_: Tensor | None = None
 

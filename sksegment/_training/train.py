@@ -20,6 +20,7 @@ from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
 from sksegment._training.checkpoint import Checkpoint, load_progress
+from sksegment._training.data_parallel import shared_layers
 from sksegment._training.epoch_scoring import scoring_images
 from sksegment._training.memory_estimate import room_for_images, too_large
 from sksegment._training.schedules import SCHEDULES
@@ -160,7 +161,8 @@ def train(
         _train_network, network, batches, validation, plan, optimizer_state, checkpoint
     )
     try:
-        result = attempt(training, batches.device)
+        with batches.processes.failures_named():
+            result = attempt(training, batches.device)
     finally:
         # A notebook keeps a traceback, and everything it refers to.
         batches.release_images()
@@ -184,7 +186,11 @@ def _train_network(
         net.initialize()
         if optimizer_state is not None:
             _resume_optimizer(net.optimizer_, optimizer_state)
-        with _restore_trainable(network), _allow_single_values(network):
+        with (
+            _restore_trainable(network),
+            _allow_single_values(network),
+            shared_layers(network, batches, batches.processes),
+        ):
             diverged_at = _run(net, batches, validation, plan)
     rows = [_row(row, net.first_epoch) for row in net.history]
     if diverged_at is not None:
@@ -194,7 +200,9 @@ def _train_network(
         best = _restore_best(net)
         best_epoch = net.first_epoch + best if best else plan.kept_epoch
     state = net.optimizer_.state_dict()["state"]
-    predicted = None if net.predicted_ is None else net.predicted_.cpu().numpy()
+    predicted = None
+    if net.predicted_ is not None:
+        predicted = batches.processes.sum(net.predicted_.int()).cpu().numpy() > 0
     return TrainingResult(rows, best_epoch, state, predicted, diverged_at)
 
 
@@ -299,6 +307,7 @@ def _net(
         precision=plan.precision,
         checkpoint=checkpoint,
         segmenter=plan.segmenter,
+        processes=batches.processes,
         criterion=plan.criterion,
         optimizer=OPTIMIZERS[plan.optimizer],
         optimizer__weight_decay=plan.weight_decay,
