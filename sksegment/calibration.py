@@ -19,6 +19,7 @@ from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_integer, is_integer
+from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import (
     ImageList,
     as_images,
@@ -204,7 +205,9 @@ def _check_same_classes(classes: Sequence[NDArray[Any]]) -> None:
             )
 
 
-class TemperatureScaling(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+class TemperatureScaling(
+    DocumentationLinkMixin, ClassifierMixin, MetaEstimatorMixin, BaseEstimator
+):
     """Divide the scores of a segmenter by one temperature, fitted on held-out images.
 
     Networks tend to be too sure of themselves. Dividing the logarithms of their

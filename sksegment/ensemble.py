@@ -14,6 +14,7 @@ from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
+from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels
 from sksegment._inputs.pipelines import final_estimator, fit_with_weights
@@ -135,7 +136,7 @@ def _format(value: Any) -> str:
     return format_labels(value) if isinstance(value, np.ndarray) else repr(value)
 
 
-class VotingSegmenter(ClassifierMixin, _BaseComposition):
+class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition):
     """Average the probabilities of several segmenters.
 
     The mean of a few networks, trained from different seeds, on different folds, or of

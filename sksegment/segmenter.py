@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.classes import check_classes, check_passed_classes
+from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels, is_ignored
 from sksegment._inputs.random import MAX_SEED
@@ -45,7 +46,7 @@ PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed")
 VERSION_KEY = "_sksegment_version"
 
 
-class FCNSegmenter(ClassifierMixin, BaseEstimator):
+class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     """Segment images with a fully-convolutional network.
 
     The network is trained on images and integer masks, on a GPU if there is one.

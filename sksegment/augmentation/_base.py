@@ -19,6 +19,7 @@ from sksegment._inputs.channel_scale import Scale, channel_sums
 from sksegment._inputs.checks import check_number, is_number
 from sksegment._inputs.classes import check_kind_of_ignored
 from sksegment._inputs.containers import check_ordered
+from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image import FLOAT32_MAX
 from sksegment._inputs.image_list import (
     ImageList,
@@ -43,7 +44,7 @@ MAX_OWN_SEED = 2**32 - 1
 Ends = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-class BaseAugmenter(TransformerMixin, BaseEstimator, ABC):
+class BaseAugmenter(DocumentationLinkMixin, TransformerMixin, BaseEstimator, ABC):
     """An augmenter: plans in ``fit_transform``, does nothing in ``transform``."""
 
     is_geometric: bool

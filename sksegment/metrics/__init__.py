@@ -17,6 +17,7 @@ from sksegment.metrics._image_scores import image_scores
 from sksegment.metrics._log_loss import pixel_log_loss
 from sksegment.metrics._overlap import dice_score, iou_score
 from sksegment.metrics._report import segmentation_report
+from sksegment.metrics._report_table import SegmentationReport as SegmentationReport
 from sksegment.metrics._scorers import (
     SegmentationScorer as SegmentationScorer,
 )
@@ -52,6 +53,6 @@ __all__ = [
 ]
 
 # Where pickle looks them up, and where they are documented.
-for _name in (*__all__, "SegmentationScorer"):
+for _name in (*__all__, "SegmentationReport", "SegmentationScorer"):
     globals()[_name].__module__ = __name__
 del _name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,8 @@ from sksegment.metrics._averaging import (
 from sksegment.metrics._bootstrap import Bootstrap
 from sksegment.metrics._formulas import CLASS_SCORES, MEAN_SCORES, TRUE, iou
 from sksegment.metrics._image_counts import count_pixels
+from sksegment.metrics._report_table import SegmentationReport
 
-COLUMNS = (*CLASS_SCORES, "pixels")
 RESERVED = (
     *MEAN_SCORES,
     *(f"{score}_interval" for score in MEAN_SCORES),
@@ -39,6 +39,8 @@ def report_names(
         return _label_names(labels)
     check_ordered("target_names", target_names)
     names = [str(name) for name in target_names]
+    if _are_positions(labels, names):
+        names = [names[label] for label in labels]
     if len(names) != len(labels):
         raise ValueError(
             f"target_names has {len(names)} names for {len(labels)} labels; expected "
@@ -53,6 +55,13 @@ def report_names(
     return names
 
 
+def _are_positions(labels: Sequence[Any], names: Sequence[str]) -> bool:
+    """Tell whether there are names of more classes, numbered from 0, than occur."""
+    if len(names) <= len(labels):
+        return False
+    return all(type(label) is int and 0 <= label < len(names) for label in labels)
+
+
 def _label_names(labels: Sequence[Any]) -> list[str]:
     names = [str(label) for label in labels]
     clash = sorted(set(names) & set(RESERVED))
@@ -62,63 +71,6 @@ def _label_names(labels: Sequence[Any]) -> list[str]:
             f"expected other names of the classes: pass target_names=."
         )
     return names
-
-
-def report_text(report: Mapping[str, Any], names: Sequence[str], digits: int) -> str:
-    """Lay out a report as a table, the classes first and the means below."""
-    left = max(map(len, (*names, *(score.replace("_", " ") for score in MEAN_SCORES))))
-    right = max(
-        digits + 2, *(len(column) for column in COLUMNS), _widest(report, names)
-    )
-    header = " " * left + "".join(f"  {column:>{right}}" for column in COLUMNS)
-    header += "  iou interval" * ("confidence_level" in report)
-    rows = [
-        _class_line(name, report[name], left, right, digits)
-        + _interval(report[name], "iou", digits)
-        for name in names
-    ]
-    # Below the intervals of the classes.
-    gap = " " * (len(COLUMNS) - 1) * (right + 2)
-    means = [
-        f"{score.replace('_', ' '):>{left}}  {report[score]:>{right}.{digits}f}"
-        + (gap + interval if (interval := _interval(report, score, digits)) else "")
-        for score in MEAN_SCORES
-    ]
-    return "\n".join([header, "", *rows, "", *means, "", *_footer(report, names), ""])
-
-
-def _interval(scores: Mapping[str, Any], score: str, digits: int) -> str:
-    """Write the interval of a score; nothing if there is none."""
-    if f"{score}_interval" not in scores:
-        return ""
-    low, high = scores[f"{score}_interval"]
-    return f"  {low:.{digits}f} to {high:.{digits}f}"
-
-
-def _footer(report: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    counted = f"classes averaged: {report['n_classes_averaged']} of {len(names)}"
-    if "confidence_level" not in report:
-        return [counted]
-    level = f"{100 * report['confidence_level']:g} %"
-    images = f"bootstrap over {report['n_images_resampled']} images"
-    return [counted, f"intervals: {level}, percentiles of a {images}"]
-
-
-def _class_line(
-    name: str, scores: Mapping[str, Any], left: int, right: int, digits: int
-) -> str:
-    ratios = [f"{scores[column]:>{right}.{digits}f}" for column in COLUMNS[:-1]]
-    return "  ".join([f"{name:>{left}}", *ratios, f"{_amount(scores):>{right}}"])
-
-
-def _widest(report: Mapping[str, Any], names: Sequence[str]) -> int:
-    return max((len(_amount(report[name])) for name in names), default=0)
-
-
-def _amount(scores: Mapping[str, Any]) -> str:
-    """Write a number of pixels; a sum of weights need not be whole."""
-    pixels = scores["pixels"]
-    return str(pixels) if isinstance(pixels, int) else f"{pixels:.1f}"
 
 
 def segmentation_report(
@@ -135,7 +87,7 @@ def segmentation_report(
     confidence_level: float | None = None,
     n_resamples: int = 1000,
     random_state: int | np.random.RandomState | None = 0,
-) -> str | dict[str, Any]:
+) -> SegmentationReport | dict[str, Any]:
     """Scores of every class, and the four scores of Long et al. [1]_ below them.
 
     Parameters
@@ -147,7 +99,9 @@ def segmentation_report(
     labels : array-like of shape (n_classes,), default=None
         All classes of the task; by default those that occur.
     target_names : sequence of str, default=None
-        A name for each label, in the order of `labels`.
+        A name for each label, in the order of `labels`. More names than labels are
+        taken as those of the labels 0, 1, 2, ...: all classes of a data set may be
+        named although only some occur.
     ignore_label : object, default=None
         The true label of pixels that do not count.
     exclude : sequence of label, default=()
@@ -175,8 +129,10 @@ def segmentation_report(
     Returns
     -------
     str or dict
-        The table, or a dict with one dict per class ("iou", "dice", "accuracy",
-        "precision", "pixels") under its label as a string or its target name, and
+        The table, which a notebook shows as one, with the methods ``to_dict()`` and
+        ``to_frame()`` (of pandas); or a dict with one dict per class ("iou", "dice",
+        "accuracy", "precision", "pixels") under its label as a string or its target
+        name, and
         "pixel_accuracy", "mean_accuracy", "mean_iou", "frequency_weighted_iou",
         "mean_dice" and "n_classes_averaged", the number of classes in the mean IoU.
         With a `confidence_level`, each class has an "iou_interval" and each mean an
@@ -245,7 +201,7 @@ def segmentation_report(
     report = _scores(counts.sum(axis=1) if bootstrap else counts, names, included)
     if bootstrap:
         _add_intervals(report, names, bootstrap, counts, included)
-    return report if output_dict else report_text(report, names, digits)
+    return report if output_dict else SegmentationReport(report, names, digits)
 
 
 def _bootstrap(
