@@ -1,4 +1,4 @@
-"""Probabilities of the classes of each pixel: their mean, their uncertainty."""
+"""Probabilities of the classes of each pixel: checks, their mean, their uncertainty."""
 
 from __future__ import annotations
 
@@ -7,6 +7,48 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sksegment._inputs.containers import check_ordered
+
+# How far the probabilities of a pixel may be from summing to one: float16 rounding
+# stays below it.
+SUM_TOLERANCE = 1e-3
+
+
+def as_probabilities(
+    probabilities: Any, argument: str = "y_proba"
+) -> Sequence[NDArray[Any]]:
+    """Return probabilities as a sequence of (n_classes, height, width).
+
+    Raises
+    ------
+    ValueError
+        If they are an array that does not have four axes.
+    """
+    check_ordered(argument, probabilities)
+    if isinstance(probabilities, (list, tuple)):
+        return probabilities
+    array = np.asarray(probabilities)
+    if array.ndim != 4 and not (array.ndim == 1 and array.dtype == object):
+        raise ValueError(
+            f"{argument} has shape {array.shape}; expected (n, n_classes, height, "
+            f"width) or a list of (n_classes, height, width). Pass what predict_proba "
+            f"returns (a scorer does so with response_method='predict_proba')."
+        )
+    return array  # type: ignore[return-value]
+
+
+def check_probabilities(proba: NDArray[Any], name: str) -> None:
+    """Reject numbers that are not probabilities of the classes on the first axis."""
+    # Written so that NaN and infinity fail, too.
+    with np.errstate(over="ignore"):  # by large logits, which raise below
+        sums_to_one = np.abs(proba.sum(axis=0) - 1.0) <= SUM_TOLERANCE
+    if not (sums_to_one.all() and proba.min(initial=0.0) >= -SUM_TOLERANCE):
+        raise ValueError(
+            f"{name} is not finite, is negative, or does not sum to one over its "
+            f"classes; expected probabilities, not logits. Pass what predict_proba "
+            f"returns."
+        )
 
 
 def entropy(probabilities: NDArray[Any]) -> NDArray[Any]:

@@ -83,7 +83,7 @@ def probe_layers(
         tensors = (item for item in (*inputs, output) if isinstance(item, Tensor))
         sizes.extend(tensor.numel() for tensor in tensors)
 
-    with HOOKS_LOCK.held(), ExitStack() as hooks:
+    with HOOKS_LOCK, ExitStack() as hooks:
         for module in network.modules():
             hooks.callback(module.register_forward_hook(record).remove)
         run(side)

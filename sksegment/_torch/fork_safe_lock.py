@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import RLock
+from threading import RLock, local
 
 
 class ForkSafeLock:
@@ -18,12 +16,14 @@ class ForkSafeLock:
     --------
     >>> from sksegment._torch.fork_safe_lock import ForkSafeLock
     >>> lock = ForkSafeLock()
-    >>> with lock.held(), lock.held():
+    >>> with lock, lock:
     ...     print("one thread at a time")
     one thread at a time
     """
 
     def __init__(self) -> None:
+        # Each thread lets go of the locks that it took, be they those of the parent.
+        self._taken = local()
         self._renew()
         if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
             os.register_at_fork(after_in_child=self._renew)
@@ -31,9 +31,10 @@ class ForkSafeLock:
     def _renew(self) -> None:
         self._lock = RLock()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock; a fork within leaves the child the one that it holds."""
+    def __enter__(self) -> None:
         lock = self._lock
-        with lock:
-            yield
+        lock.acquire()
+        vars(self._taken).setdefault("locks", []).append(lock)
+
+    def __exit__(self, *_: object) -> None:
+        self._taken.locks.pop().release()

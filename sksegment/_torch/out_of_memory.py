@@ -154,7 +154,7 @@ def copy_network(network: nn.Module, device: torch.device) -> nn.Module:
     MemoryError
         If it does not fit there.
     """
-    with HOOKS_LOCK.held():
+    with HOOKS_LOCK:
         result = attempt(partial(_copy, network, device), device)
     if isinstance(result, OutOfMemory):
         raise MemoryError(_too_large(network, device, result.reason))

@@ -64,13 +64,13 @@ class _TF32:
         self._turned_off = (False, False)
 
     def forbid(self) -> None:
-        with self._lock.held():
+        with self._lock:
             if not self._n_inside:
                 self._turned_off = _turn_tf32_off()
             self._n_inside += 1
 
     def allow_again(self) -> None:
-        with self._lock.held():
+        with self._lock:
             self._n_inside -= 1
             if not self._n_inside:
                 _turn_tf32_on(*self._turned_off)

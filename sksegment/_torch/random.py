@@ -32,7 +32,7 @@ def local_rng(device: torch.device) -> Iterator[None]:
     """
     devices = [device] if device.type == "cuda" else []
     fork = torch.random.fork_rng(devices=devices)
-    with RNG_LOCK.held(), fork, _local_mps_rng(device):
+    with RNG_LOCK, fork, _local_mps_rng(device):
         yield
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dis import opmap
 from typing import Any
 
@@ -22,6 +21,7 @@ from sksegment._torch.random import MAX_TORCH_SEED, seed_torch
 from sksegment._training.batches import Batches, Target
 from sksegment._training.checkpoint import Checkpoint
 from sksegment._training.data_parallel import parallel
+from sksegment._training.state_copy import StateCopy
 from sksegment._training.training_state import progress_of
 from sksegment.losses._base import safe_divide
 
@@ -270,7 +270,7 @@ class SegmentationNet(NeuralNet):
         """Keep the weights that training begins with."""
         # A method: as a module, skorch would take it for one more component.
         self.run_network_ = parallel(self.module_, self.processes).__call__
-        self.finite_state_ = deepcopy(self.module_.state_dict())
+        self.finite_state_ = StateCopy(self.module_.state_dict())
         self.predicted_: Tensor | None = None
 
     def on_epoch_begin(
@@ -297,7 +297,7 @@ class SegmentationNet(NeuralNet):
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **_: Any
     ) -> None:
         """Keep the weights, if they are finite; otherwise training has diverged."""
-        state = self.module_.state_dict()
-        if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+        state = StateCopy(self.module_.state_dict())
+        if not state.is_finite():
             raise DivergenceError
-        self.finite_state_ = deepcopy(state)
+        self.finite_state_ = state

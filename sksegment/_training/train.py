@@ -274,7 +274,7 @@ def _run(
         with suppress(TrainingStop):
             net.fit_loop((batches, validation), epochs=n_epochs)
     except DivergenceError:
-        net.module_.load_state_dict(net.finite_state_)
+        net.module_.load_state_dict(net.finite_state_.state())
         return len(net.history)
     net.notify("on_train_end", X=batches, y=None)
     return None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from functools import reduce
 from numbers import Integral
-from operator import add
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -15,25 +13,20 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 
-from sksegment._inputs.channel_scale import Scale, channel_sums
 from sksegment._inputs.checks import check_number, is_number
 from sksegment._inputs.classes import check_kind_of_ignored
 from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image import FLOAT32_MAX
 from sksegment._inputs.image_list import (
-    ImageList,
     as_images,
     as_masks,
-    check_channels,
-    check_pair,
     check_pairs,
 )
 from sksegment._inputs.labels import LabelEncoder, unique_labels
 from sksegment._inputs.random import as_random_state, own_random_state
-from sksegment._torch.batch import Batch
-from sksegment.augmentation._apply import augment_batch
 from sksegment.augmentation._plan import AugmentedImages, PlannedStep, common_fill
+from sksegment.augmentation._preview import augment_pair, range_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,9 +152,11 @@ class BaseAugmenter(DocumentationLinkMixin, TransformerMixin, BaseEstimator, ABC
         if seed is None:
             seed = int(own_random_state(None).randint(MAX_OWN_SEED, dtype=np.int64))
         step = PlannedStep(self, seed)
-        ends = None if self.is_geometric else _range_of(images)
+        ends = None if self.is_geometric else range_of(images)
         pairs = [
-            _augment_pair(step, images, masks, encoder, painted, ends, index)
+            augment_pair(
+                [step], images, masks, encoder, painted, ends, index, (index,), 0
+            )
             for index in range(len(images))
         ]
         given = X if images.is_array else images.items
@@ -292,58 +287,9 @@ def draw_factor(rng: Generator, scale: Any) -> float:
     return math.exp(rng.uniform(*np.log(np.asarray(scale, np.float64))))
 
 
-def _range_of(images: ImageList) -> Ends:
-    """Return the smallest and the largest value of each channel in all images."""
-    n_channels = images[0].shape[-1]
-    for index, image in enumerate(images):
-        check_channels(image, n_channels, images.name(index))
-    sums = reduce(add, map(channel_sums, images))
-    return sums.low, sums.high
-
-
-def _augment_pair(
-    step: PlannedStep,
-    images: ImageList,
-    masks: ImageList,
-    encoder: LabelEncoder,
-    painted: Any,
-    ends: Ends | None,
-    index: int,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Augment one image and its mask, as training would; label painted pixels."""
-    import torch
-
-    image, mask = images[index], masks[index]
-    check_pair(image, mask, masks, index)
-    codes = encoder.encode(mask, masks.name(index))
-    ones = np.ones(image.shape[-1])
-    scale = Scale(0 * ones, ones, *(ends or (0 * ones, ones)))
-    # In double precision, so that unchanged values come back bit for bit.
-    pixels = torch.from_numpy(image.astype(np.float64)).permute(2, 0, 1)
-    batch = Batch(pixels[None], torch.from_numpy(codes)[None], None)
-    batch = augment_batch([step], batch, [(index,)], 0, scale)
-    moved = batch.codes[0].numpy()
-    labels = encoder.decode(np.maximum(moved, 0)).astype(mask.dtype)
-    if painted is not None:
-        # A uint8 mask cannot hold -1, for example.
-        labels = labels.astype(np.result_type(labels, np.min_scalar_type(painted)))
-        labels[moved < 0] = painted
-    return _in_dtype(batch.images[0].permute(1, 2, 0).numpy(), image.dtype), labels
-
-
 def _is_flat(given: Any, image: NDArray[Any]) -> bool:
     """Tell whether an image, or its file, came without a channel axis."""
     return image.shape[-1] == 1 and np.ndim(given) != 3
-
-
-def _in_dtype(image: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Give an image its dtype back; whole numbers are rounded and kept in range."""
-    if dtype.kind == "f":
-        return image.astype(dtype)
-    if dtype.kind == "b":
-        return image >= 0.5
-    limits = np.iinfo(dtype)
-    return np.rint(image).clip(limits.min, limits.max).astype(dtype)
 
 
 def _as_container(items: list[NDArray[Any]], is_array: bool) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from sksegment.datasets._check_masks import Finding, check_masks
 from sksegment.datasets._colors_to_labels import colors_to_labels
+from sksegment.datasets._find_mask_errors import MaskError, find_mask_errors
 from sksegment.datasets._image_pairs import load_image_pairs
 from sksegment.datasets._load_stack import load_stack
 from sksegment.datasets._save_masks import save_masks
@@ -10,8 +11,10 @@ from sksegment.datasets._voc import load_voc
 
 __all__ = [
     "Finding",
+    "MaskError",
     "check_masks",
     "colors_to_labels",
+    "find_mask_errors",
     "load_image_pairs",
     "load_stack",
     "load_voc",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.pipelines import final_estimator
-from sksegment.display._figure import _require_matplotlib, single_axes
+from sksegment.display._figure import require_matplotlib, single_axes
 from sksegment.metrics._calibration import (
     CalibrationAccumulator,
     calibration_counts,
@@ -158,7 +158,7 @@ class CalibrationDisplay:
         --------
         CalibrationDisplay.from_predictions : Draw what has been predicted.
         """
-        _require_matplotlib(f"{cls.__name__}.from_estimator")
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
         fitted = final_estimator(estimator)
         ignored = getattr(fitted, "ignore_label", None)
@@ -226,7 +226,7 @@ class CalibrationDisplay:
         --------
         CalibrationDisplay.from_estimator : Predict and draw.
         """
-        _require_matplotlib(f"{cls.__name__}.from_predictions")
+        require_matplotlib(f"{cls.__name__}.from_predictions")
         counts = calibration_counts(
             y_true, y_proba, label, n_bins, classes, ignore_label, sample_weight
         )
@@ -267,7 +267,7 @@ class CalibrationDisplay:
         TypeError
             If `ax` is not an Axes.
         """
-        _require_matplotlib(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         self.figure_, self.ax_ = single_axes(ax, (4.8, 5.2))
         self._draw_diagonal()
         (self.line_,) = self.ax_.plot(

@@ -19,7 +19,7 @@ from sksegment.display._class_names import (
     _found_classes,
     _names_by_label,
 )
-from sksegment.display._figure import _require_matplotlib, single_axes
+from sksegment.display._figure import require_matplotlib, single_axes
 from sksegment.metrics import pixel_confusion_matrix
 from sksegment.metrics._image_counts import count_pixels
 from sksegment.metrics._scorers import accumulate_predictions
@@ -158,7 +158,7 @@ class ConfusionDisplay:
         --------
         ConfusionDisplay.from_predictions : Draw what has been predicted.
         """
-        _require_matplotlib(f"{cls.__name__}.from_estimator")
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
         check_choice("normalize", normalize, (*NORMALIZE, None))
         fitted = final_estimator(estimator)
@@ -225,7 +225,7 @@ class ConfusionDisplay:
         --------
         ConfusionDisplay.from_estimator : Predict and draw.
         """
-        _require_matplotlib(f"{cls.__name__}.from_predictions")
+        require_matplotlib(f"{cls.__name__}.from_predictions")
         check_choice("normalize", normalize, (*NORMALIZE, None))
         names = _as_names(class_names)
         masks = as_masks(y_true, "y_true"), as_masks(y_pred, "y_pred")
@@ -273,7 +273,7 @@ class ConfusionDisplay:
         ValueError, TypeError
             If a parameter is out of range, or `class_names` does not match `classes`.
         """
-        _require_matplotlib(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         check_choice("normalize", normalize, (*NORMALIZE, None))
         labels = label_array(self.classes, "classes")
         names = _names_by_label(labels, _as_names(self.class_names))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sksegment._extras import check_installed
+from sksegment.display._figure import require_matplotlib, single_axes
 from sksegment.model_selection import epoch_curve
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class EpochCurveDisplay:
     """
 
     ax_: Axes
-    figure_: Figure | None
+    figure_: Figure
     line_: Line2D
     lines_: list[Line2D]
     band_: PolyCollection | None
@@ -143,7 +143,7 @@ class EpochCurveDisplay:
         ValueError, TypeError
             As in :func:`~sksegment.model_selection.epoch_curve`.
         """
-        check_installed(f"{cls.__name__}.from_estimator", "plot", "matplotlib")
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         curve = epoch_curve(
             estimator,
             X,
@@ -178,7 +178,7 @@ class EpochCurveDisplay:
         ValueError
             If `scores` and `epochs` do not fit together.
         """
-        check_installed(f"{type(self).__name__}.plot", "plot", "matplotlib")
+        require_matplotlib(f"{type(self).__name__}.plot")
         scores = np.atleast_2d(np.asarray(self.scores, np.float64))
         epochs = np.asarray(self.epochs)
         if scores.ndim != 2 or epochs.shape != scores.shape[1:]:
@@ -186,8 +186,7 @@ class EpochCurveDisplay:
                 f"scores has shape {scores.shape} and epochs {epochs.shape}; expected "
                 f"(n_folds, n_scored) and (n_scored,)."
             )
-        self.ax_ = _axes(ax)
-        self.figure_ = self.ax_.get_figure(root=True)
+        self.figure_, self.ax_ = single_axes(ax, (5.6, 4.0))
         self.lines_ = self.ax_.plot(epochs, scores.T, color=CURVE, alpha=0.3, lw=0.8)
         means = scores.mean(axis=0)
         self.band_ = None
@@ -208,14 +207,6 @@ class EpochCurveDisplay:
         self.ax_.axvline(
             epoch, color=color, linestyle=style, lw=1, label=f"{what}: epoch {epoch}"
         )
-
-
-def _axes(ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(layout="constrained")[1]
 
 
 def _name_of(scoring: Any) -> str:

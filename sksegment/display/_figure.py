@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._extras import check_installed
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -136,11 +138,6 @@ def add_legend(
     )
 
 
-def _require_matplotlib(caller: str) -> None:
-    try:
-        import matplotlib as mpl  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} requires matplotlib, which is not installed. Install it with: "
-            f'pip install "sksegment[plot]"'
-        ) from error
+def require_matplotlib(caller: str) -> None:
+    """Reject a drawing where matplotlib is not installed."""
+    check_installed(caller, "plot", "matplotlib")

@@ -19,7 +19,7 @@ from sksegment.display._class_names import (
     _found_classes,
     _names_by_label,
 )
-from sksegment.display._figure import _require_matplotlib, single_axes
+from sksegment.display._figure import require_matplotlib, single_axes
 from sksegment.metrics import segmentation_report
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class ScoreDisplay:
         --------
         ScoreDisplay.from_predictions : Draw what has been predicted.
         """
-        _require_matplotlib(f"{cls.__name__}.from_estimator")
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         estimators = _by_name(estimator, type(final_estimator(estimator)).__name__)
         for fitted in estimators.values():
             check_is_fitted(fitted)
@@ -230,7 +230,7 @@ class ScoreDisplay:
         --------
         ScoreDisplay.from_estimator : Predict and draw.
         """
-        _require_matplotlib(f"{cls.__name__}.from_predictions")
+        require_matplotlib(f"{cls.__name__}.from_predictions")
         predictions = _by_name(y_pred, "model")
         names = _as_names(class_names)
         if classes is None:
@@ -275,7 +275,7 @@ class ScoreDisplay:
         ValueError, TypeError
             If `ax` is not an Axes, or the reports have other classes.
         """
-        _require_matplotlib(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         rows = _rows(self.reports)
         height = ROW_HEIGHT * (len(rows) + 1) * max(1, 0.6 * len(self.reports)) + 0.9
         self.figure_, self.ax_ = single_axes(ax, (5.2, height))

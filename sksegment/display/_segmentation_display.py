@@ -26,7 +26,7 @@ from sksegment.display._class_names import (
     _names_by_label,
     _sorted_classes,
 )
-from sksegment.display._figure import _require_matplotlib, add_legend, axes_grid, draw
+from sksegment.display._figure import add_legend, axes_grid, draw, require_matplotlib
 from sksegment.display._pictures import (
     ERROR_COLOR,
     STRIPES,
@@ -218,7 +218,7 @@ class SegmentationDisplay:
         --------
         SegmentationDisplay.from_predictions : Draw what has been predicted.
         """
-        _require_matplotlib(f"{cls.__name__}.from_estimator")
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
         check_integer("n_images", n_images, 1)
         if y is not None:
@@ -293,7 +293,7 @@ class SegmentationDisplay:
         --------
         SegmentationDisplay.from_estimator : Predict and draw.
         """
-        _require_matplotlib(f"{cls.__name__}.from_predictions")
+        require_matplotlib(f"{cls.__name__}.from_predictions")
         check_integer("n_images", n_images, 1)
         names = _as_names(class_names)
         shown, true, predicted = _first_pairs(X, y_true, y_pred, n_images)
@@ -346,7 +346,7 @@ class SegmentationDisplay:
             If a parameter is out of range, or a mask has a label that is not in
             `classes`.
         """
-        _require_matplotlib(f"{type(self).__name__}.plot")
+        require_matplotlib(f"{type(self).__name__}.plot")
         if n_images is not None:
             check_integer("n_images", n_images, 1)
         classes, by_class = _sorted_classes(self.classes, _as_names(self.class_names))

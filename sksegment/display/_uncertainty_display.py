@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 
-from sksegment._extras import check_installed
 from sksegment._inputs.checks import check_integer
 from sksegment._inputs.image_list import as_images
-from sksegment.display._figure import axes_grid, draw
+from sksegment.display._figure import axes_grid, draw, require_matplotlib
 from sksegment.display._pictures import displayable
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ class UncertaintyDisplay:
         --------
         UncertaintyDisplay.from_predictions : Draw maps that have been computed.
         """
-        check_installed(f"{cls.__name__}.from_estimator", "plot", "matplotlib")
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         # Imported here, because it loads torch.
         from sksegment._prediction.uncertainty import predict_uncertainty
 
@@ -195,7 +194,7 @@ class UncertaintyDisplay:
         --------
         UncertaintyDisplay.from_estimator : Compute the maps and draw them.
         """
-        check_installed(f"{cls.__name__}.from_predictions", "plot", "matplotlib")
+        require_matplotlib(f"{cls.__name__}.from_predictions")
         check_integer("n_images", n_images, 1)
         images = as_images(X)
         if len(images) != len(uncertainties):
@@ -233,7 +232,7 @@ class UncertaintyDisplay:
         ValueError, TypeError
             If images and maps do not match, or `ax` does not fit.
         """
-        check_installed(f"{type(self).__name__}.plot", "plot", "matplotlib")
+        require_matplotlib(f"{type(self).__name__}.plot")
         images = list(as_images(list(self.images)))
         maps = _checked_maps(images, self.uncertainties)
         aspects = [image.shape[0] / image.shape[1] for image in images]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.labels import LabelEncoder, unique_labels
+from sksegment._inputs.probabilities import as_probabilities, check_probabilities
 from sksegment.metrics._accumulator import (
     BLOCK_PIXELS,
     Weight,
@@ -18,10 +18,6 @@ from sksegment.metrics._accumulator import (
 )
 from sksegment.metrics._confusion_matrix import as_labels, positions
 from sksegment.metrics._image_counts import weight_of_image
-
-# How far the probabilities of a pixel may be from summing to one: float16 rounding
-# stays below it.
-SUM_TOLERANCE = 1e-3
 
 
 class ProbabilityAccumulator:
@@ -93,7 +89,7 @@ class ProbabilityAccumulator:
         # Pixels that do not count may hold anything, NaN included.
         kept = (codes >= 0) & (weights > 0)
         pixels = proba[:, kept]
-        _check_probabilities(pixels, index)
+        check_probabilities(pixels, f"y_proba of image {index}")
         return self._count(self._order[codes[kept]], pixels, weights[kept])
 
     def _count(
@@ -120,37 +116,4 @@ class ProbabilityAccumulator:
         # As in scikit-learn, everything but float32 becomes float64.
         return (
             proba if proba.dtype == np.float32 else proba.astype(np.float64, copy=False)
-        )
-
-
-def as_probabilities(y_proba: Any) -> Sequence[NDArray[Any]]:
-    """Return `y_proba` as a sequence of (n_classes, height, width).
-
-    Raises
-    ------
-    ValueError
-        If it is an array that does not have four axes.
-    """
-    check_ordered("y_proba", y_proba)
-    if isinstance(y_proba, (list, tuple)):
-        return y_proba
-    array = np.asarray(y_proba)
-    if array.ndim != 4 and not (array.ndim == 1 and array.dtype == object):
-        raise ValueError(
-            f"y_proba has shape {array.shape}; expected (n, n_classes, height, width) "
-            f"or a list of (n_classes, height, width). Pass what predict_proba returns "
-            f"(a scorer does so with response_method='predict_proba')."
-        )
-    return array  # type: ignore[return-value]
-
-
-def _check_probabilities(proba: NDArray[Any], index: int) -> None:
-    # Written so that NaN and infinity fail, too.
-    with np.errstate(over="ignore"):  # by large logits, which raise below
-        sums_to_one = np.abs(proba.sum(axis=0) - 1.0) <= SUM_TOLERANCE
-    if not (sums_to_one.all() and proba.min(initial=0.0) >= -SUM_TOLERANCE):
-        raise ValueError(
-            f"y_proba of image {index} is not finite, is negative, or does not sum to "
-            f"one over its classes; expected probabilities, not logits. Pass what "
-            f"predict_proba returns."
         )

@@ -77,7 +77,7 @@ def fused(network: nn.Module, dtype: torch.dtype) -> Forward | None:
         `FCN` on the CPU in evaluation mode; if hooks, parametrizations or layers of
         other kinds were put into it; or if torch lacks the operators.
     """
-    with HOOKS_LOCK.held():  # a probe in another thread is no change of the network
+    with HOOKS_LOCK:  # a probe in another thread is no change of the network
         if not (_has_operators(dtype) and _is_plain_network(network)):
             return None
         try:

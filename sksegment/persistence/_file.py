@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._atomic_write import replace_file
+from sksegment._extras import check_installed
 from sksegment._version import __version__
 
 FORMAT_VERSION = 1
@@ -56,7 +57,7 @@ def write_model_file(
     ImportError
         If safetensors is not installed.
     """
-    _require_safetensors("save_model")
+    check_installed("save_model", "safetensors", "safetensors")
     from safetensors.numpy import save
 
     document = {
@@ -98,7 +99,7 @@ def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]
     ImportError
         If safetensors is not installed.
     """
-    _require_safetensors("load_model")
+    check_installed("load_model", "safetensors", "safetensors")
     with path.open("rb") as file:
         try:
             document = _document(_header(file))
@@ -119,17 +120,6 @@ def digest(document: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
         summed.update(_dumps([name, array.dtype.name, array.shape]).encode())
         summed.update(np.ascontiguousarray(array).view(np.uint8).data)
     return summed.hexdigest()
-
-
-def _require_safetensors(caller: str) -> None:
-    """Say how to install safetensors if it is missing."""
-    try:
-        import safetensors  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f"{caller} requires safetensors, which is not installed. Install it with: "
-            f'pip install "sksegment[safetensors]"'
-        ) from error
 
 
 def _replace(path: Path, content: bytes) -> None:

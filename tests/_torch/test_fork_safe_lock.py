@@ -30,13 +30,13 @@ from sksegment._torch.precision import TF32
 from sksegment._torch.random import RNG_LOCK
 
 def child(lock):
-    with lock.held(), lock.held():
+    with lock, lock:
         pass
 
 for lock in (HOOKS_LOCK, TF32._lock, RNG_LOCK):
     taken, done = threading.Event(), threading.Event()
     def holder():
-        with lock.held():
+        with lock:
             taken.set()
             done.wait()
     thread = threading.Thread(target=holder)
@@ -45,7 +45,7 @@ for lock in (HOOKS_LOCK, TF32._lock, RNG_LOCK):
     assert exit_code_of(lambda: child(lock)) == 0
     done.set()
     thread.join()
-    with lock.held():  # by the thread that forks: both sides let go of it
+    with lock:  # by the thread that forks: both sides let go of it
         assert exit_code_of(lambda: child(lock)) == 0
     child(lock)
 """

@@ -199,7 +199,13 @@ def test_accelerate_launches_it_as_well(tmp_path: Path) -> None:
     script = (
         COMMON + 'joblib.dump(told(segmenter().fit(X, y)), f"{folder}/{rank}.joblib")'
     )
-    launcher = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2")
+    launcher = (
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+    )
     finished = launch(script, tmp_path, *launcher, "--num_machines", "1")
     assert finished.returncode == 0, finished.stderr
     first, second = (joblib.load(tmp_path / f"{rank}.joblib") for rank in "01")
