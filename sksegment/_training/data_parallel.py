@@ -11,6 +11,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from sksegment._torch.processes import Processes
@@ -109,6 +110,18 @@ class SharedDropout(nn.Dropout):
         return input * F.dropout(whole, self.p)[self.batches.own_images]
 
 
+def _check_layers(network: nn.Module) -> None:
+    """Reject batch normalisation that would see its share of a batch only."""
+    for name, layer in network.named_modules():
+        known = (nn.BatchNorm2d, BatchNorm)
+        if isinstance(layer, _BatchNorm) and type(layer) not in known:
+            raise ValueError(
+                f"The layer {name!r} of the network is a {type(layer).__name__}, which "
+                f"several processes cannot share; expected torch.nn.BatchNorm2d, or "
+                f"training in one process."
+            )
+
+
 @contextmanager
 def shared_layers(
     network: nn.Module, batches: Batches, processes: Processes
@@ -117,6 +130,7 @@ def shared_layers(
     if processes.is_alone:
         yield
         return
+    _check_layers(network)
     on_cuda = batches.device.type == "cuda"
     norm = nn.SyncBatchNorm if on_cuda else SharedBatchNorm
     layers = [

@@ -23,7 +23,8 @@ from sksegment._training.checkpoint import Checkpoint
 from sksegment._training.data_parallel import parallel
 from sksegment._training.state_copy import StateCopy
 from sksegment._training.training_state import progress_of
-from sksegment.losses._base import safe_divide
+from sksegment.losses._base import counted_pixels, safe_divide
+from sksegment.networks._encoder_fcn import EncodedImages
 
 
 class TrainingStop(Exception):  # noqa: N818 - it ends training, not an error
@@ -205,7 +206,9 @@ class SegmentationNet(NeuralNet):
             on_cpu = losses[-1].device.type == "cpu"
             loss = check_finite(losses[-1:])[0] if on_cpu else losses[-1]
             self.history.record_batch("train_loss", loss)
-            self.history.record_batch("train_batch_size", batches.n_images)
+            is_alone = self.processes.is_alone
+            n_images = len(batch[0]) if is_alone else batches.n_images
+            self.history.record_batch("train_batch_size", n_images)
             self.notify("on_batch_end", batch=batch, training=True, **step)
         return losses
 
@@ -214,16 +217,28 @@ class SegmentationNet(NeuralNet):
         self.history.record(name, value)
         self.history.record(f"{name}_best", value == best(self.history[:, name]))
 
-    def infer(self, x: Tensor, **parameters: Any) -> Tensor:
+    def infer(self, x: Tensor | EncodedImages, **parameters: Any) -> Tensor:
         """Return the scores of a batch in float32, computed in `precision`."""
-        enabled = self.precision is not torch.float32
-        # No cache of weights: within an autocast of the caller it would outlive this
-        # step, and the next one would see outdated weights.
-        with torch.autocast(
-            x.device.type, self.precision, enabled=enabled, cache_enabled=False
-        ):
+        with self._autocast():
             scores = self.run_network_(x)
         return scores.float()
+
+    def encode(self, images: Tensor) -> EncodedImages:
+        """Return the maps of a frozen encoder, computed in `precision`."""
+        self.module_.train()
+        with self._autocast():
+            encoded: EncodedImages = self.module_.encode(images)
+        return encoded
+
+    def _autocast(self) -> torch.autocast:
+        # No cache of weights: within an autocast of the caller it would outlive this
+        # step, and the next one would see outdated weights.
+        return torch.autocast(
+            torch.device(self.device).type,
+            self.precision,
+            enabled=self.precision is not torch.float32,
+            cache_enabled=False,
+        )
 
     def get_loss(
         self, y_pred: Tensor, y_true: Target, X: Any = None, training: bool = False
@@ -240,7 +255,8 @@ class SegmentationNet(NeuralNet):
             return loss
         # The gradients of all processes are averaged: then they are those of the mean
         # over the whole batch.
-        counted = self.criterion_.counted(codes, weights).sum()
+        class_weight = self.criterion_.class_weight
+        counted = counted_pixels(codes, weights, class_weight).sum()
         total = self.processes.sum(counted)
         return safe_divide(loss * counted * self.processes.count, total)
 

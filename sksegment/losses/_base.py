@@ -44,10 +44,6 @@ class PixelLoss(nn.Module, ABC):
         """
         return self._of_batch(scores, codes, weights)
 
-    def counted(self, codes: Tensor, weights: Tensor | None) -> Tensor:
-        """Return what each pixel adds to the divisor of a mean over pixels."""
-        return counted_pixels(codes, weights, self.class_weight)
-
     @abstractmethod
     def _of_batch(
         self, scores: Tensor, codes: Tensor, weights: Tensor | None
