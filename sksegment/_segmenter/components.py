@@ -37,7 +37,8 @@ from sksegment._training.checkpoint import (
     lead_checkpoint,
     open_checkpoint,
 )
-from sksegment._training.data_parallel import check_loss
+from sksegment._training.class_prior import ClassPrior
+from sksegment._training.data_parallel import check_sharable
 from sksegment._training.fingerprint import fingerprint
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
@@ -232,7 +233,7 @@ class Components:
         self, training: TrainingSet, n_epochs: int, schedule: str
     ) -> TrainingPlan:
         if not self.processes.is_alone:
-            check_loss(self["loss"])
+            check_sharable(self["loss"], self["class_prior"])
         classes = training.encoder.classes
         weights = class_weights(self["class_weight"], classes, training.pixels)
         return TrainingPlan(
@@ -248,7 +249,13 @@ class Components:
             tol=self["tol"],
             callbacks=self["callbacks"] or (),
             verbose=self["verbose"] if self.processes.is_first else 0,
+            class_prior=self._class_prior(len(classes)),
         )
+
+    def _class_prior(self, n_classes: int) -> ClassPrior | None:
+        if self["class_prior"] is None:
+            return None
+        return ClassPrior(n_classes).to(self.device)
 
     def _encoder_factor(self) -> float:
         factor: float | None = self["encoder_learning_rate"]
