@@ -86,7 +86,7 @@ def _check_decodable(page: Any) -> None:
 
 @cache
 def has_zstd() -> bool:
-    """Tell whether the libtiff of Pillow knows Zstandard; that of Pillow 11 does not."""
+    """Tell whether libtiff in Pillow knows Zstandard; that of Pillow 11 does not."""
     from PIL import Image
 
     try:
