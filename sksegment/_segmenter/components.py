@@ -31,6 +31,7 @@ from sksegment._torch.precision import prediction_dtype, training_dtype
 from sksegment._training.batches import AUTO_BATCH_SIZE, Batches
 from sksegment._training.callbacks import unnamed_callbacks
 from sksegment._training.checkpoint import Checkpoint, open_checkpoint
+from sksegment._training.class_prior import ClassPrior
 from sksegment._training.fingerprint import fingerprint
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
@@ -225,7 +226,13 @@ class Components:
             tol=self["tol"],
             callbacks=self["callbacks"] or (),
             verbose=self["verbose"],
+            class_prior=self._class_prior(len(classes)),
         )
+
+    def _class_prior(self, n_classes: int) -> ClassPrior | None:
+        if self["class_prior"] is None:
+            return None
+        return ClassPrior(n_classes).to(self.device)
 
     def _encoder_factor(self) -> float:
         factor: float | None = self["encoder_learning_rate"]

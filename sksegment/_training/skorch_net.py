@@ -19,6 +19,7 @@ from sksegment._torch.devices import searched_kernels
 from sksegment._torch.random import MAX_TORCH_SEED, seed_torch
 from sksegment._training.batches import Batches, Target
 from sksegment._training.checkpoint import Checkpoint
+from sksegment._training.class_prior import ClassPrior
 from sksegment._training.state_copy import StateCopy
 from sksegment._training.training_state import progress_of
 from sksegment.networks._encoder_fcn import EncodedImages
@@ -93,6 +94,8 @@ class SegmentationNet(NeuralNet):
         Arithmetic of the forward pass.
     checkpoint : Checkpoint or None, default=None
         Where progress is kept after each epoch.
+    class_prior : ClassPrior or None, default=None
+        What estimates the shares of the classes, if they are not those of the labels.
     segmenter : FCNSegmenter or None, default=None
         One that is fitted with the network in training.
     **parameters : dict
@@ -107,6 +110,7 @@ class SegmentationNet(NeuralNet):
         first_epoch: int = 0,
         precision: torch.dtype = torch.float32,
         checkpoint: Checkpoint | None = None,
+        class_prior: ClassPrior | None = None,
         segmenter: Any = None,
         **parameters: Any,
     ) -> None:
@@ -114,6 +118,7 @@ class SegmentationNet(NeuralNet):
         self.first_epoch = first_epoch
         self.precision = precision
         self.checkpoint = checkpoint
+        self.class_prior = class_prior
         self.segmenter = segmenter
         super().__init__(module, **parameters)
 
@@ -241,6 +246,9 @@ class SegmentationNet(NeuralNet):
                 "requires_grad=True. Check the parameters network and callbacks."
             )
         codes, weights = y_true
+        if training and self.class_prior is not None:
+            counted = codes if weights is None else codes.masked_fill(weights == 0, -1)
+            y_pred = self.class_prior.to_labelled(y_pred, counted)
         loss: Tensor = self.criterion_(y_pred, codes, weights)
         return loss
 

@@ -22,6 +22,7 @@ from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
 from sksegment._training.checkpoint import Checkpoint, load_progress
+from sksegment._training.class_prior import ClassPrior
 from sksegment._training.encoded_batches import EncodedBatches
 from sksegment._training.epoch_scoring import scoring_images
 from sksegment._training.memory_estimate import room_for_images, too_large
@@ -78,6 +79,8 @@ class TrainingPlan:
         Callbacks of the user.
     verbose : int
         Whether a table is printed.
+    class_prior : ClassPrior or None
+        What estimates the shares of the classes, if they are not those of the labels.
     segmenter : FCNSegmenter or None, default=None
         One that is fitted with the network in training, for callbacks that score.
     kept_epoch : int or None, default=None
@@ -97,6 +100,7 @@ class TrainingPlan:
     tol: float
     callbacks: Sequence[Any]
     verbose: int
+    class_prior: ClassPrior | None
     segmenter: Any = None
     kept_epoch: int | None = None
 
@@ -335,6 +339,7 @@ def _net(
         first_epoch=batches.epoch,
         precision=plan.precision,
         checkpoint=checkpoint,
+        class_prior=plan.class_prior,
         segmenter=plan.segmenter,
         criterion=plan.criterion,
         optimizer=OPTIMIZERS[plan.optimizer],
