@@ -417,8 +417,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self.ignore_label,
         )
         held_out = held_out_samples(X_val, y_val, sample_weight_val, training)
-        seed = self._draw_seed(continues)
         make = self._components(continues)
+        seed = make.agree_on(self._draw_seed(continues))
         data = (training, held_out)
         with enable_gradients(), make.open_checkpoint(data, steps, seed) as checkpoint:
             seed = load_progress(checkpoint).get("seed", seed)
@@ -485,8 +485,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self._classes_of_partial_fit(classes, continues),
             self.ignore_label,
         )
-        seed = self._draw_seed(continues)
         make = self._components(continues)
+        seed = make.agree_on(self._draw_seed(continues))
         learned = self._learned_by_optimizer() if continues else None
         with enable_gradients():
             model = make.model_to_train(training, seed)
