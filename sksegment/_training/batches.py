@@ -98,12 +98,12 @@ class Batches:
         Where the batches are wanted.
     epoch : int
         Number of epochs trained before.
-    n_epochs : int or None
-        Epochs of this training; None if it may go on.
     room : float
         Bytes that images kept on the device may take.
     processes : Processes
         Those that train together: each gets its share of every batch.
+    n_epochs : int or None
+        Epochs of this training; None if it may go on.
     """
 
     samples: TrainingSet
@@ -115,9 +115,9 @@ class Batches:
     seed: int
     device: torch.device
     epoch: int = 0
-    n_epochs: int | None = None
     room: float = 0
     processes: Processes = ALONE
+    n_epochs: int | None = None
     # Of the batch that is trained on: its images, and which of them are here.
     n_images: int = field(default=0, init=False)
     own_images: slice = field(default_factory=lambda: slice(None), init=False)
