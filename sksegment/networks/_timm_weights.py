@@ -123,7 +123,8 @@ def _check_known(
 ) -> None:
     """Reject weights with layers that the model of timm does not have."""
     known = {*whole_names(encoder)}
-    extra = [str(name) for name in tensors if name not in known]
+    names = (str(name) for name in tensors if _is_weight(str(name)))
+    extra = [name for name in names if name not in known]
     if extra:
         raise ValueError(
             f"{origin} has {len(extra)} tensors that {encoder} does not: "
