@@ -328,4 +328,5 @@ def test_the_weights_of_lite0_fit_in_the_order_of_the_state_dict(
         _, maps = whole.eval().forward_intermediates(images)
         ours = segmenter.network_.eval().encode(images).maps
     for one, other in zip(ours, maps, strict=True):
-        torch.testing.assert_close(one, other)
+        # Another memory order, other kernels.
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
