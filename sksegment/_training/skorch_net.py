@@ -210,11 +210,11 @@ class SegmentationNet(NeuralNet):
     def infer(self, x: Tensor, **parameters: Any) -> Tensor:
         """Return the scores of a batch in float32, computed in `precision`."""
         enabled = self.precision is not torch.float32
+        # Disabled, it needs no dtype; that of MPS warned of float32 in torch 2.8.
+        dtype = self.precision if enabled else None
         # No cache of weights: within an autocast of the caller it would outlive this
         # step, and the next one would see outdated weights.
-        with torch.autocast(
-            x.device.type, self.precision, enabled=enabled, cache_enabled=False
-        ):
+        with torch.autocast(x.device.type, dtype, enabled=enabled, cache_enabled=False):
             scores = self.module_(x)
         return scores.float()
 
