@@ -26,7 +26,11 @@ from sksegment._prediction.collect import collect
 from sksegment._prediction.predictor import Predictor
 from sksegment._segmenter.components import Components
 from sksegment._segmenter.model import Model, warn_of_newer
-from sksegment._segmenter.parameters import check_network_options, check_parameters
+from sksegment._segmenter.parameters import (
+    check_network_options,
+    check_parameters,
+    filled_in,
+)
 from sksegment._segmenter.pretrained import unwrap_frozen
 from sksegment._torch.gradients import enable_gradients
 from sksegment._training.callbacks import check_watched, reset_callbacks
@@ -38,11 +42,12 @@ from sksegment.augmentation._plan import without_plan
 from sksegment.losses._class_weight import check_fixed_weights
 from sksegment.metrics import iou_scorer
 from sksegment.networks._state import arrays_to_save, restored_network
+from sksegment.networks._timm_encoder import timm_version
 
 __all__ = ["FCNSegmenter"]
 
 # Fitted state without a trailing underscore.
-PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed")
+PRIVATE_STATE = ("_architecture", "_optimizer_state", "_seed", "_timm_version")
 VERSION_KEY = "_sksegment_version"
 
 
@@ -62,11 +67,22 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         images ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height,
         width)``; scores of a lower resolution are upsampled. To be saved, it must be a
         function defined in a module, not a lambda.
-    depth : int, default=3
-        Poolings of the network; its stride is ``2**depth`` pixels.
-    width : int, default=16
+    depth : int, default=None
+        How often the network halves the resolution; its stride is ``2**depth`` pixels.
+        None is 3, or as often as the `encoder` does.
+    width : int, default=None
         Channels of the first stage; each deeper one has twice as many, up to 8 times
-        `width`.
+        `width`. None is 16, or 8 for the decoder behind an `encoder`.
+    encoder : str, default=None
+        The name of a model of timm [3]_, such as "resnet34" or "convnext_tiny", that
+        takes the place of the encoder of "fcn"; see Notes. With pretrained weights it
+        learns from few photos what a network from scratch does not. Needs the extra
+        ``timm``.
+    encoder_learning_rate : float, default=None
+        What `learning_rate` is multiplied by for the weights of the `encoder`; None is
+        1. With 0 the encoder is frozen: its batch statistics stay, too, it needs no
+        gradient, and where nothing is augmented or cropped, the maps of an image are
+        computed only once.
     skip : {None, "concat", "add"}, default="concat"
         How encoder outputs join the decoder; None for the plain network.
     norm : {None, "batch", "group"}, default="batch"
@@ -74,12 +90,15 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     dropout : float, default=0.5
         Probability of dropping a value of the deepest stage in training.
     pretrained : {"imagenet"}, path-like or FCNSegmenter, default=None
-        Weights to start from. "imagenet" downloads VGG16 (528 MB, once) when `fit` is
-        called; a path names a file of the same layout, a state dict of torchvision's
+        Weights to start from. With an `encoder`, "imagenet" takes timm's weights, by
+        default or by a tag in the name ("resnet34.a1_in1k"), and a path names a file of
+        that model: a state dict, as safetensors or from ``torch.save``. Without,
+        "imagenet" is VGG16 (528 MB), and a path names a state dict of torchvision's
         VGG16. Both work for the networks of the paper, and for "fcn" with ``width=64``
-        and ``norm`` None or "batch", whose encoder is that of VGG16; its decoder starts
-        from new weights. A fitted segmenter passes all its weights on to one with the
-        same network, or to a finer one of the paper. See Notes.
+        and ``norm`` None or "batch", whose encoder is that of VGG16. Weights are
+        downloaded once, when `fit` is called; the decoder starts from new ones. A
+        fitted segmenter passes all its weights on to one with the same network, or to a
+        finer one of the paper. See Notes.
     classes : array-like of shape (n_classes,), default=None
         All label values of the task. By default, those that occur in `y`; name them
         where a cross-validation fold may miss one.
@@ -196,7 +215,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     stride_ : int
         Spacing, in pixels, of the grid on which the network treats all positions alike.
     margin_ : int or None
-        Radius of the receptive field in pixels, measured for a network of your own;
+        Radius of the receptive field in pixels, measured for a network of your own and
+        for an encoder;
         None if it is the whole image, or if scores depend on where in it a pixel lies.
 
     See Also
@@ -208,6 +228,13 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     -----
     Images of different sizes are batched with others of about their size and extended
     by reflection to the largest; the loss ignores what the reflection adds.
+
+    Any model of timm that takes images of any size and gives maps of features
+    (``features_only=True``) can be the `encoder`. The decoder is that of "fcn", with a
+    stage for each halving, also where the encoder begins with a quarter of the
+    resolution. Plain transformers, such as DINOv2, have maps of one resolution: a
+    convolution follows, and bilinear upsampling; `depth` and `skip` have no meaning.
+    Without `pretrained`, the encoder starts from new weights.
 
     What `pretrained` does: ImageNet weights bring their own standardisation for RGB
     images whose values start at 0, with white taken to be 1 or the largest number of 8,
@@ -230,6 +257,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
        Semantic Segmentation", CVPR 2015.
     .. [2] D. Eigen and R. Fergus, "Predicting Depth, Surface Normals and Semantic
        Labels with a Common Multi-Scale Convolutional Architecture", ICCV 2015.
+    .. [3] R. Wightman, "PyTorch Image Models",
+       https://github.com/huggingface/pytorch-image-models
 
     Examples
     --------
@@ -248,8 +277,10 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         self,
         *,
         network: Any = "fcn",
-        depth: int = 3,
-        width: int = 16,
+        depth: int | None = None,
+        width: int | None = None,
+        encoder: str | None = None,
+        encoder_learning_rate: float | None = None,
         skip: str | None = "concat",
         norm: str | None = "batch",
         dropout: float = 0.5,
@@ -283,6 +314,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         self.network = network
         self.depth = depth
         self.width = width
+        self.encoder = encoder
+        self.encoder_learning_rate = encoder_learning_rate
         self.skip = skip
         self.norm = norm
         self.dropout = dropout
@@ -625,21 +658,26 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         state = dict(state)
         warn_of_newer(state.pop(VERSION_KEY, None))
         arrays = state.pop("network_", None)
-        super().__setstate__(state)
+        super().__setstate__(filled_in(state, self._defaults()))
         if arrays is not None:
-            self.network_ = restored_network(self._architecture, arrays, self.margin_)
+            version = getattr(self, "_timm_version", None)
+            self.network_ = restored_network(
+                self._architecture, arrays, self.margin_, version
+            )
 
     def _check_parameters(self) -> None:
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
-        declared = signature(type(self)).parameters
-        defaults = {name: declared[name].default for name in parameters}
-        check_network_options(self.network, parameters, defaults)
+        check_network_options(self.network, parameters, self._defaults())
         if unwrap_frozen(self.pretrained) is self:
             raise ValueError(
                 "pretrained is the segmenter itself; expected another one, or "
                 "warm_start=True, which continues from its own weights."
             )
+
+    def _defaults(self) -> dict[str, Any]:
+        declared = signature(type(self)).parameters
+        return {name: declared[name].default for name in self._get_param_names()}
 
     def _check_callbacks(self, validates: bool) -> None:
         check_watched(self.callbacks, validates)
@@ -738,6 +776,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     ) -> None:
         self.network_ = model.network.eval()
         self._architecture = model.architecture
+        self._timm_version = timm_version(model.architecture)
         self._optimizer_state = (self.optimizer, result.optimizer_state)
         self._seed = seed
         self.classes_ = training.encoder.classes

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -23,6 +24,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+
+
+@pytest.fixture(scope="session")
+def timm() -> ModuleType:
+    """Return timm, which imports torchvision but does not need it for networks."""
+    path = ROOT / "docs" / "benchmarks" / "_torchvision_stub.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    stub = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(stub)
+    stub.install()
+    return pytest.importorskip("timm", reason="needs timm: pip install timm")
 
 
 @pytest.fixture(autouse=True)

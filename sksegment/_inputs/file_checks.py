@@ -19,8 +19,10 @@ def decoding(path: str | os.PathLike[str]) -> Iterator[None]:
     except (MemoryError, Warning):
         raise  # a Warning that the user turned into an error
     except Exception as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            raise  # missing, or not permitted: it names the file already
+        is_missing = isinstance(error, OSError) and error.filename is not None
+        is_own = type(error) in (OSError, ValueError)
+        if is_missing or (is_own and repr(os.fspath(path)) in str(error)):
+            raise  # it names the file already
         raise OSError(
             f"{os.fspath(path)!r} cannot be decoded; is it damaged? "
             f"{type(error).__name__}: {error}"

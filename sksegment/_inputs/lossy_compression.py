@@ -23,6 +23,9 @@ UNCLEAR = {
     34677: "LogLuv",
     48124: "Jetraw",
 }
+CAN_BE_LOSSY = {*JPEG, *JPEG_2000, *WEBP, *LERC, *UNCLEAR}
+# Markers of JPEG that begin a frame; those of tables have numbers in between.
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 LOSSLESS_FRAMES = (0xC3, 0xC7, 0xCB, 0xCF)  # the markers of lossless JPEG
 LERC_MAGIC = b"Lerc2 "
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -52,6 +55,14 @@ def lossy_codec(compression: int, segment: bytes) -> str | None:
     if compression in LERC and not _has_no_tolerance(segment):
         return "LERC with a tolerance"
     return UNCLEAR.get(compression)
+
+
+def jpeg_size(segment: bytes) -> tuple[int, int]:
+    """Return the height and width that JPEG data declare; zeros if they do not."""
+    for marker, body in _markers(segment, 0):
+        if marker in FRAMES and len(body) >= 5:
+            return struct.unpack_from(">HH", body, 1)
+    return 0, 0
 
 
 def _is_lossless_jpeg(segment: bytes) -> bool:

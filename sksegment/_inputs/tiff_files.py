@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,19 @@ from sksegment._inputs.file_checks import (
     lossy_mask,
     too_large,
 )
-from sksegment._inputs.lossy_compression import lossy_codec
+from sksegment._inputs.lossy_compression import (
+    CAN_BE_LOSSY,
+    jpeg_size,
+    lossy_codec,
+)
 from sksegment._inputs.orientation import ORIENTATION_TAG, turn_upright
-from sksegment._inputs.tiff_segments import JPEG, MissingCodecError, decode_series
+from sksegment._inputs.tiff_segments import (
+    JPEG,
+    UNCOMPRESSED,
+    MissingCodecError,
+    decode_series,
+    read_segments,
+)
 
 MAX_CHANNELS = 64  # of a picture as large as the limit
 PICTURE_AXES = ("YX", "YXS", "YXC", "SYX", "CYX")
@@ -40,6 +51,7 @@ FOREIGN_COLORS = {
     32845: "LogLuv colors",
 }
 JPEG_FAMILY = (6, 7, 33003, 33007, 34892)  # of which YCbCr is decoded to RGB
+LARGEST_HEADER = 1 << 16  # in bytes, of JPEG data
 SEPARATE = 2  # a value of the tag PlanarConfiguration
 
 
@@ -55,15 +67,13 @@ def read_tiff(
             _check_lossless(picture, path)
         else:
             _warn_of_slices(picture, path)
-        pixels = _pixels(picture, path)
-        with decoding(path):
-            return _as_meant(pixels, picture, is_mask)
+        return _as_meant(_pixels(picture, path), picture, is_mask)
 
 
 def read_tiff_pages(path: str | os.PathLike[str], *, max_pixels: int) -> NDArray[Any]:
     """Read the pages of a TIFF as images: (n, height, width[, channels])."""
     with _open(path) as tiff:
-        pictures = _pictures(tiff, path)
+        pictures = _pictures(tiff)
         for picture in pictures:
             _check_picture(picture, path, max_pixels)
         stacks = [_stacked(_pixels(p, path), p) for p in pictures]
@@ -103,28 +113,24 @@ def _stacked(pixels: NDArray[Any], picture: Any) -> NDArray[Any]:
 
 
 def _only_picture(tiff: Any, path: str | os.PathLike[str]) -> Any:
-    pictures = _pictures(tiff, path)
+    pictures = _pictures(tiff)
     check_single(len(pictures), path)
     return pictures[0]
 
 
-def _pictures(tiff: Any, path: str | os.PathLike[str]) -> list[Any]:
+def _pictures(tiff: Any) -> list[Any]:
     """Return the series of a file but for previews and transparency masks."""
-    with decoding(path):
-        pictures = list(tiff.series)
-        main = [s for s in pictures if not _is_auxiliary(s.keyframe)]
-        if not pictures:
-            raise ValueError("no pages")
-    return main or pictures
+    pictures = list(tiff.series)
+    if not pictures:
+        raise ValueError("it has no pages")
+    return [s for s in pictures if not _is_auxiliary(s.keyframe)] or pictures
 
 
 @contextmanager
 def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     import tifffile
 
-    with decoding(path):
-        tiff = tifffile.TiffFile(path_or_content(path))
-    with tiff:
+    with decoding(path), tifffile.TiffFile(path_or_content(path)) as tiff:
         yield tiff
 
 
@@ -161,11 +167,14 @@ def _axes(picture: Any) -> tuple[str, tuple[int, ...]]:
 def _check_picture(picture: Any, path: str | os.PathLike[str], max_pixels: int) -> None:
     """Reject what would be too large, incomplete, or other than its tags say."""
     page = picture.keyframe
+    if not picture.size:
+        raise OSError(f"{os.fspath(path)!r} is empty: its shape is {picture.shape}.")
     check_extent(page.imagelength, page.imagewidth, path, max_pixels)
     check_extent(page.tilelength, page.tilewidth * page.tiledepth, path, max_pixels)
     if picture.size > MAX_CHANNELS * max_pixels:
         raise too_large(path, f"It declares an array of shape {picture.shape}.")
     _check_complete(picture, path)
+    _check_frames(picture, path, max_pixels)
     reason = _foreign_colors(page) or _foreign_numbers(page)
     if reason:
         raise OSError(
@@ -201,12 +210,22 @@ def _foreign_numbers(page: Any) -> str:
 def _check_complete(picture: Any, path: str | os.PathLike[str]) -> None:
     """Reject a picture of which parts are in files that are not there."""
     missing = _missing_files(picture, path)
-    if any(page is None for page in picture) or missing:
+    # Pages without a gap are not all there as objects, if the first describes them.
+    has_gap = picture.dataoffset is None and any(page is None for page in picture)
+    if has_gap or missing:
         where = f" in {', '.join(map(repr, missing))}" if missing else ""
         raise OSError(
             f"{os.fspath(path)!r} is part of a picture whose other parts{where} are "
             f"missing; put these files beside it, or export the picture as one file."
         )
+
+
+def _check_frames(picture: Any, path: str | os.PathLike[str], max_pixels: int) -> None:
+    """Reject JPEG data that declare more pixels than are read."""
+    if picture.keyframe.compression in JPEG_FAMILY:
+        for page in picture:
+            for _, segment in read_segments(page, LARGEST_HEADER):
+                check_extent(*jpeg_size(segment), path, max_pixels)
 
 
 def _missing_files(picture: Any, path: str | os.PathLike[str]) -> list[str]:
@@ -216,11 +235,18 @@ def _missing_files(picture: Any, path: str | os.PathLike[str]) -> list[str]:
     read here: that one counts as missing, too.
     """
     metadata = picture.keyframe.parent.ome_metadata or ""
-    names = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"', metadata)
-    others = re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
-    folder = Path(path).parent
-    absent = [name for name in dict.fromkeys(names) if not (folder / name).exists()]
-    return absent + others
+    own = re.search(r'OME\b[^>]*\bUUID="([^"]+)"', metadata)
+    parts = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"[^>]*>([^<]*)<', metadata)
+    folder, own_name = Path(path).parent, Path(path).name
+    # The file itself may have been renamed since.
+    absent = [
+        name
+        for name, identity in dict.fromkeys(parts)
+        if not (own and identity.strip() == own[1])
+        and name != own_name
+        and not (folder / name).exists()
+    ]
+    return absent + re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
 
 
 def _check_lossless(picture: Any, path: str | os.PathLike[str]) -> None:
@@ -231,12 +257,10 @@ def _check_lossless(picture: Any, path: str | os.PathLike[str]) -> None:
 
 def _lossy_codec(picture: Any, path: str | os.PathLike[str]) -> str | None:
     page = picture.keyframe
-    with decoding(path):
-        stored = zip(page.dataoffsets, page.databytecounts, strict=False)
-        offset, count = next(((o, n) for o, n in stored if o and n), (0, 0))
-        page.parent.filehandle.seek(offset)
-        segment = page.parent.filehandle.read(count)
-        return lossy_codec(int(page.compression), segment)
+    if page.compression not in CAN_BE_LOSSY:
+        return None
+    _, segment = next(read_segments(page), (0, b""))
+    return lossy_codec(int(page.compression), segment)
 
 
 def _warn_of_slices(picture: Any, path: str | os.PathLike[str]) -> None:
@@ -262,19 +286,28 @@ def _warn_of_slices(picture: Any, path: str | os.PathLike[str]) -> None:
 
 
 def _pixels(picture: Any, path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Decode a picture, by tifffile or, where it lacks the codec, by libtiff."""
-    with decoding(path):
-        try:
-            return np.asarray(picture.asarray())
-        except Exception as error:
-            if not _may_libtiff_decode(picture.keyframe, error):
-                raise
-            reason = f"{error}"
-        try:
+    """Decode a picture by imagecodecs or, where that is missing, by libtiff."""
+    is_compressed = picture.keyframe.compression != UNCOMPRESSED
+    try:
+        if is_compressed and not has_imagecodecs():
             return decode_series(picture)
-        except MissingCodecError:
-            pass
-    raise _missing_codec(path, reason)
+        return np.asarray(picture.asarray())
+    except MissingCodecError as error:
+        raise _missing_codec(path, f"{error}") from error
+    except Exception as error:
+        if not _may_libtiff_decode(picture.keyframe, error):
+            raise
+        reason = f"{error}"
+    try:
+        return decode_series(picture)
+    except MissingCodecError as error:
+        raise _missing_codec(path, reason) from error
+
+
+@cache
+def has_imagecodecs() -> bool:
+    """Tell whether imagecodecs is installed."""
+    return find_spec("imagecodecs") is not None
 
 
 def _may_libtiff_decode(page: Any, error: Exception) -> bool:
@@ -286,7 +319,7 @@ def _may_libtiff_decode(page: Any, error: Exception) -> bool:
 
 def _missing_codec(path: str | os.PathLike[str], reason: str) -> OSError:
     cure = "Save it without compression, or with deflate"
-    if find_spec("imagecodecs") is None:
+    if not has_imagecodecs():
         cure = f"Install imagecodecs (pip install imagecodecs). Or: {cure.lower()}"
     return OSError(
         f"{os.fspath(path)!r} needs a codec that is missing: {reason}. {cure}."
@@ -320,4 +353,4 @@ def _expanded(indices: NDArray[Any], palette: NDArray[Any]) -> NDArray[np.uint8]
     # Some writers store 8 bits, against the standard; libtiff tells them so as well.
     is_wide = palette.max() > 255
     colors: NDArray[np.uint8] = (palette.T >> (8 * is_wide)).astype(np.uint8)
-    return colors[indices]
+    return colors[indices.astype(np.intp)]

@@ -1,17 +1,21 @@
 """The strips and tiles of a TIFF, decoded where imagecodecs is not installed.
 
-tifffile alone decodes deflate, LZMA and PackBits. Pillow brings libtiff, which knows
-more codecs, but hands out fewer kinds of picture: of 16-bit RGB it keeps 8 bits. So
-libtiff is given the strips or tiles as those of a picture of plain bytes,
-and tifffile then makes pixels of these bytes as it does with all others.
+Python has deflate and LZMA. Pillow brings libtiff, which knows more codecs, but hands
+out fewer kinds of picture: of 16-bit RGB it keeps 8 bits. So libtiff is given the
+strips or tiles as those of a picture of plain bytes, and tifffile then makes pixels of
+these bytes as it does with all others. No strip expands to more bytes than its tags
+declare: by itself, tifffile would let it.
 """
 
 from __future__ import annotations
 
 import copy
 import struct
+import zlib
 from collections import defaultdict
+from collections.abc import Iterator
 from io import BytesIO
+from lzma import LZMADecompressor
 from typing import Any
 
 import numpy as np
@@ -20,9 +24,9 @@ from numpy.typing import NDArray
 UNCOMPRESSED = 1
 FAX = (2, 3, 4)
 JPEG = 7
-# Codecs of bytes: LZW, deflate, PackBits, LZMA, Zstandard.
-BYTES = (5, 8, 32773, 32946, 34925, 34926, 50000)
-ZSTD, OLD_ZSTD = 50000, 34926
+DEFLATE = (8, 32946)
+LZW, PACKBITS, LZMA, ZSTD, OLD_ZSTD = 5, 32773, 34925, 50000, 34926
+BYTES = (*DEFLATE, LZW, PACKBITS, LZMA, ZSTD, OLD_ZSTD)  # codecs of bytes
 FLOAT_PREDICTOR = 3
 T4_OPTIONS, JPEG_TABLES, SUBSAMPLING = 292, 347, 530
 GREY, RGB, YCBCR = 1, 2, 6  # values of the tag Photometric
@@ -57,22 +61,24 @@ def decode_series(series: Any) -> NDArray[Any]:
     _check_decodable(series.keyframe)
     pages = [_decode_page(page) for page in series]
     if series.transform is not None or sum(p.size for p in pages) != series.size:
-        raise MissingCodecError("a layout")
+        raise MissingCodecError("the layout of its pages")
     return np.concatenate([page.ravel() for page in pages]).reshape(series.shape)
 
 
 def _check_decodable(page: Any) -> None:
     is_jpeg = page.compression == JPEG and _is_plain_jpeg(page)
     if not is_jpeg and page.compression not in (UNCOMPRESSED, *FAX, *BYTES):
-        raise MissingCodecError(f"{page.compression.name} compression")
+        raise MissingCodecError(
+            f"{getattr(page.compression, 'name', page.compression)} compression"
+        )
     if page.fillorder != 1:
-        raise MissingCodecError("a bit order")
+        raise MissingCodecError("the order of its bits")
     if page.predictor > FLOAT_PREDICTOR:
-        raise MissingCodecError("a predictor")
+        raise MissingCodecError("its predictor")
     if page.bitspersample > 32 and page.bitspersample % 32:
-        raise MissingCodecError("a number of bits")
+        raise MissingCodecError(f"{page.bitspersample} bits")
     if page.dtype.kind == "f" and page.bitspersample not in (16, 32, 64):
-        raise MissingCodecError("a number of bits")
+        raise MissingCodecError(f"{page.bitspersample} bits")
 
 
 def _is_plain_jpeg(page: Any) -> bool:
@@ -115,24 +121,39 @@ def _as_if_uncompressed(page: Any) -> Any:
     return plain
 
 
-def _segments_by_shape(page: Any, plain: Any) -> dict[Shape, dict[int, bytes]]:
-    """Read the stored strips or tiles; those of the same shape are decoded together.
+def read_segments(page: Any, largest: int = -1) -> Iterator[tuple[int, bytes]]:
+    """Yield the stored strips or tiles of a page and their numbers.
 
     Those that the writer left out are nodata all over, and are left out here, too.
+
+    Parameters
+    ----------
+    page : tifffile.TiffPage or tifffile.TiffFrame
+        A page of any file.
+    largest : int, default=-1
+        The number of bytes that are read of each; -1 for all.
     """
     handle = page.parent.filehandle
     was_closed = handle.closed  # as other files of one OME picture are
     if was_closed:
         handle.open()
+    try:
+        for index, offset in enumerate(page.dataoffsets):
+            count = page.databytecounts[index]
+            if offset and count:
+                handle.seek(offset)
+                yield index, handle.read(min(count, largest) if largest > 0 else count)
+    finally:
+        if was_closed:
+            handle.close()
+
+
+def _segments_by_shape(page: Any, plain: Any) -> dict[Shape, dict[int, bytes]]:
+    """Read all segments; those of the same shape are decoded together."""
     segments: dict[Shape, dict[int, bytes]] = defaultdict(dict)
-    for index, offset in enumerate(page.dataoffsets):
-        count = page.databytecounts[index]
-        if offset and count:
-            _, _, shape = plain.decode(None, index)
-            handle.seek(offset)
-            segments[shape][index] = handle.read(count)
-    if was_closed:
-        handle.close()
+    for index, data in read_segments(page):
+        _, _, shape = plain.decode(None, index)
+        segments[shape][index] = data
     return segments
 
 
@@ -149,13 +170,24 @@ def _contents(segments: list[bytes], page: Any, shape: Shape) -> list[bytes]:
         segments = _decompress(segments, n_rows, {**tags, T4_OPTIONS: (LONG, options)})
     elif keyframe.compression != UNCOMPRESSED:
         n_bytes = -(-row * keyframe.bitspersample // 8)
-        codec = ZSTD if keyframe.compression == OLD_ZSTD else keyframe.compression
-        segments = _decompress(segments, n_rows, _grey_tags(n_bytes, codec))
+        segments = _decompress_bytes(segments, n_rows, n_bytes, keyframe.compression)
     if keyframe.predictor == FLOAT_PREDICTOR:
         return [_unpredict_floats(s, n_rows, n_samples, keyframe) for s in segments]
     if keyframe.bitspersample % 8:
         return [_unpack(s, n_rows, row, keyframe) for s in segments]
     return segments
+
+
+def _decompress_bytes(
+    strips: list[bytes], n_rows: int, n_bytes: int, compression: int
+) -> list[bytes]:
+    """Undo a compression of bytes, up to as many as the tags declare."""
+    if compression in DEFLATE:
+        return [zlib.decompressobj().decompress(s, n_rows * n_bytes) for s in strips]
+    if compression == LZMA:
+        return [LZMADecompressor().decompress(s, n_rows * n_bytes) for s in strips]
+    codec = ZSTD if compression == OLD_ZSTD else compression
+    return _decompress(strips, n_rows, _grey_tags(n_bytes, codec))
 
 
 def _grey_tags(width: int, compression: int, n_bits: int = 8) -> Tags:

@@ -20,9 +20,10 @@ from sksegment._prediction.predictor import (
 )
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
+    DEFAULT_ENCODER_FACTOR,
     check_parameters,
     crop_sides,
-    network_options,
+    network_description,
 )
 from sksegment._segmenter.pretrained import source_contents, start_from
 from sksegment._torch.devices import resolve_device
@@ -203,7 +204,7 @@ class Components:
             "network": self["network"],
             "n_channels": training.n_channels,
             "n_classes": len(training.encoder.classes),
-            **{name: self[name] for name in network_options(self["network"])},
+            **network_description({name: self[name] for name in self.parameters}),
         }
 
     def _plan(
@@ -215,6 +216,7 @@ class Components:
             criterion=make_loss(self["loss"], weights).to(self.device),
             optimizer=self["optimizer"],
             learning_rate=self["learning_rate"],
+            encoder_factor=self._encoder_factor(),
             weight_decay=self["weight_decay"],
             schedule=schedule,
             n_epochs=n_epochs,
@@ -225,13 +227,17 @@ class Components:
             verbose=self["verbose"],
         )
 
+    def _encoder_factor(self) -> float:
+        factor: float | None = self["encoder_learning_rate"]
+        return DEFAULT_ENCODER_FACTOR if factor is None else factor
+
 
 def _check_same_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:
     """Reject a fitted network that is not what the parameters describe."""
-    for name, value in wanted.items():
-        if value != fitted[name]:
+    for name in {**wanted, **fitted}:
+        value, before = wanted.get(name), fitted.get(name)
+        if value != before:
             raise ValueError(
-                f"{name} is {value!r}, but the fitted network has "
-                f"{name}={fitted[name]!r}; expected the same, or a new fit with "
-                f"warm_start=False."
+                f"{name} is {value!r}, but the fitted network has {name}={before!r}; "
+                f"expected the same, or a new fit with warm_start=False."
             )

@@ -14,8 +14,9 @@ from sksegment._inputs.channel_scale import Scale
 from sksegment._torch.out_of_memory import copy_network, move_network
 from sksegment._torch.random import local_rng, seed_torch
 from sksegment._version import __version__
+from sksegment.networks._encoder_fcn import EncoderFCN
 from sksegment.networks._factory import make_network
-from sksegment.networks._receptive_field import measure_margin
+from sksegment.networks._receptive_field import measure_margin, measure_strip_margin
 from sksegment.networks._state import _channels_last
 from sksegment.networks._user_network import Resized
 
@@ -72,9 +73,11 @@ def new_model(
     with torch.device("cpu"), local_rng(torch.device("cpu")):
         seed_torch(seed, torch.device("cpu"))
         network = make_network(**architecture)
-        if isinstance(network, Resized):
+        if isinstance(network, (Resized, EncoderFCN)):
+            is_users = isinstance(network, Resized)
+            measure = measure_margin if is_users else measure_strip_margin
             n_channels = architecture["n_channels"]
-            network.margin = measure_margin(network, n_channels, network.stride)
+            network.margin = measure(network, n_channels, network.stride)
     return Model(move_network(_channels_last(network), device), architecture, scale)
 
 

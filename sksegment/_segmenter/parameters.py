@@ -37,9 +37,15 @@ from sksegment.losses._class_weight import RULES
 from sksegment.losses._factory import LOSSES
 from sksegment.networks._factory import NETWORKS
 from sksegment.networks._layers import NORMS, SKIPS
+from sksegment.networks._timm_encoder import check_encoder
 
 # Deeper networks would reduce most images to single pixels: 2**8 = 256.
 MAX_DEPTH = 8
+# What None stands for, without and with an encoder of timm.
+DEFAULT_DEPTH = 3
+DEFAULT_WIDTH = 16
+DEFAULT_ENCODER_WIDTH = 8
+DEFAULT_ENCODER_FACTOR = 1.0
 
 Check = Callable[[str, Any], None]
 
@@ -62,6 +68,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
             CHECKS[name](name, value)
     _check_own_loss(parameters)
     _check_crops(parameters)
+    _check_encoder_rate(parameters)
     check_schedules(parameters)
     check_checkpoints(parameters)
 
@@ -91,6 +98,48 @@ def network_options(network: str | Callable[[int, int], nn.Module]) -> list[str]
     return options
 
 
+def network_description(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the network that the parameters describe, None filled in.
+
+    Without an encoder there is no key for one, as in files that are older than it.
+
+    Examples
+    --------
+    >>> from sksegment import FCNSegmenter
+    >>> from sksegment._segmenter.parameters import network_description
+    >>> parameters = FCNSegmenter(skip="add").get_params()
+    >>> network_description(parameters)  # doctest: +NORMALIZE_WHITESPACE
+    {'depth': 3, 'width': 16, 'skip': 'add', 'norm': 'batch', 'dropout': 0.5}
+    """
+    options = network_options(parameters["network"])
+    described = {name: parameters[name] for name in options}
+    encoder = parameters["encoder"]
+    if encoder is not None:
+        filled = {"encoder": encoder, "width": DEFAULT_ENCODER_WIDTH}
+    elif "depth" in options:
+        filled = {"depth": DEFAULT_DEPTH, "width": DEFAULT_WIDTH}
+    else:
+        filled = {}
+    missing = {k: v for k, v in filled.items() if described.get(k) is None}
+    return {**described, **missing}
+
+
+def filled_in(
+    parameters: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the parameters of an older version, with those that have come since.
+
+    Before there were encoders, `depth` was 3 and `width` 16 for networks without them.
+    """
+    filled = {**defaults, **parameters}
+    if "encoder" not in parameters and "depth" not in network_options(
+        filled.get("network", "fcn")
+    ):
+        old = {"depth": DEFAULT_DEPTH, "width": DEFAULT_WIDTH}
+        filled |= {name: None for name in old if filled.get(name) == old[name]}
+    return filled
+
+
 def check_network_options(
     network: str | Callable[[int, int], nn.Module],
     parameters: Mapping[str, Any],
@@ -110,7 +159,7 @@ def check_network_options(
     ValueError
         If a parameter that has no effect on the network is not left at its default.
     """
-    own = network_options(network)
+    own = [*network_options(network), *(["encoder"] if network == "fcn" else [])]
     which = f"network={network!r}" if own else "a network of your own"
     for name, value in parameters.items():
         without_effect = name in NETWORK_OPTIONS and name not in own
@@ -142,6 +191,24 @@ def _check_crops(parameters: dict[str, Any]) -> None:
             "crop_sampling='balanced' chooses where crops lie, but crop_size is None; "
             "expected a crop_size in pixels."
         )
+
+
+def _check_encoder_rate(parameters: dict[str, Any]) -> None:
+    """Reject a learning rate of the encoder if there is none."""
+    rate = parameters.get("encoder_learning_rate")
+    if rate is not None and parameters["encoder"] is None:
+        raise ValueError(
+            f"encoder_learning_rate={rate!r} has no effect without an encoder; "
+            f"expected None, or an encoder."
+        )
+
+
+def _or_none(check: Check) -> Check:
+    def check_unless_none(name: str, value: Any) -> None:
+        if value is not None:
+            check(name, value)
+
+    return check_unless_none
 
 
 def _choice_or_callable(choices: dict[str, Any], arguments: str) -> Check:
@@ -226,14 +293,17 @@ def _device(name: str, value: Any) -> None:
 
 
 # The parameters that describe some network.
-NETWORK_OPTIONS = dict.fromkeys(
-    option for network in NETWORKS for option in network_options(network)
-)
+NETWORK_OPTIONS = {
+    "encoder",
+    *(option for network in NETWORKS for option in network_options(network)),
+}
 
 CHECKS: dict[str, Check] = {
     "network": _network,
-    "depth": partial(check_integer, low=1, high=MAX_DEPTH),
-    "width": partial(check_integer, low=1),
+    "depth": _or_none(partial(check_integer, low=1, high=MAX_DEPTH)),
+    "width": _or_none(partial(check_integer, low=1)),
+    "encoder": check_encoder,
+    "encoder_learning_rate": _or_none(partial(check_number, low=0)),
     "skip": partial(check_choice, choices=SKIPS),
     "norm": partial(check_choice, choices=NORMS),
     "dropout": partial(check_number, low=0, high=1, closed="left"),

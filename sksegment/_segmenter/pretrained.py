@@ -17,12 +17,11 @@ from sklearn.frozen import FrozenEstimator
 from torch import nn
 
 from sksegment._inputs.channel_scale import Scale
-from sksegment.networks._vgg16_weights import (
-    EXPECTED,
-    IMAGENET,
-    imagenet_scale,
-    vgg16_weights,
-)
+from sksegment.networks._encoder_fcn import EncoderFCN
+from sksegment.networks._imagenet_scale import imagenet_scale
+from sksegment.networks._timm_weights import encoder_scale, encoder_weights
+from sksegment.networks._vgg16_weights import vgg16_weights
+from sksegment.networks._weight_files import EXPECTED, IMAGENET
 from sksegment.networks._weight_transfer import Weights, transplant
 
 # The networks of the paper, each of which continues from one before it.
@@ -121,6 +120,9 @@ def start_from(
         check_same_design(source, architecture)
         weights = segmenter_weights(source, network, classes)
         expected = segmenter_scale(source, scale)
+    elif isinstance(network, EncoderFCN):
+        weights = encoder_weights(source, network, architecture["encoder"])
+        expected = encoder_scale(architecture["encoder"], scale)
     else:
         weights = vgg16_weights(source, network)
         expected = imagenet_scale(scale)
@@ -137,8 +139,8 @@ def check_same_design(segmenter: Any, architecture: Mapping[str, Any]) -> None:
     ValueError
         Naming the parameter that differs.
     """
-    for name, wanted in architecture.items():
-        found = segmenter._architecture.get(name)
+    for name in {**architecture, **segmenter._architecture}:
+        wanted, found = architecture.get(name), segmenter._architecture.get(name)
         goes_on = name == "network" and _is_finer(wanted, found)
         if name not in ANY_DESIGN and found != wanted and not goes_on:
             is_stage = name == "network" and wanted in STAGES

@@ -115,6 +115,11 @@ class Batches:
         return -(-n_crops // images_in_batch(self.batch_size, n_crops))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Target]]:
+        for _, batch in self.drawn():
+            yield batch.images, (batch.codes, batch.weights)
+
+    def drawn(self) -> Iterator[tuple[list[Crop], Batch]]:
+        """Yield the batches of an epoch, each with what its images are parts of."""
         self.epoch += 1
         rng = random_generator(ORDER, self.seed, self.epoch)
         crops = self._crops()
@@ -127,7 +132,7 @@ class Batches:
             self._store.read_ahead(order[n_taken : n_taken + n_wanted])
             batch = self._batch(members)
             n_taken += len(members)
-            yield batch.images, (batch.codes, batch.weights)
+            yield members, batch
 
     def largest(self) -> tuple[int, int, int]:
         """Return the largest number of images, height and width of a batch."""
@@ -146,6 +151,10 @@ class Batches:
     def have_one_size(self) -> bool:
         """Tell whether all batches hold images of one size."""
         return len({crop.size() for crop in self._crops()}) == 1
+
+    def are_fixed(self) -> bool:
+        """Tell whether an image is the same in every epoch: whole, not augmented."""
+        return not self.steps and self.crop_size is None
 
     def _crops(self) -> list[Crop]:
         """List what an epoch trains on: about as many pixels as the images have."""

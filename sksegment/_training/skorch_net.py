@@ -21,6 +21,7 @@ from sksegment._training.batches import Batches, Target
 from sksegment._training.checkpoint import Checkpoint
 from sksegment._training.state_copy import StateCopy
 from sksegment._training.training_state import progress_of
+from sksegment.networks._encoder_fcn import EncodedImages
 
 
 class TrainingStop(Exception):  # noqa: N818 - it ends training, not an error
@@ -207,16 +208,30 @@ class SegmentationNet(NeuralNet):
         self.history.record(name, value)
         self.history.record(f"{name}_best", value == best(self.history[:, name]))
 
-    def infer(self, x: Tensor, **parameters: Any) -> Tensor:
+    def infer(self, x: Tensor | EncodedImages, **parameters: Any) -> Tensor:
         """Return the scores of a batch in float32, computed in `precision`."""
-        enabled = self.precision is not torch.float32
-        # Disabled, it needs no dtype; that of MPS warned of float32 in torch 2.8.
-        dtype = self.precision if enabled else None
-        # No cache of weights: within an autocast of the caller it would outlive this
-        # step, and the next one would see outdated weights.
-        with torch.autocast(x.device.type, dtype, enabled=enabled, cache_enabled=False):
+        with self._autocast():
             scores = self.module_(x)
         return scores.float()
+
+    def encode(self, images: Tensor) -> EncodedImages:
+        """Return the maps of a frozen encoder, computed in `precision`."""
+        self.module_.train()
+        with self._autocast():
+            encoded: EncodedImages = self.module_.encode(images)
+        return encoded
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.precision is not torch.float32
+        # No cache of weights: within an autocast of the caller it would outlive this
+        # step, and the next one would see outdated weights.
+        return torch.autocast(
+            torch.device(self.device).type,
+            # Disabled, it needs no dtype; that of MPS warned of float32 in torch 2.8.
+            self.precision if enabled else None,
+            enabled=enabled,
+            cache_enabled=False,
+        )
 
     def get_loss(
         self, y_pred: Tensor, y_true: Target, X: Any = None, training: bool = False

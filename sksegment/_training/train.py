@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,12 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch.callbacks import EarlyStopping, LRScheduler
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from sksegment._prediction.predictor import working_memory
 from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
 from sksegment._training.checkpoint import Checkpoint, load_progress
+from sksegment._training.encoded_batches import EncodedBatches
 from sksegment._training.epoch_scoring import scoring_images
 from sksegment._training.memory_estimate import room_for_images, too_large
 from sksegment._training.schedules import SCHEDULES
@@ -35,6 +38,7 @@ from sksegment._training.training_state import (
     to_python,
 )
 from sksegment._training.validation import Validation
+from sksegment.networks._encoder_fcn import EncoderFCN
 from sksegment.networks._layers import BatchNorm
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -56,6 +60,9 @@ class TrainingPlan:
         A key of `OPTIMIZERS`.
     learning_rate, weight_decay : float
         Of the optimizer.
+    encoder_factor : float
+        What the learning rate is multiplied by for an encoder of timm; with 0 it is
+        frozen.
     schedule : str
         "constant", "cosine" or "poly".
     n_epochs : int
@@ -81,6 +88,7 @@ class TrainingPlan:
     criterion: nn.Module
     optimizer: str
     learning_rate: float
+    encoder_factor: float
     weight_decay: float
     schedule: str
     n_epochs: int
@@ -180,12 +188,16 @@ def _train_network(
     net = _net(network, batches, validation, plan, checkpoint)
     if plan.n_epochs > 1:  # what is used once need not stay
         batches.room = room_for_images(network, batches, plan.precision)
-    with local_rng(batches.device):
+    with ExitStack() as stack:
+        stack.enter_context(local_rng(batches.device))
+        stack.enter_context(_restore_trainable(network))
+        stack.enter_context(_allow_single_values(network))
+        if isinstance(network, EncoderFCN) and plan.encoder_factor == 0:
+            stack.enter_context(_encoder_frozen(network))
         net.initialize()
         if optimizer_state is not None:
             _resume_optimizer(net.optimizer_, optimizer_state)
-        with _restore_trainable(network), _allow_single_values(network):
-            diverged_at = _run(net, batches, validation, plan)
+        diverged_at = _run(net, batches, validation, plan)
     rows = [_row(row, net.first_epoch) for row in net.history]
     if diverged_at is not None:
         rows = rows[: diverged_at - 1]
@@ -214,24 +226,40 @@ def _restore_trainable(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _allow_single_values(network: nn.Module) -> Iterator[None]:
-    """Let batch normalisation train on one value per channel, as that of `FCN` does.
-
-    A single image has one after pooling over all of it (ASPP), which torch rejects. The
-    layers of the user's own network get their class back, which other tools look at.
-    """
-    layers = [
-        module
-        for module in network.modules()
-        if type(module) is nn.BatchNorm2d and module.track_running_stats
-    ]
-    for layer in layers:
-        layer.__class__ = BatchNorm
+def _encoder_frozen(network: EncoderFCN) -> Iterator[None]:
+    """Leave the encoder as it is: weights and batch statistics."""
+    network.frozen = True
+    network.encoder.requires_grad_(False)
     try:
         yield
     finally:
-        for layer in layers:
-            layer.__class__ = nn.BatchNorm2d
+        network.frozen = False
+
+
+@contextmanager
+def _allow_single_values(network: nn.Module) -> Iterator[None]:
+    """Let batch normalization train on one value per channel, as that of `FCN` does.
+
+    A single image has one after pooling over all of it (ASPP), or at the stride of an
+    encoder, which torch rejects. By hooks, as timm has layers of its own.
+    """
+    single: set[nn.Module] = set()
+
+    def evaluate(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if layer.training and inputs[0].numel() == inputs[0].shape[1]:
+            single.add(layer.eval())
+
+    def train_again(layer: nn.Module, inputs: Any, output: Any) -> None:
+        if layer in single:
+            single.remove(layer.train())
+
+    with ExitStack() as hooks:
+        for layer in network.modules():
+            is_norm = isinstance(layer, _BatchNorm) and layer.track_running_stats
+            if is_norm and not isinstance(layer, BatchNorm):
+                hooks.callback(layer.register_forward_pre_hook(evaluate).remove)
+                hooks.callback(layer.register_forward_hook(train_again).remove)
+        yield
 
 
 def _resume_optimizer(
@@ -264,12 +292,21 @@ def _run(
     n_epochs = net.max_epochs - len(net.history)
     try:
         with suppress(TrainingStop):
-            net.fit_loop((batches, validation), epochs=n_epochs)
+            net.fit_loop((_fed(net, batches), validation), epochs=n_epochs)
     except DivergenceError:
         net.module_.load_state_dict(net.finite_state_.state())
         return len(net.history)
     net.notify("on_train_end", X=batches, y=None)
     return None
+
+
+def _fed(net: SegmentationNet, batches: Batches) -> Batches | EncodedBatches:
+    """Return what the network is fed with: maps, where they are always the same."""
+    network = net.module_
+    is_frozen = isinstance(network, EncoderFCN) and network.frozen
+    if is_frozen and batches.are_fixed():
+        return EncodedBatches(batches, net.encode, working_memory(batches.device))
+    return batches
 
 
 def _enter_competition(
@@ -303,6 +340,7 @@ def _net(
         optimizer=OPTIMIZERS[plan.optimizer],
         optimizer__weight_decay=plan.weight_decay,
         lr=plan.learning_rate,
+        **_parameter_groups(network, plan),
         max_epochs=plan.n_epochs,
         callbacks=[
             *_callbacks(plan, len(batches), n_done),
@@ -314,6 +352,14 @@ def _net(
         verbose=plan.verbose,
         device=batches.device,
     )
+
+
+def _parameter_groups(network: nn.Module, plan: TrainingPlan) -> dict[str, Any]:
+    """Return the option of skorch that gives an encoder its own learning rate."""
+    if not isinstance(network, EncoderFCN):
+        return {}
+    rate = plan.encoder_factor * plan.learning_rate
+    return {"optimizer__param_groups": [("encoder.*", {"lr": rate})]}
 
 
 def _callbacks(plan: TrainingPlan, n_batches: int, n_done: int) -> list[Any]:

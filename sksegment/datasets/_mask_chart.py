@@ -15,6 +15,7 @@ from sksegment._inputs.image_files import is_path, read_orientation
 from sksegment._inputs.labels import (
     MAX_FOUND_CLASSES,
     USUAL_VOIDS,
+    count_labels,
     format_labels,
     is_ignored,
     label_kind,
@@ -141,7 +142,7 @@ class MaskChart:
             yield Note("refused", refusal)
             return
         mask = pixels.reshape(pixels.shape[:2])
-        labels, counts = np.unique(mask, return_counts=True)
+        labels, counts, _ = count_labels(mask, None)
         kept = ~is_ignored(labels, self._ignore_label)
         labels, counts = labels[kept], counts[kept]
         note = value_note(mask, labels, counts)
@@ -155,7 +156,13 @@ class MaskChart:
         if len(labels) == 1:
             text = f"All pixels have the label {format_labels(labels)}."
             yield Note("one_class", text)
-        if counts_up(labels) and n_areas(mask) == len(labels) - (labels[0] == 0):
+        # Only if all masks count up their objects, are these instances.
+        all_before = len(self._counted) == len(self._labels) - 1
+        if (
+            all_before
+            and counts_up(labels)
+            and n_areas(mask) == len(labels) - (labels[0] == 0)
+        ):
             self._counted.append(index)
 
     def findings(self) -> Iterator[Finding]:

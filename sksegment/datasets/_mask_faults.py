@@ -208,7 +208,7 @@ def _is_one_hot(pixels: NDArray[Any], axis: int) -> bool:
 
 
 def value_note(
-    mask: NDArray[Any], labels: NDArray[Any], counts: NDArray[np.intp]
+    mask: NDArray[Any], labels: NDArray[Any], counts: NDArray[np.float64]
 ) -> Note | None:
     """Tell what the values of a mask are if they are not classes."""
     if mask.dtype.kind not in "iuf":
@@ -272,8 +272,11 @@ def n_areas(mask: NDArray[Any]) -> int:
     """Count the connected areas of one value, those of 0 left out."""
     from skimage.measure import label
 
-    _, codes = np.unique(mask, return_inverse=True)
-    codes = codes.reshape(mask.shape) + 1
-    codes[mask == 0] = 0
+    if mask.dtype.kind in "iu" and mask.dtype.itemsize <= 4:
+        codes = mask  # sorting the values takes longer than finding the areas
+    else:
+        _, codes = np.unique(mask, return_inverse=True)
+        codes = codes.reshape(mask.shape) + 1
+        codes[mask == 0] = 0
     _, number = label(codes, background=0, connectivity=2, return_num=True)
     return int(number)

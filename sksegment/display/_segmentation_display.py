@@ -17,7 +17,7 @@ from sksegment._inputs.image_list import (
     check_pair,
     check_pairs,
 )
-from sksegment._inputs.labels import IGNORED, LabelEncoder, distinct_labels
+from sksegment._inputs.labels import IGNORED, LabelEncoder
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._class_names import (
     Names,
@@ -34,7 +34,12 @@ from sksegment.display._pictures import (
     color_mask,
     displayable,
     error_picture,
-    wrong_pixels,
+)
+from sksegment.display._thinning import (
+    ThinMasks,
+    thin_image,
+    thin_masks,
+    thinning_factor,
 )
 
 if TYPE_CHECKING:
@@ -44,13 +49,12 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 
-def _error_title(truth: NDArray[Any], wrong: NDArray[np.bool_]) -> str:
-    n_scored = int((truth != IGNORED).sum())
+def _error_title(n_scored: int, n_wrong: int) -> str:
     if n_scored == 0:
         return "Errors (all ignored)"
-    share = 100.0 * (1.0 - int(wrong.sum()) / n_scored)
+    share = 100.0 * (1.0 - n_wrong / n_scored)
     # Never "100.0% right" beside red pixels.
-    share = min(share, 99.9) if wrong.any() else share
+    share = min(share, 99.9) if n_wrong else share
     return f"Errors ({share:.1f}% right)"
 
 
@@ -94,8 +98,9 @@ class SegmentationDisplay:
 
     One row per image: the image, the true mask, the predicted mask, and the errors: the
     image in grey with the wrong pixels in red. Pixels of the ignored label are striped
-    in grey and never count as errors. Make one with `from_estimator` or
-    `from_predictions`.
+    in grey and never count as errors. Of images with a side above 1024 pixels a reduced
+    picture is drawn, in which a wrong pixel stays visible. Make one with
+    `from_estimator` or `from_predictions`.
 
     Parameters
     ----------
@@ -356,13 +361,22 @@ class SegmentationDisplay:
             self.images, self.y_true, self.y_pred, n_images
         )
         encoder = LabelEncoder(classes, self.ignore_label)
-        predicted = _encoded(y_pred, encoder, "y_pred")
-        true = None if y_true is None else _encoded(y_true, encoder, "y_true")
+        factors = [thinning_factor(*image.shape[:2]) for image in images]
+        masks = [
+            thin_masks(
+                None if y_true is None else y_true[i],
+                mask,
+                encoder,
+                factors[i],
+                (f"y_true[{i}]", f"y_pred[{i}]"),
+            )
+            for i, mask in enumerate(y_pred)
+        ]
         rows = [
-            _row(image, None if true is None else true[i], predicted[i], colors, i)
+            _row(thin_image(image, factors[i]), masks[i], colors, i)
             for i, image in enumerate(images)
         ]
-        entries = _legend_entries(true, predicted, names, colors)
+        entries = _legend_entries(masks, names, colors)
         aspects = [image.shape[0] / image.shape[1] for image in images]
         shape = (len(rows), len(rows[0]))
         self.figure_, self.axes_ = axes_grid(ax, shape, aspects, entries)
@@ -373,42 +387,34 @@ class SegmentationDisplay:
         return self
 
 
-def _encoded(
-    masks: list[NDArray[Any]], encoder: LabelEncoder, name: str
-) -> list[NDArray[np.int32]]:
-    return [encoder.encode(mask, f"{name}[{i}]") for i, mask in enumerate(masks)]
-
-
 def _row(
     image: NDArray[Any],
-    true: NDArray[Any] | None,
-    predicted: NDArray[Any],
+    masks: ThinMasks,
     colors: NDArray[np.float64],
     index: int,
 ) -> list[tuple[NDArray[Any], str]]:
     """Return the picture and the title of each panel of one image."""
     title = _once(_image_title(image.shape[-1]), index)
+    true = masks.true
     counted = None if true is None else true != IGNORED
     row: list[tuple[NDArray[Any], str]] = [(displayable(image, counted), title)]
-    prediction = color_mask(predicted, colors), _once("Prediction", index)
-    if true is None:
+    prediction = color_mask(masks.predicted, colors), _once("Prediction", index)
+    if true is None or masks.pair is None:
         return [*row, prediction]
     row += [(color_mask(true, colors), _once("Truth", index)), prediction]
-    errors = error_picture(image, true, predicted)
-    return [*row, (errors, _error_title(true, wrong_pixels(true, predicted)))]
+    errors = error_picture(image, *masks.pair)
+    return [*row, (errors, _error_title(masks.n_scored, masks.n_wrong))]
 
 
 def _legend_entries(
-    true: list[NDArray[np.int32]] | None,
-    predicted: list[NDArray[np.int32]],
+    masks: list[ThinMasks],
     names: list[str],
     colors: NDArray[np.float64],
 ) -> list[Artist]:
     """Return a patch for each class that occurs, for ignored and wrong pixels."""
     from matplotlib.patches import Patch
 
-    masks = [*predicted, *(true or [])]
-    codes = np.unique(np.concatenate([distinct_labels(mask) for mask in masks]))
+    codes = sorted(set[int]().union(*(mask.codes for mask in masks)))
     entries: list[Artist] = [
         Patch(facecolor=colors[code], label=names[code])
         for code in codes
@@ -418,7 +424,7 @@ def _legend_entries(
         light, dark = map(str, STRIPES)
         stripes = {"facecolor": light, "edgecolor": dark, "hatch": "//////"}
         entries.append(Patch(linewidth=0, label="ignored", **stripes))  # type: ignore[arg-type]
-    if true is not None:
+    if masks[0].true is not None:
         entries.append(Patch(facecolor=ERROR_COLOR, label="wrong"))
     return entries
 

@@ -173,6 +173,13 @@ class TrainingHistoryDisplay:
         if self.iou_ax_ is not None:
             more, names = self.iou_ax_.get_legend_handles_labels()
             handles, labels = handles + more, labels + names
-        # On the upper axes, so that no line crosses it.
-        top = self.ax_ if self.iou_ax_ is None else self.iou_ax_
-        top.legend(handles, labels, frameon=False, fontsize="small", loc="center right")
+        # Above the plot, where no line can cross it.
+        self.ax_.legend(
+            handles,
+            labels,
+            ncols=2,
+            frameon=False,
+            fontsize="small",
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+        )

@@ -16,7 +16,7 @@ from sksegment._inputs.checks import check_number
 NO_CLASS = -1
 # Most edges have their counterpart within this many pixels. Trying these few positions
 # takes a third of the time of a search tree, which finds the others.
-NEARBY = 5
+NEARBY = 6
 # 3 * 0.1 is more than 0.3: what rounding adds to a distance is no distance.
 ROUNDING = 1 + 1e-9
 

@@ -59,8 +59,14 @@ class ImageDistances(PairAccumulator):
     def __init__(
         self, labels: Any, ignore_label: Any, percentile: float, spacing: Sides
     ) -> None:
-        count = partial(_measure, percentile=percentile, spacing=spacing)
+        count = partial(self._measure, percentile=percentile, spacing=spacing)
         super().__init__(labels, ignore_label, count, by_image=True, fill=np.nan)
+        self.n_undefined = 0
+
+    def _measure(self, *masks: Any, **settings: Any) -> NDArray[np.float64]:
+        measured = _measure(*masks, **settings)
+        self.n_undefined += int(np.isnan(measured).sum())
+        return measured
 
     def add(
         self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int

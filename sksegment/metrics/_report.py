@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from sksegment.metrics._averaging import (
     warn_of_undefined,
 )
 from sksegment.metrics._bootstrap import Bootstrap
+from sksegment.metrics._extra_scores import ExtraScore, Together
 from sksegment.metrics._formulas import CLASS_SCORES, MEAN_SCORES, TRUE, iou
 from sksegment.metrics._image_counts import count_pixels
 from sksegment.metrics._report_table import SegmentationReport
@@ -81,6 +82,7 @@ def segmentation_report(
     target_names: Sequence[str] | None = None,
     ignore_label: Any = None,
     exclude: Sequence[Any] = (),
+    extra_scores: Sequence[Callable[..., Any]] = (),
     sample_weight: Any = None,
     digits: int = 3,
     output_dict: bool = False,
@@ -106,6 +108,11 @@ def segmentation_report(
         The true label of pixels that do not count.
     exclude : sequence of label, default=()
         Classes to leave out of the means. They are still listed.
+    extra_scores : sequence of callable, default=()
+        Further scores of classes, one column and one mean each, such as
+        `[boundary_f1_score, hausdorff_distance]`. They are functions of
+        `sksegment.metrics` with a parameter `average`; :func:`functools.partial` binds
+        their arguments.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
         Weights, one per image or one per pixel.
@@ -138,7 +145,11 @@ def segmentation_report(
         With a `confidence_level`, each class has an "iou_interval" and each mean an
         entry such as "mean_iou_interval", tuples (low, high). The dict then also has
         "confidence_level" and "n_images_resampled", the number of images with a pixel
-        that counts.
+        that counts. Extra scores stand under the name of the function without "_score",
+        such as "boundary_f1" and "mean_boundary_f1"; with distances come entries such
+        as "n_undefined_hausdorff_distance", the number of pairs of an image and one of
+        its classes that only one of the two masks has: they have no distance, and are
+        left out of the means.
 
     Raises
     ------
@@ -194,11 +205,15 @@ def segmentation_report(
     accumulator = count_pixels(labels, ignore_label, by_image=bootstrap is not None)
     if labels is not None:
         included_classes(accumulator.labels, exclude)  # rejects unknown labels
-    accumulate_all(accumulator, y_true, y_pred, sample_weight)
+    extra = [ExtraScore(function, labels, ignore_label) for function in extra_scores]
+    together = Together([accumulator, *(score.accumulator for score in extra)])
+    accumulate_all(together, y_true, y_pred, sample_weight)
     counts, labels = accumulator.class_counts(), accumulator.labels
     names = report_names(labels.tolist(), target_names)
     included = included_classes(labels, exclude)
     report = _scores(counts.sum(axis=1) if bootstrap else counts, names, included)
+    for score in extra:
+        score.add_to(report, names, exclude)
     if bootstrap:
         _add_intervals(report, names, bootstrap, counts, included)
     return report if output_dict else SegmentationReport(report, names, digits)

@@ -84,24 +84,24 @@ class SegmentationReport(str):
         return [key for key in self._scores if key not in self._names]
 
     def _repr_html_(self) -> str:
-        heads = "".join(f"<th>{column}</th>" for column in ("", *COLUMNS))
-        rows = [_html_row(name, self._cells(name)) for name in self._names]
-        gap = [""] * (len(COLUMNS) - 1)
+        extra = extra_columns(self._scores, self._names)
+        heads = "".join(f"<th>{column}</th>" for column in ("", *COLUMNS, *extra))
+        rows = [_html_row(name, self._cells(name, extra)) for name in self._names]
+        gap = [""] * (len(COLUMNS) + len(extra) - 1)
         means = [
-            _html_row(
-                score.replace("_", " "), [self._number(self._scores, score), *gap]
-            )
-            for score in MEAN_SCORES
+            _html_row(_spaced(score), [self._number(self._scores, score), *gap])
+            for score in _mean_rows(extra)
         ]
         body = "".join([*rows, *means])
         notes = "<br>".join(map(escape, _footer(self._scores, self._names)))
         head = f"<thead><tr>{heads}</tr></thead>"
         return f"<table>{head}<tbody>{body}</tbody></table><p>{notes}</p>"
 
-    def _cells(self, name: str) -> list[str]:
+    def _cells(self, name: str, extra: list[str]) -> list[str]:
         scores = self._scores[name]
         ratios = [self._number(scores, column) for column in CLASS_SCORES]
-        return [*ratios, _amount(scores)]
+        further = [self._number(scores, column) for column in extra]
+        return [*ratios, _amount(scores), *further]
 
     def _number(self, scores: Mapping[str, Any], key: str) -> str:
         return f"{scores[key]:.{self._digits}f}" + _interval(scores, key, self._digits)
@@ -114,25 +114,55 @@ def _html_row(name: str, cells: Sequence[str]) -> str:
 
 def report_text(report: Mapping[str, Any], names: Sequence[str], digits: int) -> str:
     """Lay out a report as a table, the classes first and the means below."""
-    left = max(map(len, (*names, *(score.replace("_", " ") for score in MEAN_SCORES))))
+    extra = extra_columns(report, names)
+    left = max(map(len, (*names, *map(_spaced, _mean_rows(extra)))))
     right = max(
         digits + 2, *(len(column) for column in COLUMNS), _widest(report, names)
     )
     header = " " * left + "".join(f"  {column:>{right}}" for column in COLUMNS)
+    header += "".join(f"  {_spaced(column):>{right}}" for column in extra)
     header += "  iou interval" * ("confidence_level" in report)
     rows = [
         _class_line(name, report[name], left, right, digits)
+        + _extra_cells(report[name], extra, right, digits)
         + _interval(report[name], "iou", digits)
         for name in names
     ]
     # Below the intervals of the classes.
     gap = " " * (len(COLUMNS) - 1) * (right + 2)
+    gap += " " * sum(2 + max(right, len(column)) for column in extra)
     means = [
-        f"{score.replace('_', ' '):>{left}}  {report[score]:>{right}.{digits}f}"
+        f"{_spaced(score):>{left}}  {report[score]:>{right}.{digits}f}"
         + (gap + interval if (interval := _interval(report, score, digits)) else "")
-        for score in MEAN_SCORES
+        for score in _mean_rows(extra)
     ]
     return "\n".join([header, "", *rows, "", *means, "", *_footer(report, names), ""])
+
+
+def extra_columns(report: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Return the further scores that the classes of a report have."""
+    columns = report[names[0]] if names else {}
+    return [
+        column
+        for column in columns
+        if column not in COLUMNS and not column.endswith("_interval")
+    ]
+
+
+def _mean_rows(extra: Sequence[str]) -> list[str]:
+    return [*MEAN_SCORES, *(f"mean_{column}" for column in extra)]
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _extra_cells(
+    scores: Mapping[str, Any], extra: Sequence[str], right: int, digits: int
+) -> str:
+    widths = [max(right, len(column)) for column in extra]
+    pairs = zip(extra, widths, strict=True)
+    return "".join(f"  {scores[column]:>{width}.{digits}f}" for column, width in pairs)
 
 
 def _interval(scores: Mapping[str, Any], score: str, digits: int) -> str:
@@ -144,12 +174,16 @@ def _interval(scores: Mapping[str, Any], score: str, digits: int) -> str:
 
 
 def _footer(report: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    counted = f"classes averaged: {report['n_classes_averaged']} of {len(names)}"
+    counted = [f"classes averaged: {report['n_classes_averaged']} of {len(names)}"]
+    for column in extra_columns(report, names):
+        if missing := report.get(f"n_undefined_{column}"):
+            pairs = f"pairs of image and class without a {_spaced(column)}"
+            counted.append(f"{pairs}: {missing}")
     if "confidence_level" not in report:
-        return [counted]
+        return counted
     level = f"{100 * report['confidence_level']:g} %"
     images = f"bootstrap over {report['n_images_resampled']} images"
-    return [counted, f"intervals: {level}, percentiles of a {images}"]
+    return [*counted, f"intervals: {level}, percentiles of a {images}"]
 
 
 def _class_line(

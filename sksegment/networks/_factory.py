@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from sksegment._torch.default_dtype import Float32ByDefault
+from sksegment.networks._encoder_fcn import EncoderFCN
 from sksegment.networks._fcn import FCN
 from sksegment.networks._fcn_vgg16 import FCN8s, FCN16s, FCN32s
 from sksegment.networks._user_network import user_network
@@ -17,6 +18,7 @@ def make_network(
     network: str | Callable[[int, int], nn.Module],
     n_channels: int,
     n_classes: int,
+    encoder: str | None = None,
     **options: Any,
 ) -> nn.Module:
     """Return a network for images of `n_channels` and masks of `n_classes`.
@@ -27,6 +29,8 @@ def make_network(
         A key of `NETWORKS`, or a function of channels and classes.
     n_channels, n_classes : int
         Channels of the images and number of classes.
+    encoder : str, default=None
+        The model of timm that takes the place of the encoder of "fcn".
     **options : dict
         Options of a named network.
 
@@ -43,6 +47,8 @@ def make_network(
     with Float32ByDefault():  # as the images are
         if not isinstance(network, str):
             return user_network(network, n_channels, n_classes)
+        if encoder is not None:
+            return EncoderFCN(n_channels, n_classes, encoder, **options)
         return NETWORKS[network](n_channels, n_classes, **options)
 
 

@@ -138,7 +138,11 @@ class ConvBlock(nn.Sequential):
 
 
 class UpStage(nn.Module):
-    """One step of the decoder: upsample, join the skip connection, convolve."""
+    """One step of the decoder: upsample, join the skip connection, convolve.
+
+    `skip_channels` are those of the encoder's image; by default, as many as the stage
+    has.
+    """
 
     def __init__(
         self,
@@ -147,12 +151,16 @@ class UpStage(nn.Module):
         width: int,
         skip: str | None,
         norm: str | None,
+        skip_channels: int | None = None,
     ) -> None:
         super().__init__()
         out_channels = stage_width(stage, width)
+        joined = out_channels if skip_channels is None else skip_channels
         self.skip = skip
-        skip_channels = out_channels if skip == "concat" else 0
-        self.up = UpConv(in_channels, skip_channels, out_channels)
+        self.up = UpConv(in_channels, joined if skip == "concat" else 0, out_channels)
+        self.projection: nn.Module = nn.Identity()
+        if skip == "add" and joined != out_channels:
+            self.projection = nn.Conv2d(joined, out_channels, 1)
         self.activation = nn.Sequential(*_norm_and_relu(out_channels, norm))
         self.convolutions = nn.Sequential(
             *(
@@ -161,12 +169,12 @@ class UpStage(nn.Module):
             )
         )
 
-    def forward(self, input: Tensor, encoded: Tensor) -> Tensor:
+    def forward(self, input: Tensor, encoded: Tensor | None) -> Tensor:
         """Return the image of this stage from the one below and the encoder's."""
         output = self.up(input, encoded if self.skip == "concat" else None)
         output = self.activation(output)
         if self.skip == "add":
-            output = output + encoded
+            output = output + self.projection(encoded)
         output = self.convolutions(output)
         return output
 

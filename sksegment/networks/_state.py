@@ -14,7 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from sksegment._torch.gradients import enable_gradients
 from sksegment._torch.random import local_rng
+from sksegment.networks._encoder_fcn import EncoderFCN
 from sksegment.networks._factory import make_network
+from sksegment.networks._timm_encoder import other_timm
 from sksegment.networks._user_network import Resized
 
 
@@ -93,7 +95,10 @@ def arrays_to_save(
 
 @enable_gradients()
 def restored_network(
-    architecture: dict[str, Any], weights: dict[str, NDArray[Any]], margin: int | None
+    architecture: dict[str, Any],
+    weights: dict[str, NDArray[Any]],
+    margin: int | None,
+    timm_version: str | None,
 ) -> nn.Module:
     """Return a network with weights and margin that were saved, on the CPU.
 
@@ -104,7 +109,7 @@ def restored_network(
     """
     with torch.device("cpu"), _undrawn(architecture):
         network = make_network(**architecture)
-    if isinstance(network, Resized):
+    if isinstance(network, (Resized, EncoderFCN)):
         network.margin = margin  # it was measured once
     # The arrays of a memory-mapped file are read-only: only these are copied here.
     arrays = {name: np.require(array, None, "W") for name, array in weights.items()}
@@ -112,10 +117,11 @@ def restored_network(
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise ValueError(
+        cause = other_timm(timm_version) or (
             f"network={architecture['network']!r} does not make the network whose "
-            f"weights were saved; expected the function as it was then: {error}"
-        ) from error
+            f"weights were saved; expected the function as it was then: "
+        )
+        raise ValueError(f"{cause}{error}") from error
     return _channels_last(network).eval()
 
 

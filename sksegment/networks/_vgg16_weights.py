@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from sksegment._inputs.channel_scale import Scale
 from sksegment.networks._fcn_vgg16 import STAGE_LENGTHS
+from sksegment.networks._weight_files import IMAGENET, check_bare, read_weights
 from sksegment.networks._weight_transfer import Weights
 
-IMAGENET = "imagenet"
 # torchvision's files, without and with batch normalisation; the last part of a name is
 # the beginning of the SHA-256 of the file.
 URLS = {
@@ -26,18 +23,6 @@ URLS = {
 # Its first layer, and the channels of that layer.
 FIRST_LAYER = "features.0.weight"
 VGG16_WIDTH = 64
-# What torchvision's weights expect, for images between 0 and 1.
-IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
-IMAGENET_STD = np.array([0.229, 0.224, 0.225])
-# The value of white: 1, or the largest number of 8, 10, 12, 14 or 16 bits. Images that
-# were resized may overshoot it, and undershoot 0.
-WHITES = (1, 255, 1023, 4095, 16383, 65535)
-OVERSHOOT = 0.25
-
-EXPECTED = (
-    "expected None, 'imagenet', the path of a state dict of VGG16 as torchvision saves "
-    "it, or a fitted FCNSegmenter"
-)
 
 
 def vgg16_weights(source: str | os.PathLike[str], network: nn.Module) -> Weights:
@@ -58,8 +43,8 @@ def vgg16_weights(source: str | os.PathLike[str], network: nn.Module) -> Weights
         _check_width(network.get_parameter(next(iter(names))))
         origin, tensors = URLS[has_norm], _downloaded(URLS[has_norm])
     else:
-        origin, tensors = str(source), _read(Path(source))
-        _check_bare(origin, tensors)
+        origin, tensors = str(source), read_weights(Path(source))
+        check_bare(origin, tensors, FIRST_LAYER, "torchvision")
         _check_norm(origin, tensors, has_norm)
     cure = "expected VGG16 as torchvision saves it, and for it width=64"
     return Weights(origin, tensors, names, cure)
@@ -132,50 +117,6 @@ def _downloaded(url: str) -> Mapping[str, Any]:
     return tensors
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """Return the state dict in a file, without running any code in it."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"pretrained is {str(path)!r}, which is not a file; {EXPECTED}."
-        )
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # whatever a broken pickle makes torch raise
-        raise ValueError(
-            f"pretrained={str(path)!r} cannot be read as weights; {EXPECTED} "
-            f"(torch.save(network.state_dict(), path))."
-        ) from error
-    if not isinstance(tensors, Mapping):
-        raise ValueError(
-            f"pretrained={str(path)!r} holds a {type(tensors).__name__}; {EXPECTED}."
-        )
-    return tensors
-
-
-def _check_bare(origin: str, tensors: Mapping[str, Any]) -> None:
-    """Reject a state dict that is wrapped: in a checkpoint, or by longer names."""
-    if FIRST_LAYER in tensors:
-        return
-    for key, value in tensors.items():
-        if isinstance(value, Mapping) and any(map(_is_first_layer, value)):
-            raise ValueError(
-                f"pretrained={origin!r} has its tensors under {key!r}; expected them "
-                f"alone: torch.save(torch.load(path)[{key!r}], new_path)."
-            )
-        if _is_first_layer(key):
-            prefix = str(key).removesuffix(FIRST_LAYER)
-            raise ValueError(
-                f"pretrained={origin!r} has names that begin with {prefix!r}, as in "
-                f"{key!r}; expected those of torchvision, without it."
-            )
-
-
-def _is_first_layer(key: Any) -> bool:
-    return str(key).endswith(FIRST_LAYER)
-
-
 def _check_norm(origin: str, tensors: Mapping[str, Any], has_norm: bool) -> None:
     """Reject VGG16 with batch normalisation for a network without, and vice versa."""
     found = any(str(key).endswith("running_mean") for key in tensors)
@@ -185,30 +126,3 @@ def _check_norm(origin: str, tensors: Mapping[str, Any], has_norm: bool) -> None
             f"but the network is one {'with' if has_norm else 'without'}; expected "
             f"{'vgg16_bn' if has_norm else 'vgg16'}, or another norm."
         )
-
-
-def imagenet_scale(scale: Scale) -> Scale:
-    """Return how torchvision's weights expect images to be standardised.
-
-    They were trained on RGB images from 0 to 1. White is taken to be the smallest value
-    that is not exceeded, of 1 and the largest numbers of 8, 10, 12, 14 and 16 bits.
-    Images with other channels, with negative values (such as Hounsfield units) or
-    larger ones keep their own scale, which has the same mean 0 and standard deviation
-    1.
-
-    Parameters
-    ----------
-    scale : Scale
-        That of the training images.
-
-    Returns
-    -------
-    Scale
-        With the same range.
-    """
-    low, high = scale.low.min(), scale.high.max()
-    begins_at_zero = low >= -OVERSHOOT * high
-    white = next((value for value in WHITES if high <= (1 + OVERSHOOT) * value), None)
-    if len(scale.mean) != len(IMAGENET_MEAN) or not begins_at_zero or white is None:
-        return scale
-    return replace(scale, mean=IMAGENET_MEAN * white, std=IMAGENET_STD * white)

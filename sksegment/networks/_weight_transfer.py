@@ -41,7 +41,7 @@ def transplant(weights: Weights, network: nn.Module) -> None:
         If one is missing, has another shape, or is not finite.
     """
     state = network.state_dict()
-    first = next(iter(state))
+    first = _first_kernel(network)
     for name, key in weights.names.items():
         source, target = _tensor(weights, key), state[name]
         _check_kind(weights, key, source, target)
@@ -54,6 +54,16 @@ def transplant(weights: Weights, network: nn.Module) -> None:
                 f"weights."
             )
         target.copy_(source.reshape(target.shape))
+
+
+def _first_kernel(network: nn.Module) -> str | None:
+    """Return the name of the kernel that sees the images, or None."""
+    convolutions = (
+        f"{name}.weight"
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.Conv2d)
+    )
+    return next(convolutions, None)
 
 
 def _tensor(weights: Weights, key: str) -> Tensor:

@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment import augmentation
+from sksegment._segmenter.parameters import filled_in
 from sksegment._torch.devices import resolve_device
 from sksegment.calibration import TemperatureScaling
 from sksegment.ensemble import VotingSegmenter
@@ -40,10 +41,10 @@ from sksegment.persistence._meta_estimators import (
     unpack_voting,
 )
 from sksegment.persistence._validation import (
-    FITTED,
     check_constructor,
     check_fitted,
     check_weights,
+    fitted_names,
 )
 from sksegment.segmenter import FCNSegmenter
 
@@ -221,7 +222,8 @@ def _pack_segmenter(segmenter: Any, arrays: Arrays) -> Packed:
     parameters = _pack_parameters(segmenter, arrays)
     state = segmenter.__getstate__()
     _refuse_code("network", state["_architecture"]["network"])
-    fitted = {name: pack(state[name], name, arrays) for name in FITTED}
+    names = fitted_names(state)
+    fitted = {name: pack(state[name], name, arrays) for name in names}
     for name, array in state["network_"].items():
         arrays[WEIGHTS + name] = np.asarray(array, order="C")
     packed = {"class": "FCNSegmenter", "parameters": parameters, "fitted": fitted}
@@ -327,16 +329,17 @@ def _segmenter_state(packed: Any, tensors: Arrays) -> dict[str, Any]:
         raise ValueError(f"it ends with {packed['class']!r}; expected 'FCNSegmenter'.")
     parameters = _unpack_parameters(FCNSegmenter(), packed["parameters"], tensors)
     check_constructor(parameters)
-    _check_fields(packed["fitted"], FITTED)
     fitted = unpack(packed["fitted"], tensors)
+    _check_fields(fitted, fitted_names(fitted))
     check_fitted(fitted)
     names = [name for name in tensors if name.startswith(WEIGHTS)]
     weights = {name.removeprefix(WEIGHTS): tensors.pop(name) for name in names}
     if tensors:
         raise ValueError(f"the tensor {min(tensors)!r} does not belong to the model.")
     network = blueprint(fitted["_architecture"])
-    check_weights(network, weights)
-    grid = {"stride_": network.stride, "margin_": network.margin}
+    check_weights(network, weights, fitted.get("_timm_version"))
+    margin = fitted.get("margin_", network.margin)
+    grid = {"stride_": network.stride, "margin_": margin}
     return {**parameters, **fitted, **grid, "network_": weights}
 
 
@@ -352,7 +355,7 @@ def _unpack_parameters(estimator: Any, packed: Any, tensors: Arrays) -> dict[str
     for name, value in parameters.items():
         if _value_to_keep(name, value) is not value:
             raise ValueError(f"{name} is {value!r}; expected what save_model keeps.")
-    return {**defaults, **parameters}
+    return filled_in(parameters, defaults)
 
 
 def _check_augmenter(augmenter: Any) -> None:

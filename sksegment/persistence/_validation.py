@@ -16,6 +16,8 @@ from sksegment._segmenter.parameters import check_parameters, network_options
 
 # What a model file keeps of a fitted segmenter besides the weights. Stride and margin
 # follow from the network.
+from sksegment.networks._timm_encoder import other_timm
+
 FITTED = (
     "classes_",
     "n_features_in_",
@@ -29,9 +31,19 @@ FITTED = (
     "_architecture",
     "_seed",
 )
+# What it keeps besides if there is an encoder of timm: the margin is measured.
+FITTED_ENCODER = ("margin_", "_timm_version")
 CHANNEL_ARRAYS = ("channel_mean_", "channel_std_", "channel_min_", "channel_max_")
 SIZES = ("n_channels", "n_classes")
+VERSIONS = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
 DEVICES = re.compile(r"auto|(cpu|cuda|mps)(:\d{1,3})?")
+
+
+def fitted_names(fitted: Any) -> tuple[str, ...]:
+    """Return which of its fitted attributes a model file keeps of a segmenter."""
+    architecture = fitted.get("_architecture") if isinstance(fitted, dict) else None
+    has_encoder = isinstance(architecture, dict) and "encoder" in architecture
+    return (*FITTED, *FITTED_ENCODER) if has_encoder else FITTED
 
 
 def check_constructor(parameters: dict[str, Any]) -> None:
@@ -82,9 +94,18 @@ def check_fitted(fitted: dict[str, Any]) -> None:
     check_integer("_seed", fitted["_seed"], 0, MAX_SEED)
     if fitted["best_epoch_"] is not None:
         check_integer("best_epoch_", fitted["best_epoch_"], 1)
+    if fitted.get("margin_") is not None:
+        check_integer("margin_", fitted["margin_"], 0)
+    version = fitted.get("_timm_version", "0")
+    if not isinstance(version, str) or not VERSIONS.fullmatch(version):
+        raise ValueError(f"_timm_version is {version!r}; expected a version.")
 
 
-def check_weights(network: nn.Module, weights: dict[str, NDArray[Any]]) -> None:
+def check_weights(
+    network: nn.Module,
+    weights: dict[str, NDArray[Any]],
+    timm_version: str | None = None,
+) -> None:
     """Reject weights that are not those of a network, or that are not finite.
 
     Parameters
@@ -93,25 +114,28 @@ def check_weights(network: nn.Module, weights: dict[str, NDArray[Any]]) -> None:
         The network, or its blueprint.
     weights : dict of ndarray
         By their names in its state dict.
+    timm_version : str, default=None
+        That which they were saved with, if the network has an encoder of timm.
 
     Raises
     ------
     ValueError
         Naming the first tensor that is wrong.
     """
+    cause = other_timm(timm_version)
     expected = network.state_dict()
     differing = sorted(expected.keys() ^ weights.keys())
     if differing:
         raise ValueError(
-            f"network_ has {len(weights)} tensors, and its architecture "
+            f"{cause}network_ has {len(weights)} tensors, and its architecture "
             f"{len(expected)}; {differing[0]!r} is not in both."
         )
     for name, tensor in expected.items():
         array, dtype = weights[name], str(tensor.dtype).removeprefix("torch.")
         if array.shape != tuple(tensor.shape) or array.dtype.name != dtype:
             raise ValueError(
-                f"network_ has {name!r} as {array.dtype} of shape {array.shape}; "
-                f"expected {dtype} of shape {tuple(tensor.shape)}."
+                f"{cause}network_ has {name!r} as {array.dtype} of shape "
+                f"{array.shape}; expected {dtype} of shape {tuple(tensor.shape)}."
             )
         if not np.isfinite(array).all():
             raise ValueError(f"network_ has NaN or infinity in {name!r}.")
@@ -122,6 +146,12 @@ def _check_architecture(architecture: Any) -> None:
         raise ValueError(f"_architecture is {architecture!r}; expected a dict.")
     check_parameters(architecture)
     expected = ["network", *SIZES, *network_options(architecture["network"])]
+    if "encoder" in architecture:
+        if architecture["network"] != "fcn" or architecture["encoder"] is None:
+            raise ValueError(
+                f"_architecture is {architecture!r}; expected an encoder in an FCN."
+            )
+        expected.append("encoder")
     if {*architecture} != {*expected}:
         raise ValueError(
             f"_architecture has the keys {[*architecture]}; expected {expected}."

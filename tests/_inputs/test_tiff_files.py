@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +100,22 @@ def test_palettes_of_8_and_16_bits(
     )
     assert_array_equal(read_image(tmp_path / "a.tif"), colors.T[GREY])
     assert_array_equal(read_mask(tmp_path / "a.tif"), GREY)
+
+
+@pytest.mark.parametrize("n_bits", [1, 2, 4])
+def test_palettes_of_few_colors(tmp_path: Path, decoder: str, n_bits: int) -> None:
+    few = GREY % 2**n_bits
+    colors = {value: (15 * value + 9, value, 250 - value, 255) for value in range(16)}
+    profile = {"count": 1, "height": 37, "width": 45, "dtype": "uint8"}
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", nbits=n_bits, photometric="PALETTE",
+        compress="LZW", **profile,
+    ) as file:  # fmt: skip
+        file.write_colormap(1, {value: colors[value] for value in range(2**n_bits)})
+        file.write(few[np.newaxis])
+    assert_array_equal(read_mask(tmp_path / "a.tif"), few)
+    expected = np.array([colors[value][:3] for value in range(16)])[few]
+    assert_array_equal(read_image(tmp_path / "a.tif"), expected)
 
 
 @pytest.mark.parametrize("name", ["ycbcr", "cielab"])
@@ -213,6 +231,25 @@ def test_a_missing_companion_file_is_named(tmp_path: Path, read: Any) -> None:
     (tmp_path / "green.ome.tif").unlink()
     with pytest.raises(OSError, match=r"red\.ome\.tif' is part.*'green\.ome\.tif' are"):
         read(tmp_path / "red.ome.tif")
+
+
+def test_a_first_companion_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    two_file_picture(tmp_path)
+    (tmp_path / "red.ome.tif").unlink()
+    with pytest.raises(OSError, match=r"green\.ome\.tif' is part.*'red\.ome\.tif' are"):
+        read_image(tmp_path / "green.ome.tif")
+
+
+def test_a_renamed_ome_file_lacks_nothing(tmp_path: Path) -> None:
+    text = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+        'UUID="urn:uuid:1"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder='
+        '"XYCZT" Type="uint8" SizeX="45" SizeY="37" SizeC="1" SizeZ="1" SizeT="1">'
+        '<TiffData IFD="0" PlaneCount="1"><UUID FileName="first_name.ome.tif">'
+        "urn:uuid:1</UUID></TiffData></Pixels></Image></OME>"
+    )
+    tifffile.imwrite(tmp_path / "b.ome.tif", GREY, description=text, metadata=None)
+    assert_array_equal(read_image(tmp_path / "b.ome.tif"), GREY)
 
 
 def test_binary_only_file_names_its_metadata(tmp_path: Path) -> None:
@@ -479,6 +516,69 @@ def test_many_large_pages_are_refused_before_decoding(
     monkeypatch.setattr(image_files, "MAX_PIXELS", 72)
     with pytest.raises(ValueError, match=r"a\.tif' is too large.*\(80, 8, 9\)"):
         load_stack(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("codec", ["deflate", "lzma"])
+def test_strips_expand_to_no_more_than_their_tags_declare(
+    tmp_path: Path, codec: Any
+) -> None:
+    path = tmp_path / "bomb.tif"
+    tifffile.imwrite(path, np.zeros((4000, 5000), np.uint8), compression=codec)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name in ("ImageLength", "RowsPerStrip"):
+            tiff.pages[0].tags[name].overwrite(3)
+    with tifffile.TiffFile(path) as tiff:
+        tracemalloc.start()
+        decode_series(tiff.series[0])
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    # 20 million bytes are in the strip, and 8 million in the dictionary of LZMA.
+    assert peak < 12_000_000
+
+
+@READERS
+def test_sizes_that_jpeg_data_declare_are_refused(tmp_path: Path, read: Any) -> None:
+    pytest.importorskip("imagecodecs")
+    path = tmp_path / "bomb.tif"
+    tifffile.imwrite(path, GREY, compression="jpeg", metadata=None)
+    content = path.read_bytes()
+    frame = content.index(b"\xff\xc0")
+    size = struct.pack(">HH", 40_000, 50_000)
+    path.write_bytes(content[: frame + 5] + size + content[frame + 9 :])
+    with pytest.raises(ValueError, match=r"bomb\.tif' is too large.*40000 x 50000"):
+        read(path)
+
+
+def test_a_file_without_pixels_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "empty.tif"
+    tifffile.imwrite(path, GREY, metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[0].tags["ImageLength"].overwrite(0)
+    for read in (read_image, read_mask, load_stack):
+        with pytest.raises(OSError, match=r"empty\.tif"):
+            read(path)
+
+
+def test_tags_that_make_no_sense_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_files, "MAX_PIXELS", 100_000)  # decoding zeros is slow
+    rng = np.random.default_rng(0)
+    path = tmp_path / "hit.tif"
+    tifffile.imwrite(path, RGB, compression="lzw", photometric="rgb", tile=(16, 16))
+    whole, n_refused = path.read_bytes(), 0
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, 300, 4):  # the tags lie first
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged)
+        for read in (read_image, read_mask, load_stack):
+            try:
+                read(path)
+            except (OSError, ValueError) as error:
+                assert "hit.tif" in str(error)  # noqa: PT017 (some are good)
+                n_refused += 1
+    assert n_refused > 50
 
 
 # Orientation

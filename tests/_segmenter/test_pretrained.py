@@ -24,7 +24,7 @@ from sksegment._segmenter.pretrained import start_from
 from sksegment.augmentation import RandomFlip
 from sksegment.networks import FCN, FCN8s, FCN16s, FCN32s, _vgg16_weights
 from sksegment.networks._factory import NETWORKS
-from sksegment.networks._vgg16_weights import imagenet_scale
+from sksegment.networks._imagenet_scale import imagenet_scale
 from sksegment.networks._weight_transfer import spread_channels
 
 # VGG16 with 3 in place of 64 channels.

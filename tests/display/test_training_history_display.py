@@ -34,7 +34,7 @@ def test_lines_are_those_of_the_history(fitted: Any, pyplot: ModuleType) -> None
         assert line.get_xdata().tolist() == [1, 2, 3]
         np.testing.assert_array_equal(line.get_ydata(), [row[name] for row in history])
     assert display.lines_["valid_iou"].axes is display.iou_ax_
-    texts = [text.get_text() for text in display.iou_ax_.get_legend().get_texts()]
+    texts = [text.get_text() for text in display.ax_.get_legend().get_texts()]
     assert f"best epoch: {fitted[-1].best_epoch_}" in texts
 
 

@@ -41,6 +41,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         ("prediction", 4),
         ("onnx_prediction", 1),
         ("mean_iou", 3),
+        ("boundary_scores", 4),
         ("augmentation", 3),
         ("keras_fit", 3),
         ("bfloat16_labels", 1),

@@ -28,6 +28,7 @@ FOLDER = Path(__file__).resolve().parent
 SCRIPTS = (
     "imports",
     "mean_iou",
+    "boundary_scores",
     "augmentation",
     "overhead",
     "training",

@@ -26,6 +26,7 @@ PACKAGES = (
     "scikit-image",
     "kornia",
     "torchmetrics",
+    "monai",
     "onnxruntime",
 )
 
