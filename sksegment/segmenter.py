@@ -59,10 +59,13 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    network : {"fcn", "fcn32s", "fcn16s", "fcn8s"} or callable, default="fcn"
+    network : {"fcn", "fcn32s", "fcn16s", "fcn8s", "filter_bank"} or callable, \
+            default="fcn"
         The network: :class:`~sksegment.networks.FCN`; one from the original paper [1]_,
         :class:`~sksegment.networks.FCN32s`, :class:`~sksegment.networks.FCN16s` or
-        :class:`~sksegment.networks.FCN8s`, for which only `dropout` can be chosen; or a
+        :class:`~sksegment.networks.FCN8s`, for which only `dropout` can be chosen; or
+        :class:`~sksegment.networks.FilterBankFCN`, a small one on fixed filters, which
+        learns from a few strokes within seconds; or a
         function ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from
         images ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height,
         width)``; scores of a lower resolution are upsampled. To be saved, it must be a
@@ -112,6 +115,11 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         pixels in the images that show it [2]_, the median share getting 1. A class that
         does not occur is weighted like the rarest that does. `partial_fit`, which sees
         a part of the masks at a time, takes a dict only.
+    class_prior : None or "unlabeled", default=None
+        Shares of the classes in the images. None takes them to be those among the
+        labelled pixels. "unlabeled" estimates them in training on the pixels of
+        `ignore_label` [4]_, and shifts the scores accordingly [5]_: for strokes, which
+        show as much of a rare class as of a frequent one.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
         "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,
@@ -259,6 +267,10 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
        Labels with a Common Multi-Scale Convolutional Architecture", ICCV 2015.
     .. [3] R. Wightman, "PyTorch Image Models",
        https://github.com/huggingface/pytorch-image-models
+    .. [4] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the Outputs of a
+       Classifier to New a Priori Probabilities: A Simple Procedure", Neural Computation
+       14(1), 2002.
+    .. [5] A. K. Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021.
 
     Examples
     --------
@@ -288,6 +300,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         classes: Any = None,
         ignore_label: Any = None,
         class_weight: Any = None,
+        class_prior: str | None = None,
         loss: Any = "cross_entropy",
         optimizer: str = "adam",
         learning_rate: float = 3e-3,
@@ -323,6 +336,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         self.classes = classes
         self.ignore_label = ignore_label
         self.class_weight = class_weight
+        self.class_prior = class_prior
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -402,8 +416,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self.ignore_label,
         )
         held_out = held_out_samples(X_val, y_val, sample_weight_val, training)
-        seed = self._draw_seed(continues)
         make = self._components(continues)
+        seed = make.agree_on(self._draw_seed(continues))
         data = (training, held_out)
         with enable_gradients(), make.open_checkpoint(data, steps, seed) as checkpoint:
             seed = load_progress(checkpoint).get("seed", seed)
@@ -470,8 +484,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self._classes_of_partial_fit(classes, continues),
             self.ignore_label,
         )
-        seed = self._draw_seed(continues)
         make = self._components(continues)
+        seed = make.agree_on(self._draw_seed(continues))
         learned = self._learned_by_optimizer() if continues else None
         with enable_gradients():
             model = make.model_to_train(training, seed)

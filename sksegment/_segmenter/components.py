@@ -28,9 +28,17 @@ from sksegment._segmenter.parameters import (
 from sksegment._segmenter.pretrained import source_contents, start_from
 from sksegment._torch.devices import resolve_device
 from sksegment._torch.precision import prediction_dtype, training_dtype
+from sksegment._torch.processes import Processes, join_processes
 from sksegment._training.batches import AUTO_BATCH_SIZE, Batches
 from sksegment._training.callbacks import unnamed_callbacks
-from sksegment._training.checkpoint import Checkpoint, open_checkpoint
+from sksegment._training.checkpoint import (
+    Checkpoint,
+    follow_checkpoint,
+    lead_checkpoint,
+    open_checkpoint,
+)
+from sksegment._training.class_prior import ClassPrior
+from sksegment._training.data_parallel import check_sharable
 from sksegment._training.fingerprint import fingerprint
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
@@ -78,6 +86,15 @@ class Components:
         """The device that the parameter stands for on this machine."""
         return resolve_device(self["device"])
 
+    @property
+    def processes(self) -> Processes:
+        """Those that train together, if a launcher has started several."""
+        return join_processes(self.device)
+
+    def agree_on(self, seed: int) -> int:
+        """Return the seed that the first of several processes drew."""
+        return self.processes.from_first(lambda: seed)
+
     def model_to_train(self, training: TrainingSet, seed: int) -> Model:
         """Return a new model, or a copy of the fitted one to continue from."""
         architecture = self._architecture(training)
@@ -113,6 +130,8 @@ class Components:
         """Open the checkpoint of a training run, identified by all that defines it."""
         if self["checkpoint_dir"] is None:
             return nullcontext()
+        if not self.processes.is_first:
+            return follow_checkpoint(self.processes)
         start = {} if self.fitted is None else arrays_of(self.fitted.network)
         any_seed = self["random_state"] is None and self.fitted is None
         parameters = {
@@ -122,7 +141,9 @@ class Components:
         }
         known_seed = None if any_seed else seed
         name = fingerprint(parameters, known_seed, data, steps, start)
-        return open_checkpoint(self["checkpoint_dir"], name)
+        return lead_checkpoint(
+            open_checkpoint(self["checkpoint_dir"], name), self.processes
+        )
 
     def plan_fit(self, training: TrainingSet) -> TrainingPlan:
         """Return how `fit` trains."""
@@ -154,6 +175,7 @@ class Components:
             seed,
             self.device,
             epoch=len(model.history),
+            processes=self.processes,
         )
 
     def validation(
@@ -195,7 +217,7 @@ class Components:
             training.scale,
             training.encoder.classes,
         )
-        if self["verbose"]:
+        if self["verbose"] and self.processes.is_first:
             print(f"Weights not taken from pretrained: {', '.join(new) or 'none'}")
         return replace(model, scale=scale)
 
@@ -210,6 +232,8 @@ class Components:
     def _plan(
         self, training: TrainingSet, n_epochs: int, schedule: str
     ) -> TrainingPlan:
+        if not self.processes.is_alone:
+            check_sharable(self["loss"], self["class_prior"])
         classes = training.encoder.classes
         weights = class_weights(self["class_weight"], classes, training.pixels)
         return TrainingPlan(
@@ -224,8 +248,14 @@ class Components:
             patience=None,
             tol=self["tol"],
             callbacks=self["callbacks"] or (),
-            verbose=self["verbose"],
+            verbose=self["verbose"] if self.processes.is_first else 0,
+            class_prior=self._class_prior(len(classes)),
         )
+
+    def _class_prior(self, n_classes: int) -> ClassPrior | None:
+        if self["class_prior"] is None:
+            return None
+        return ClassPrior(n_classes).to(self.device)
 
     def _encoder_factor(self) -> float:
         factor: float | None = self["encoder_learning_rate"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from sksegment._inputs.random import CROP, ORDER, random_generator
 from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.batch import Batch
 from sksegment._torch.devices import arithmetic_device
+from sksegment._torch.processes import ALONE, Processes
 from sksegment._torch.tensors import standardize
 from sksegment._training.image_store import Example, ImageStore, mirror_indices
 from sksegment.augmentation._apply import augment_batch
@@ -97,6 +98,8 @@ class Batches:
         Number of epochs trained before.
     room : float
         Bytes that images kept on the device may take.
+    processes : Processes
+        Those that train together: each gets its share of every batch.
     """
 
     samples: TrainingSet
@@ -109,6 +112,10 @@ class Batches:
     device: torch.device
     epoch: int = 0
     room: float = 0
+    processes: Processes = ALONE
+    # Of the batch that is trained on: its images, and which of them are here.
+    n_images: int = field(default=0, init=False)
+    own_images: slice = field(default_factory=lambda: slice(None), init=False)
 
     def __len__(self) -> int:
         n_crops = len(self._crops())
@@ -170,14 +177,17 @@ class Batches:
     def _batch(self, crops: Sequence[Crop]) -> Batch:
         # Augmented before padding: the result for an image must not depend on the other
         # images of its batch.
-        groups = [
-            self._augmented(list(group)) for _, group in groupby(crops, Crop.size)
-        ]
+        self.n_images = len(crops)
+        self.own_images = self.processes.own_share(len(crops))
+        # A process without an image of its own takes part all the same, with none.
+        own = crops[self.own_images] or crops[:1]
+        groups = [self._augmented(list(group)) for _, group in groupby(own, Crop.size)]
         height = max(crop.height for crop in crops)
         width = max(crop.width for crop in crops)
-        return join_batches(
+        batch = join_batches(
             [pad_by_mirroring(group, height, width) for group in groups]
         )
+        return batch if crops[self.own_images] else without_images(batch)
 
     def _augmented(self, crops: Sequence[Crop]) -> Batch:
         """Return crops of one size, augmented."""
@@ -280,6 +290,12 @@ def join_batches(batches: Sequence[Batch]) -> Batch:
         torch.cat([batch.codes for batch in batches]),
         torch.cat(weights) if weights else None,
     )
+
+
+def without_images(batch: Batch) -> Batch:
+    """Return a batch of the same size of images, but without any."""
+    weights = None if batch.weights is None else batch.weights[:0]
+    return Batch(batch.images[:0], batch.codes[:0], weights)
 
 
 def cut_batches(

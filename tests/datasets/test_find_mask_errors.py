@@ -10,8 +10,12 @@ import pytest
 from numpy.random import Generator
 from PIL import Image
 
-from sksegment.datasets import check_masks, find_mask_errors, make_shapes
-from sksegment.datasets._find_mask_errors import BIN_WIDTH
+from sksegment.datasets import (
+    _find_mask_errors,
+    check_masks,
+    find_mask_errors,
+    make_shapes,
+)
 
 
 @pytest.fixture
@@ -75,33 +79,37 @@ def test_the_rank_is_rarity_times_the_root_of_the_size() -> None:
     y = np.zeros((10, 20, 20), int)
     y[:, :5] = 1
     right = np.stack([(y == k) * 0.8 + 0.1 for k in range(2)], axis=1)
-    y[2, 10:14, 3:9] = 1
+    y[2, 10:16, 3:9] = 1
     (error,) = find_mask_errors(y, right)
-    share = 24 / (y == 1).sum()
-    assert error.score == pytest.approx(-np.log(share) * np.sqrt(24))
-    assert error.window == (slice(10, 14), slice(3, 9))
-    assert "24 pixels have the label 1, but look like 0" in str(error)
+    assert error.score == pytest.approx(-np.log(0.5 / 10) * 6)
+    assert error.window == (slice(10, 16), slice(3, 9))
+    assert "36 pixels have the label 1, but look like 0" in str(error)
     assert str(error).startswith("mask_error (image 2)")
 
 
-def test_shares_count_the_pixels_that_look_as_much_like_the_class() -> None:
+def test_rarity_counts_the_other_images_that_show_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_find_mask_errors, "MAX_SHARE", 0.95)
     rng = np.random.default_rng(1)
     y = rng.integers(0, 3, (6, 9, 11))
     true = np.arange(3)[:, None, None] == y[:, None]
-    scores = np.exp(rng.normal(size=true.shape) + true)
+    scores = np.exp(rng.normal(size=true.shape) + 2 * true)
     proba = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
     seen = proba.argmax(axis=1)
     given = np.take_along_axis(proba, y[:, None], axis=1)[:, 0]
-    bins = (np.log(proba.max(axis=1) / given) / BIN_WIDTH).astype(int)
-    n_checked = 0
+    bins = (np.log(proba.max(axis=1) / given) / _find_mask_errors.BIN_WIDTH).astype(int)
+    shares = set()
     for error in find_mask_errors(y, proba, min_pixels=1):
         place = (*error.images, *error.window)
         if y[place].size == 1:
             alike = (y == error.label) & (seen == error.predicted)
-            share = (alike & (bins >= bins[place])).sum() / (y == error.label).sum()
+            shown = (alike & (bins >= bins[place])).any(axis=(1, 2))
+            shown[error.images[0]] = False
+            share = (shown.sum() + 0.5) / 6
+            shares.add(share)
             assert error.score == pytest.approx(-np.log(share))
-            n_checked += 1
-    assert n_checked > 3
+    assert len(shares) > 3
 
 
 def test_ignored_pixels_are_no_errors(rng: Generator) -> None:
@@ -142,8 +150,9 @@ def test_small_places_are_left_out() -> None:
     y[:, :5] = 1
     right = np.stack([(y == k) * 0.8 + 0.1 for k in range(2)], axis=1)
     y[2, 10:14, 3:9] = 1
-    assert find_mask_errors(y, right, min_pixels=25) == []
+    assert find_mask_errors(y, right) == []
     assert len(find_mask_errors(y, right, min_pixels=24)) == 1
+    assert find_mask_errors(y, right, min_pixels=25) == []
 
 
 def test_findings_stand_beside_those_of_check_masks() -> None:
