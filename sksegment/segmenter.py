@@ -83,9 +83,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         ``timm``.
     encoder_learning_rate : float, default=None
         What `learning_rate` is multiplied by for the weights of the `encoder`; None is
-        1. With 0 the encoder is frozen: its batch statistics stay, too, it needs no
-        gradient, and where nothing is augmented or cropped, the maps of an image are
-        computed only once.
+        0.3 with `pretrained` weights, and 1 with new ones. With 0 the encoder is
+        frozen: its batch statistics stay, too, it needs no gradient, and where nothing
+        is augmented or cropped, the maps of an image are computed only once.
     skip : {None, "concat", "add"}, default="concat"
         How encoder outputs join the decoder; None for the plain network.
     norm : {None, "batch", "group"}, default="batch"
