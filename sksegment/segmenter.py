@@ -59,10 +59,13 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    network : {"fcn", "fcn32s", "fcn16s", "fcn8s"} or callable, default="fcn"
+    network : {"fcn", "fcn32s", "fcn16s", "fcn8s", "filter_bank"} or callable, \
+            default="fcn"
         The network: :class:`~sksegment.networks.FCN`; one from the original paper [1]_,
         :class:`~sksegment.networks.FCN32s`, :class:`~sksegment.networks.FCN16s` or
-        :class:`~sksegment.networks.FCN8s`, for which only `dropout` can be chosen; or a
+        :class:`~sksegment.networks.FCN8s`, for which only `dropout` can be chosen; or
+        :class:`~sksegment.networks.FilterBankFCN`, a small one on fixed filters, which
+        learns from a few strokes within seconds; or a
         function ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from
         images ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height,
         width)``; scores of a lower resolution are upsampled. To be saved, it must be a
@@ -80,9 +83,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         ``timm``.
     encoder_learning_rate : float, default=None
         What `learning_rate` is multiplied by for the weights of the `encoder`; None is
-        1. With 0 the encoder is frozen: its batch statistics stay, too, it needs no
-        gradient, and where nothing is augmented or cropped, the maps of an image are
-        computed only once.
+        0.3 with `pretrained` weights, and 1 with new ones. With 0 the encoder is
+        frozen: its batch statistics stay, too, it needs no gradient, and where nothing
+        is augmented or cropped, the maps of an image are computed only once.
     skip : {None, "concat", "add"}, default="concat"
         How encoder outputs join the decoder; None for the plain network.
     norm : {None, "batch", "group"}, default="batch"
@@ -112,6 +115,11 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         pixels in the images that show it [2]_, the median share getting 1. A class that
         does not occur is weighted like the rarest that does. `partial_fit`, which sees
         a part of the masks at a time, takes a dict only.
+    class_prior : None or "unlabeled", default=None
+        Shares of the classes in the images. None takes them to be those among the
+        labelled pixels. "unlabeled" estimates them in training on the pixels of
+        `ignore_label` [4]_, and shifts the scores accordingly [5]_: for strokes, which
+        show as much of a rare class as of a frequent one.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
         "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,
@@ -134,7 +142,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     batch_size : int or "auto", default="auto"
         Images per training step; at prediction, the most that are predicted at once.
         "auto" is 8, but in training at most a quarter of the images of an epoch,
-        rounded up, so that even few images make several steps.
+        rounded up, so that even few images make several steps, and in `fit` so few that
+        all epochs together have about 40 steps, if there are as many images.
     crop_size : int or (int, int), default=None
         Train on random parts of the images, of this height and width in pixels. An
         epoch takes as many crops of an image as would cover it. None trains on whole
@@ -259,6 +268,10 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
        Labels with a Common Multi-Scale Convolutional Architecture", ICCV 2015.
     .. [3] R. Wightman, "PyTorch Image Models",
        https://github.com/huggingface/pytorch-image-models
+    .. [4] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the Outputs of a
+       Classifier to New a Priori Probabilities: A Simple Procedure", Neural Computation
+       14(1), 2002.
+    .. [5] A. K. Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021.
 
     Examples
     --------
@@ -288,6 +301,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         classes: Any = None,
         ignore_label: Any = None,
         class_weight: Any = None,
+        class_prior: str | None = None,
         loss: Any = "cross_entropy",
         optimizer: str = "adam",
         learning_rate: float = 3e-3,
@@ -323,6 +337,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         self.classes = classes
         self.ignore_label = ignore_label
         self.class_weight = class_weight
+        self.class_prior = class_prior
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -402,8 +417,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self.ignore_label,
         )
         held_out = held_out_samples(X_val, y_val, sample_weight_val, training)
-        seed = self._draw_seed(continues)
         make = self._components(continues)
+        seed = make.agree_on(self._draw_seed(continues))
         data = (training, held_out)
         with enable_gradients(), make.open_checkpoint(data, steps, seed) as checkpoint:
             seed = load_progress(checkpoint).get("seed", seed)
@@ -414,7 +429,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
                 segmenter=self._in_training(model, training, seed),
                 kept_epoch=self.best_epoch_ or self.n_iter_ if continues else None,
             )
-            batches = make.batches(training, steps, seed, model)
+            batches = make.batches(training, steps, seed, model, plan.n_epochs)
             validation = make.validation(held_out, training, model, plan)
             result = train(
                 model.network, batches, validation, plan, checkpoint=checkpoint
@@ -470,8 +485,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self._classes_of_partial_fit(classes, continues),
             self.ignore_label,
         )
-        seed = self._draw_seed(continues)
         make = self._components(continues)
+        seed = make.agree_on(self._draw_seed(continues))
         learned = self._learned_by_optimizer() if continues else None
         with enable_gradients():
             model = make.model_to_train(training, seed)

@@ -45,7 +45,8 @@ MAX_DEPTH = 8
 DEFAULT_DEPTH = 3
 DEFAULT_WIDTH = 16
 DEFAULT_ENCODER_WIDTH = 8
-DEFAULT_ENCODER_FACTOR = 1.0
+# What the learning rate is multiplied by for an encoder with pretrained weights.
+PRETRAINED_FACTOR = 0.3
 
 Check = Callable[[str, Any], None]
 
@@ -67,6 +68,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         if name in CHECKS:
             CHECKS[name](name, value)
     _check_own_loss(parameters)
+    _check_class_prior(parameters)
     _check_crops(parameters)
     _check_encoder_rate(parameters)
     check_schedules(parameters)
@@ -181,6 +183,16 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
         raise ValueError(
             f"class_weight has no effect on a loss of your own; expected None, or one "
             f"of the losses {format_choices(LOSSES)}."
+        )
+
+
+def _check_class_prior(parameters: dict[str, Any]) -> None:
+    """Reject class weights where the shares of the classes are estimated."""
+    if parameters.get("class_prior") and parameters["class_weight"] is not None:
+        raise ValueError(
+            f"class_weight={parameters['class_weight']!r} would change the shares of "
+            f"the classes, which class_prior={parameters['class_prior']!r} estimates; "
+            f"expected one of the two to be None."
         )
 
 
@@ -310,6 +322,7 @@ CHECKS: dict[str, Check] = {
     "pretrained": check_pretrained,
     "ignore_label": _label,
     "class_weight": _class_weight,
+    "class_prior": partial(check_choice, choices=(None, "unlabeled")),
     "loss": _choice_or_callable(LOSSES, "(scores, codes, weights) -> loss"),
     "optimizer": partial(check_choice, choices=OPTIMIZERS),
     "learning_rate": partial(check_number, low=0, closed="neither"),

@@ -2,8 +2,9 @@
 
 from sksegment.networks._fcn import FCN
 from sksegment.networks._fcn_vgg16 import FCN8s, FCN16s, FCN32s
+from sksegment.networks._filter_bank_fcn import FilterBankFCN
 
-__all__ = ["FCN", "FCN8s", "FCN16s", "FCN32s"]
+__all__ = ["FCN", "FCN8s", "FCN16s", "FCN32s", "FilterBankFCN"]
 
 # Where pickle looks them up, and where they are documented.
 for _name in __all__:

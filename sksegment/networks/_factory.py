@@ -11,6 +11,7 @@ from sksegment._torch.default_dtype import Float32ByDefault
 from sksegment.networks._encoder_fcn import EncoderFCN
 from sksegment.networks._fcn import FCN
 from sksegment.networks._fcn_vgg16 import FCN8s, FCN16s, FCN32s
+from sksegment.networks._filter_bank_fcn import FilterBankFCN
 from sksegment.networks._user_network import user_network
 
 
@@ -57,4 +58,5 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "fcn32s": FCN32s,
     "fcn16s": FCN16s,
     "fcn8s": FCN8s,
+    "filter_bank": FilterBankFCN,
 }

@@ -111,7 +111,7 @@ PUBLIC = {
         "epoch_curve",
         "rank_to_label",
     ],
-    "sksegment.networks": ["FCN", "FCN16s", "FCN32s", "FCN8s"],
+    "sksegment.networks": ["FCN", "FCN16s", "FCN32s", "FCN8s", "FilterBankFCN"],
     "sksegment.persistence": ["ModelFileError", "load_model", "save_model"],
     "sksegment.segmenter": ["FCNSegmenter"],
 }
