@@ -255,6 +255,9 @@ class TemperatureScaling(
     networks of the folds; the last one has seen more images and is a little surer with
     reason.
 
+    The temperature is right for images like the held-out ones. On images of another
+    kind it may be too high or too low, and make probabilities worse.
+
     Where the held-out images have more than 16 million pixels times classes, the
     temperature is fitted on a random sample of their pixels, the same in each run.
 
@@ -318,6 +321,7 @@ class TemperatureScaling(
             If the estimator rejects the data, a fold lacks a class, or all held-out
             pixels are of one class. The earlier fit is then left as it was.
         """
+        check_pairs(as_images(X), as_masks(y))
         if isinstance(self.estimator, FrozenEstimator):
             check_is_fitted(self.estimator)
             fitted = self.estimator

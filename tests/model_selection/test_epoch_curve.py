@@ -130,6 +130,11 @@ def test_steps_that_cannot_be(every: Any) -> None:
         epoch_curve(small(), X, y, every=every)
 
 
+def test_missing_masks() -> None:
+    with pytest.raises(ValueError, match="requires y"):
+        epoch_curve(small(), X, None)
+
+
 def test_one_split_has_no_standard_error() -> None:
     curve = epoch_curve(small(), X, y, cv=ShuffleSplit(1, random_state=0))
     assert curve.best_epoch == curve.one_se_epoch
