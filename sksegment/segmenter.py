@@ -83,9 +83,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         ``timm``.
     encoder_learning_rate : float, default=None
         What `learning_rate` is multiplied by for the weights of the `encoder`; None is
-        1. With 0 the encoder is frozen: its batch statistics stay, too, it needs no
-        gradient, and where nothing is augmented or cropped, the maps of an image are
-        computed only once.
+        0.3 with `pretrained` weights, and 1 with new ones. With 0 the encoder is
+        frozen: its batch statistics stay, too, it needs no gradient, and where nothing
+        is augmented or cropped, the maps of an image are computed only once.
     skip : {None, "concat", "add"}, default="concat"
         How encoder outputs join the decoder; None for the plain network.
     norm : {None, "batch", "group"}, default="batch"
@@ -142,7 +142,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     batch_size : int or "auto", default="auto"
         Images per training step; at prediction, the most that are predicted at once.
         "auto" is 8, but in training at most a quarter of the images of an epoch,
-        rounded up, so that even few images make several steps.
+        rounded up, so that even few images make several steps, and in `fit` so few that
+        all epochs together have about 40 steps, if there are as many images.
     crop_size : int or (int, int), default=None
         Train on random parts of the images, of this height and width in pixels. An
         epoch takes as many crops of an image as would cover it. None trains on whole
@@ -416,8 +417,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self.ignore_label,
         )
         held_out = held_out_samples(X_val, y_val, sample_weight_val, training)
-        seed = self._draw_seed(continues)
         make = self._components(continues)
+        seed = make.agree_on(self._draw_seed(continues))
         data = (training, held_out)
         with enable_gradients(), make.open_checkpoint(data, steps, seed) as checkpoint:
             seed = load_progress(checkpoint).get("seed", seed)
@@ -428,7 +429,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
                 segmenter=self._in_training(model, training, seed),
                 kept_epoch=self.best_epoch_ or self.n_iter_ if continues else None,
             )
-            batches = make.batches(training, steps, seed, model)
+            batches = make.batches(training, steps, seed, model, plan.n_epochs)
             validation = make.validation(held_out, training, model, plan)
             result = train(
                 model.network, batches, validation, plan, checkpoint=checkpoint
@@ -484,8 +485,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self._classes_of_partial_fit(classes, continues),
             self.ignore_label,
         )
-        seed = self._draw_seed(continues)
         make = self._components(continues)
+        seed = make.agree_on(self._draw_seed(continues))
         learned = self._learned_by_optimizer() if continues else None
         with enable_gradients():
             model = make.model_to_train(training, seed)

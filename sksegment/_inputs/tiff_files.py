@@ -287,17 +287,18 @@ def _warn_of_slices(picture: Any, path: str | os.PathLike[str]) -> None:
 
 def _pixels(picture: Any, path: str | os.PathLike[str]) -> NDArray[Any]:
     """Decode a picture by imagecodecs or, where that is missing, by libtiff."""
-    is_compressed = picture.keyframe.compression != UNCOMPRESSED
-    try:
-        if is_compressed and not has_imagecodecs():
+    reason = ""
+    if picture.keyframe.compression != UNCOMPRESSED and not has_imagecodecs():
+        try:
             return decode_series(picture)
+        except MissingCodecError as error:
+            reason = f"{error}"
+    try:
         return np.asarray(picture.asarray())
-    except MissingCodecError as error:
-        raise _missing_codec(path, f"{error}") from error
     except Exception as error:
         if not _may_libtiff_decode(picture.keyframe, error):
             raise
-        reason = f"{error}"
+        reason = reason or f"{error}"
     try:
         return decode_series(picture)
     except MissingCodecError as error:

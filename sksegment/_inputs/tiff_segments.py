@@ -14,6 +14,7 @@ import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from io import BytesIO
 from lzma import LZMADecompressor
 from typing import Any
@@ -71,6 +72,8 @@ def _check_decodable(page: Any) -> None:
         raise MissingCodecError(
             f"{getattr(page.compression, 'name', page.compression)} compression"
         )
+    if page.compression in (ZSTD, OLD_ZSTD) and not has_zstd():
+        raise MissingCodecError("ZSTD compression")
     if page.fillorder != 1:
         raise MissingCodecError("the order of its bits")
     if page.predictor > FLOAT_PREDICTOR:
@@ -79,6 +82,18 @@ def _check_decodable(page: Any) -> None:
         raise MissingCodecError(f"{page.bitspersample} bits")
     if page.dtype.kind == "f" and page.bitspersample not in (16, 32, 64):
         raise MissingCodecError(f"{page.bitspersample} bits")
+
+
+@cache
+def has_zstd() -> bool:
+    """Tell whether libtiff in Pillow knows Zstandard; that of Pillow 11 does not."""
+    from PIL import Image
+
+    try:
+        Image.new("L", (1, 1)).save(BytesIO(), "TIFF", compression="zstd")
+    except (OSError, KeyError, ValueError):
+        return False
+    return True
 
 
 def _is_plain_jpeg(page: Any) -> bool:

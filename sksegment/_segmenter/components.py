@@ -20,7 +20,7 @@ from sksegment._prediction.predictor import (
 )
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
-    DEFAULT_ENCODER_FACTOR,
+    PRETRAINED_FACTOR,
     check_parameters,
     crop_sides,
     network_description,
@@ -28,10 +28,17 @@ from sksegment._segmenter.parameters import (
 from sksegment._segmenter.pretrained import source_contents, start_from
 from sksegment._torch.devices import resolve_device
 from sksegment._torch.precision import prediction_dtype, training_dtype
+from sksegment._torch.processes import Processes, join_processes
 from sksegment._training.batches import AUTO_BATCH_SIZE, Batches
 from sksegment._training.callbacks import unnamed_callbacks
-from sksegment._training.checkpoint import Checkpoint, open_checkpoint
+from sksegment._training.checkpoint import (
+    Checkpoint,
+    follow_checkpoint,
+    lead_checkpoint,
+    open_checkpoint,
+)
 from sksegment._training.class_prior import ClassPrior
+from sksegment._training.data_parallel import check_sharable
 from sksegment._training.fingerprint import fingerprint
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
@@ -40,6 +47,8 @@ from sksegment.losses._class_weight import class_weights
 from sksegment.losses._factory import make_loss
 from sksegment.networks._fused import fused
 from sksegment.networks._state import arrays_of
+from sksegment.networks._timm_weights import pretrained_name
+from sksegment.networks._weight_files import IMAGENET
 
 # Read at prediction: they take effect when set on a fitted segmenter.
 PREDICTION_PARAMETERS = (
@@ -79,6 +88,15 @@ class Components:
         """The device that the parameter stands for on this machine."""
         return resolve_device(self["device"])
 
+    @property
+    def processes(self) -> Processes:
+        """Those that train together, if a launcher has started several."""
+        return join_processes(self.device)
+
+    def agree_on(self, seed: int) -> int:
+        """Return the seed that the first of several processes drew."""
+        return self.processes.from_first(lambda: seed)
+
     def model_to_train(self, training: TrainingSet, seed: int) -> Model:
         """Return a new model, or a copy of the fitted one to continue from."""
         architecture = self._architecture(training)
@@ -114,6 +132,8 @@ class Components:
         """Open the checkpoint of a training run, identified by all that defines it."""
         if self["checkpoint_dir"] is None:
             return nullcontext()
+        if not self.processes.is_first:
+            return follow_checkpoint(self.processes)
         start = {} if self.fitted is None else arrays_of(self.fitted.network)
         any_seed = self["random_state"] is None and self.fitted is None
         parameters = {
@@ -123,7 +143,9 @@ class Components:
         }
         known_seed = None if any_seed else seed
         name = fingerprint(parameters, known_seed, data, steps, start)
-        return open_checkpoint(self["checkpoint_dir"], name)
+        return lead_checkpoint(
+            open_checkpoint(self["checkpoint_dir"], name), self.processes
+        )
 
     def plan_fit(self, training: TrainingSet) -> TrainingPlan:
         """Return how `fit` trains."""
@@ -143,8 +165,9 @@ class Components:
         steps: Sequence[PlannedStep],
         seed: int,
         model: Model,
+        n_epochs: int | None = None,
     ) -> Batches:
-        """Return the batches that a model is trained on."""
+        """Return the batches that a model is trained on; None if it may go on."""
         return Batches(
             training,
             model.scale,
@@ -155,6 +178,8 @@ class Components:
             seed,
             self.device,
             epoch=len(model.history),
+            n_epochs=n_epochs,
+            processes=self.processes,
         )
 
     def validation(
@@ -196,7 +221,9 @@ class Components:
             training.scale,
             training.encoder.classes,
         )
-        if self["verbose"]:
+        if self["verbose"] and self.processes.is_first:
+            if self["encoder"] is not None and self["pretrained"] == IMAGENET:
+                print(f"Weights of timm: {pretrained_name(self['encoder'])}")
             print(f"Weights not taken from pretrained: {', '.join(new) or 'none'}")
         return replace(model, scale=scale)
 
@@ -211,6 +238,8 @@ class Components:
     def _plan(
         self, training: TrainingSet, n_epochs: int, schedule: str
     ) -> TrainingPlan:
+        if not self.processes.is_alone:
+            check_sharable(self["loss"], self["class_prior"])
         classes = training.encoder.classes
         weights = class_weights(self["class_weight"], classes, training.pixels)
         return TrainingPlan(
@@ -225,7 +254,7 @@ class Components:
             patience=None,
             tol=self["tol"],
             callbacks=self["callbacks"] or (),
-            verbose=self["verbose"],
+            verbose=self["verbose"] if self.processes.is_first else 0,
             class_prior=self._class_prior(len(classes)),
         )
 
@@ -236,7 +265,9 @@ class Components:
 
     def _encoder_factor(self) -> float:
         factor: float | None = self["encoder_learning_rate"]
-        return DEFAULT_ENCODER_FACTOR if factor is None else factor
+        if factor is not None:
+            return factor
+        return 1.0 if self["pretrained"] is None else PRETRAINED_FACTOR
 
 
 def _check_same_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sksegment._torch.processes import is_launched, local_rank
+
 # The largest tensor, in bytes, that is sent from pinned memory.
 MAX_PINNED = 2**26
 
@@ -85,7 +87,8 @@ def searched_kernels(device: torch.device, wanted: bool) -> Iterator[None]:
 
 def _best_device() -> torch.device:
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        # Processes that train together take one GPU each.
+        return torch.device(f"cuda:{local_rank()}" if is_launched() else "cuda")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")

@@ -6,7 +6,7 @@ import io
 import os
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count
@@ -19,6 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from sksegment._atomic_write import replace_file
+from sksegment._torch.processes import Processes
 
 DIGEST_SIZE = sha256().digest_size
 FILE_NAME = "checkpoint.pt"
@@ -106,6 +107,29 @@ def open_checkpoint(
         path.unlink(missing_ok=True)
     finally:
         _leave(folder, lock)
+
+
+@contextmanager
+def lead_checkpoint(
+    opened: AbstractContextManager[Checkpoint], processes: Processes
+) -> Iterator[Checkpoint]:
+    """Hold a checkpoint, and tell the other processes what was found in it."""
+    with opened as checkpoint:
+        processes.from_first(lambda: checkpoint.progress)
+        yield checkpoint
+
+
+@contextmanager
+def follow_checkpoint(processes: Processes) -> Iterator[Checkpoint]:
+    """Go on from where the first process found a checkpoint, which it alone writes."""
+    yield FollowedCheckpoint(Path(), processes.from_first(dict))
+
+
+class FollowedCheckpoint(Checkpoint):
+    """The progress of a training run whose file another process writes."""
+
+    def save(self, progress: dict[str, Any]) -> None:
+        """Do nothing."""
 
 
 def load_progress(checkpoint: Checkpoint | None) -> dict[str, Any]:

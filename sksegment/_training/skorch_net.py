@@ -16,12 +16,15 @@ from torch import Tensor, nn
 
 from sksegment._inputs.random import DROPOUT, random_generator
 from sksegment._torch.devices import searched_kernels
+from sksegment._torch.processes import ALONE, Processes
 from sksegment._torch.random import MAX_TORCH_SEED, seed_torch
 from sksegment._training.batches import Batches, Target
 from sksegment._training.checkpoint import Checkpoint
 from sksegment._training.class_prior import ClassPrior
+from sksegment._training.data_parallel import parallel
 from sksegment._training.state_copy import StateCopy
 from sksegment._training.training_state import progress_of
+from sksegment.losses._base import counted_pixels, safe_divide
 from sksegment.networks._encoder_fcn import EncodedImages
 
 
@@ -98,6 +101,8 @@ class SegmentationNet(NeuralNet):
         What estimates the shares of the classes, if they are not those of the labels.
     segmenter : FCNSegmenter or None, default=None
         One that is fitted with the network in training.
+    processes : Processes, default=ALONE
+        Those that train together.
     **parameters : dict
         Parameters of skorch's net.
     """
@@ -112,6 +117,7 @@ class SegmentationNet(NeuralNet):
         checkpoint: Checkpoint | None = None,
         class_prior: ClassPrior | None = None,
         segmenter: Any = None,
+        processes: Processes = ALONE,
         **parameters: Any,
     ) -> None:
         self.seed = seed
@@ -120,6 +126,7 @@ class SegmentationNet(NeuralNet):
         self.checkpoint = checkpoint
         self.class_prior = class_prior
         self.segmenter = segmenter
+        self.processes = processes
         super().__init__(module, **parameters)
 
     @property
@@ -175,7 +182,7 @@ class SegmentationNet(NeuralNet):
         if training:
             self._train_epoch(iterator, step_fn, **parameters)
         elif iterator is not None:
-            loss, iou = iterator.scores()
+            loss, iou = self.processes.from_first(iterator.scores)
             self._record("valid_loss", loss, min)
             self._record("valid_iou", iou, max)
 
@@ -200,11 +207,13 @@ class SegmentationNet(NeuralNet):
         for batch in batches:
             self.notify("on_batch_begin", batch=batch, training=True)
             step = step_fn(batch, **parameters)
-            losses.append(step["loss"].detach())
+            losses.append(self._loss_of_all(step["loss"]))
             on_cpu = losses[-1].device.type == "cpu"
             loss = check_finite(losses[-1:])[0] if on_cpu else losses[-1]
             self.history.record_batch("train_loss", loss)
-            self.history.record_batch("train_batch_size", len(batch[0]))
+            is_alone = self.processes.is_alone
+            n_images = len(batch[0]) if is_alone else batches.n_images
+            self.history.record_batch("train_batch_size", n_images)
             self.notify("on_batch_end", batch=batch, training=True, **step)
         return losses
 
@@ -216,7 +225,7 @@ class SegmentationNet(NeuralNet):
     def infer(self, x: Tensor | EncodedImages, **parameters: Any) -> Tensor:
         """Return the scores of a batch in float32, computed in `precision`."""
         with self._autocast():
-            scores = self.module_(x)
+            scores = self.run_network_(x)
         return scores.float()
 
     def encode(self, images: Tensor) -> EncodedImages:
@@ -227,12 +236,14 @@ class SegmentationNet(NeuralNet):
         return encoded
 
     def _autocast(self) -> torch.autocast:
+        enabled = self.precision is not torch.float32
         # No cache of weights: within an autocast of the caller it would outlive this
         # step, and the next one would see outdated weights.
         return torch.autocast(
             torch.device(self.device).type,
-            self.precision,
-            enabled=self.precision is not torch.float32,
+            # Disabled, it needs no dtype; that of MPS warned of float32 in torch 2.8.
+            self.precision if enabled else None,
+            enabled=enabled,
             cache_enabled=False,
         )
 
@@ -250,7 +261,18 @@ class SegmentationNet(NeuralNet):
             counted = codes if weights is None else codes.masked_fill(weights == 0, -1)
             y_pred = self.class_prior.to_labelled(y_pred, counted)
         loss: Tensor = self.criterion_(y_pred, codes, weights)
-        return loss
+        if self.processes.is_alone:
+            return loss
+        # The gradients of all processes are averaged: then they are those of the mean
+        # over the whole batch.
+        class_weight = self.criterion_.class_weight
+        counted = counted_pixels(codes, weights, class_weight).sum()
+        total = self.processes.sum(counted)
+        return safe_divide(loss * counted * self.processes.count, total)
+
+    def _loss_of_all(self, loss: Tensor) -> Tensor:
+        """Return the loss of the whole batch from that of the share."""
+        return self.processes.sum(loss) / self.processes.count
 
     def notify(self, method_name: str, **parameters: Any) -> None:
         """Call the callbacks, any of which may ask to end training.
@@ -272,6 +294,8 @@ class SegmentationNet(NeuralNet):
 
     def on_train_begin(self, net: Any, X: Any = None, y: Any = None, **_: Any) -> None:
         """Keep the weights that training begins with."""
+        # A method: as a module, skorch would take it for one more component.
+        self.run_network_ = parallel(self.module_, self.processes).__call__
         self.finite_state_ = StateCopy(self.module_.state_dict())
         self.predicted_: Tensor | None = None
 

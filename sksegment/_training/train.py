@@ -23,6 +23,7 @@ from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
 from sksegment._training.checkpoint import Checkpoint, load_progress
 from sksegment._training.class_prior import ClassPrior
+from sksegment._training.data_parallel import shared_layers
 from sksegment._training.encoded_batches import EncodedBatches
 from sksegment._training.epoch_scoring import scoring_images
 from sksegment._training.memory_estimate import room_for_images, too_large
@@ -172,7 +173,8 @@ def train(
         _train_network, network, batches, validation, plan, optimizer_state, checkpoint
     )
     try:
-        result = attempt(training, batches.device)
+        with batches.processes.failures_named():
+            result = attempt(training, batches.device)
     finally:
         # A notebook keeps a traceback, and everything it refers to.
         batches.release_images()
@@ -196,6 +198,7 @@ def _train_network(
         stack.enter_context(local_rng(batches.device))
         stack.enter_context(_restore_trainable(network))
         stack.enter_context(_allow_single_values(network))
+        stack.enter_context(shared_layers(network, batches, batches.processes))
         if isinstance(network, EncoderFCN) and plan.encoder_factor == 0:
             stack.enter_context(_encoder_frozen(network))
         net.initialize()
@@ -210,7 +213,9 @@ def _train_network(
         best = _restore_best(net)
         best_epoch = net.first_epoch + best if best else plan.kept_epoch
     state = net.optimizer_.state_dict()["state"]
-    predicted = None if net.predicted_ is None else net.predicted_.cpu().numpy()
+    predicted = None
+    if net.predicted_ is not None:
+        predicted = batches.processes.sum(net.predicted_.int()).cpu().numpy() > 0
     return TrainingResult(rows, best_epoch, state, predicted, diverged_at)
 
 
@@ -308,7 +313,7 @@ def _fed(net: SegmentationNet, batches: Batches) -> Batches | EncodedBatches:
     """Return what the network is fed with: maps, where they are always the same."""
     network = net.module_
     is_frozen = isinstance(network, EncoderFCN) and network.frozen
-    if is_frozen and batches.are_fixed():
+    if is_frozen and batches.are_fixed() and batches.processes.is_alone:
         return EncodedBatches(batches, net.encode, working_memory(batches.device))
     return batches
 
@@ -341,6 +346,7 @@ def _net(
         checkpoint=checkpoint,
         class_prior=plan.class_prior,
         segmenter=plan.segmenter,
+        processes=batches.processes,
         criterion=plan.criterion,
         optimizer=OPTIMIZERS[plan.optimizer],
         optimizer__weight_decay=plan.weight_decay,

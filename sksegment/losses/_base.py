@@ -59,16 +59,23 @@ def pixel_mean(
     Dividing by the pixel weights as well would undo them: alone in its batch, an image
     of weight 1000 would count as much as one of weight 1.
     """
-    counted = (codes >= 0).float()
-    if class_weight is not None:
-        counted = counted * class_weight[codes.clamp(min=0)]
+    counted = counted_pixels(codes, weights, class_weight)
     importance = counted
     if weights is not None:
-        counted = counted * (weights > 0)
         # Multiplied before the losses come in: where nothing is counted, the gradient
         # of a loss is 0 times a huge number, and must not become 0 times infinity.
         importance = counted * weights
     return safe_divide((losses * importance).sum(), counted.sum())
+
+
+def counted_pixels(
+    codes: Tensor, weights: Tensor | None, class_weight: Tensor | None
+) -> Tensor:
+    """Return what each pixel adds to the divisor of the mean: 0 where ignored."""
+    counted = (codes >= 0).float()
+    if class_weight is not None:
+        counted = counted * class_weight[codes.clamp(min=0)]
+    return counted if weights is None else counted * (weights > 0)
 
 
 def importances(codes: Tensor, weights: Tensor | None) -> Tensor:

@@ -257,11 +257,12 @@ def _norm_of(layers: list[nn.Module]) -> BatchNorm | None:
 
 def _folded(layer: Any, norm: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return weight and bias of a convolution and the norm after it."""
-    weight, bias = layer.weight.double(), layer.bias.double()
+    weight, bias = layer.weight, layer.bias
     if norm is not None:
-        factor = norm.weight / torch.sqrt(norm.running_var.double() + norm.eps)
-        weight = weight * factor[:, None, None, None]
-        bias = (bias - norm.running_mean) * factor + norm.bias
+        deviation = torch.sqrt(norm.running_var.double() + norm.eps)
+        factor = norm.weight.double() / deviation
+        weight = weight * factor.float()[:, None, None, None]
+        bias = (bias.double() - norm.running_mean) * factor + norm.bias
     memory_format = torch.channels_last
     return weight.to(dtype, memory_format=memory_format), bias.to(dtype)
 

@@ -18,9 +18,9 @@ import tifffile
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from sksegment._inputs import image_files, tiff_files
+from sksegment._inputs import image_files, tiff_files, tiff_segments
 from sksegment._inputs.image_files import read_image, read_mask
-from sksegment._inputs.tiff_segments import decode_series
+from sksegment._inputs.tiff_segments import decode_series, has_zstd
 from sksegment.datasets import load_stack
 
 RNG = np.random.default_rng(0)
@@ -31,7 +31,10 @@ GREY = RNG.integers(0, 200, (37, 45), dtype=np.uint8)
 RGB = RNG.integers(0, 250, (37, 45, 3), dtype=np.uint8)
 FOUR = np.dstack([RGB, GREY])
 LABELS = RNG.integers(0, 4, (37, 45), dtype=np.uint8)
-CODECS = pytest.mark.parametrize("codec", ["NONE", "LZW", "DEFLATE", "ZSTD"])
+# Pillow 11 brings a libtiff without Zstandard.
+CODECS = pytest.mark.parametrize(
+    "codec", ["NONE", "LZW", "DEFLATE", *(["ZSTD"] if has_zstd() else [])]
+)
 READERS = pytest.mark.parametrize("read", [read_image, read_mask])
 
 
@@ -410,7 +413,19 @@ def test_a_file_that_needs_a_codec_is_not_called_damaged(tmp_path: Path) -> None
     assert "damaged" not in last_line
 
 
-@pytest.mark.parametrize("codec", ["lzw", "deflate", "zstd", "jpeg"])
+def test_a_libtiff_without_zstandard_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_gdal(tmp_path / "a.tif", GREY, compress="ZSTD")
+    monkeypatch.setattr(tiff_segments, "has_zstd", lambda: False)
+    with (
+        tifffile.TiffFile(tmp_path / "a.tif") as tiff,
+        pytest.raises(tiff_segments.MissingCodecError, match="ZSTD compression"),
+    ):
+        decode_series(tiff.series[0])
+
+
+@pytest.mark.parametrize("codec", ["lzw", "deflate", "jpeg"])
 def test_damaged_strips_are_named(tmp_path: Path, decoder: str, codec: Any) -> None:
     path = tmp_path / "hit.tif"
     tifffile.imwrite(path, GREY, compression=codec, metadata=None)
