@@ -65,7 +65,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         :class:`~sksegment.networks.FCN32s`, :class:`~sksegment.networks.FCN16s` or
         :class:`~sksegment.networks.FCN8s`, for which only `dropout` can be chosen; or
         :class:`~sksegment.networks.FilterBankFCN`, a small one on fixed filters, which
-        learns from a few strokes within seconds; or a
+        learns from a few strokes within seconds (`depth`, `width` and `dropout`); or a
         function ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from
         images ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height,
         width)``; scores of a lower resolution are upsampled. To be saved, it must be a
