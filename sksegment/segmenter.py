@@ -793,7 +793,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     ) -> None:
         self.network_ = model.network.eval()
         self._architecture = model.architecture
-        vars(self).pop("_timm_version", None)
+        self.__dict__.pop("_timm_version", None)  # of an earlier fit
         if self._architecture.get("encoder") is not None:
             self._timm_version = timm_version(model.architecture)
         self._optimizer_state = (self.optimizer, result.optimizer_state)
