@@ -323,7 +323,8 @@ class TemperatureScaling(
             If the estimator rejects the data, a fold lacks a class, or all held-out
             pixels are of one class. The earlier fit is then left as it was.
         """
-        check_pairs(as_images(X), as_masks(y))
+        masks = as_masks(y)  # first: without masks, nothing else matters
+        check_pairs(as_images(X), masks)
         if isinstance(self.estimator, FrozenEstimator):
             check_is_fitted(self.estimator)
             fitted = self.estimator

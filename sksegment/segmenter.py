@@ -65,7 +65,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         :class:`~sksegment.networks.FCN32s`, :class:`~sksegment.networks.FCN16s` or
         :class:`~sksegment.networks.FCN8s`, for which only `dropout` can be chosen; or
         :class:`~sksegment.networks.FilterBankFCN`, a small one on fixed filters, which
-        learns from a few strokes within seconds; or a
+        learns from a few strokes within seconds (`depth`, `width` and `dropout`); or a
         function ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from
         images ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height,
         width)``; scores of a lower resolution are upsampled. To be saved, it must be a
@@ -701,7 +701,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     def _components(self, continues: bool) -> Components:
         """Return what makes the parts of training and prediction."""
         fitted = self._fitted_model() if continues else None
-        return Components(self.get_params(deep=False), fitted)
+        # A subclass may have other parameters, and fewer of them.
+        own = {name: getattr(self, name) for name in signature(FCNSegmenter).parameters}
+        return Components({**own, **self.get_params(deep=False)}, fitted)
 
     def _predictor(self) -> Predictor:
         """Return how the fitted network is run, according to the current parameters."""
@@ -791,7 +793,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     ) -> None:
         self.network_ = model.network.eval()
         self._architecture = model.architecture
-        self._timm_version = timm_version(model.architecture)
+        self.__dict__.pop("_timm_version", None)  # of an earlier fit
+        if self._architecture.get("encoder") is not None:
+            self._timm_version = timm_version(model.architecture)
         self._optimizer_state = (self.optimizer, result.optimizer_state)
         self._seed = seed
         self.classes_ = training.encoder.classes
