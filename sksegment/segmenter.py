@@ -65,7 +65,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         :class:`~sksegment.networks.FCN32s`, :class:`~sksegment.networks.FCN16s` or
         :class:`~sksegment.networks.FCN8s`, for which only `dropout` can be chosen; or
         :class:`~sksegment.networks.FilterBankFCN`, a small one on fixed filters, which
-        learns from a few strokes within seconds; or a
+        learns from a few strokes within seconds (`depth`, `width` and `dropout`); or a
         function ``(n_channels, n_classes) -> torch.nn.Module`` that makes one from
         images ``(n, n_channels, height, width)`` to scores ``(n, n_classes, height,
         width)``; scores of a lower resolution are upsampled. To be saved, it must be a
@@ -83,9 +83,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         ``timm``.
     encoder_learning_rate : float, default=None
         What `learning_rate` is multiplied by for the weights of the `encoder`; None is
-        1. With 0 the encoder is frozen: its batch statistics stay, too, it needs no
-        gradient, and where nothing is augmented or cropped, the maps of an image are
-        computed only once.
+        0.3 with `pretrained` weights, and 1 with new ones. With 0 the encoder is
+        frozen: its batch statistics stay, too, it needs no gradient, and where nothing
+        is augmented or cropped, the maps of an image are computed only once.
     skip : {None, "concat", "add"}, default="concat"
         How encoder outputs join the decoder; None for the plain network.
     norm : {None, "batch", "group"}, default="batch"
@@ -142,7 +142,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     batch_size : int or "auto", default="auto"
         Images per training step; at prediction, the most that are predicted at once.
         "auto" is 8, but in training at most a quarter of the images of an epoch,
-        rounded up, so that even few images make several steps.
+        rounded up, so that even few images make several steps, and in `fit` so few that
+        all epochs together have about 40 steps, if there are as many images.
     crop_size : int or (int, int), default=None
         Train on random parts of the images, of this height and width in pixels. An
         epoch takes as many crops of an image as would cover it. None trains on whole
@@ -428,7 +429,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
                 segmenter=self._in_training(model, training, seed),
                 kept_epoch=self.best_epoch_ or self.n_iter_ if continues else None,
             )
-            batches = make.batches(training, steps, seed, model)
+            batches = make.batches(training, steps, seed, model, plan.n_epochs)
             validation = make.validation(held_out, training, model, plan)
             result = train(
                 model.network, batches, validation, plan, checkpoint=checkpoint
@@ -700,7 +701,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     def _components(self, continues: bool) -> Components:
         """Return what makes the parts of training and prediction."""
         fitted = self._fitted_model() if continues else None
-        return Components(self.get_params(deep=False), fitted)
+        # A subclass may have other parameters, and fewer of them.
+        own = {name: getattr(self, name) for name in signature(FCNSegmenter).parameters}
+        return Components({**own, **self.get_params(deep=False)}, fitted)
 
     def _predictor(self) -> Predictor:
         """Return how the fitted network is run, according to the current parameters."""
@@ -790,7 +793,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     ) -> None:
         self.network_ = model.network.eval()
         self._architecture = model.architecture
-        self._timm_version = timm_version(model.architecture)
+        self.__dict__.pop("_timm_version", None)  # of an earlier fit
+        if self._architecture.get("encoder") is not None:
+            self._timm_version = timm_version(model.architecture)
         self._optimizer_state = (self.optimizer, result.optimizer_state)
         self._seed = seed
         self.classes_ = training.encoder.classes

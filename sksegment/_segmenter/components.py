@@ -20,7 +20,7 @@ from sksegment._prediction.predictor import (
 )
 from sksegment._segmenter.model import Model, new_model
 from sksegment._segmenter.parameters import (
-    DEFAULT_ENCODER_FACTOR,
+    PRETRAINED_FACTOR,
     check_parameters,
     crop_sides,
     network_description,
@@ -47,6 +47,8 @@ from sksegment.losses._class_weight import class_weights
 from sksegment.losses._factory import make_loss
 from sksegment.networks._fused import fused
 from sksegment.networks._state import arrays_of
+from sksegment.networks._timm_weights import pretrained_name
+from sksegment.networks._weight_files import IMAGENET
 
 # Read at prediction: they take effect when set on a fitted segmenter.
 PREDICTION_PARAMETERS = (
@@ -163,8 +165,9 @@ class Components:
         steps: Sequence[PlannedStep],
         seed: int,
         model: Model,
+        n_epochs: int | None = None,
     ) -> Batches:
-        """Return the batches that a model is trained on."""
+        """Return the batches that a model is trained on; None if it may go on."""
         return Batches(
             training,
             model.scale,
@@ -175,6 +178,7 @@ class Components:
             seed,
             self.device,
             epoch=len(model.history),
+            n_epochs=n_epochs,
             processes=self.processes,
         )
 
@@ -218,6 +222,8 @@ class Components:
             training.encoder.classes,
         )
         if self["verbose"] and self.processes.is_first:
+            if self["encoder"] is not None and self["pretrained"] == IMAGENET:
+                print(f"Weights of timm: {pretrained_name(self['encoder'])}")
             print(f"Weights not taken from pretrained: {', '.join(new) or 'none'}")
         return replace(model, scale=scale)
 
@@ -259,7 +265,9 @@ class Components:
 
     def _encoder_factor(self) -> float:
         factor: float | None = self["encoder_learning_rate"]
-        return DEFAULT_ENCODER_FACTOR if factor is None else factor
+        if factor is not None:
+            return factor
+        return 1.0 if self["pretrained"] is None else PRETRAINED_FACTOR
 
 
 def _check_same_architecture(wanted: dict[str, Any], fitted: dict[str, Any]) -> None:

@@ -45,7 +45,8 @@ MAX_DEPTH = 8
 DEFAULT_DEPTH = 3
 DEFAULT_WIDTH = 16
 DEFAULT_ENCODER_WIDTH = 8
-DEFAULT_ENCODER_FACTOR = 1.0
+# What the learning rate is multiplied by for an encoder with pretrained weights.
+PRETRAINED_FACTOR = 0.3
 
 Check = Callable[[str, Any], None]
 

@@ -33,9 +33,11 @@ from sksegment.augmentation._plan import PlannedStep
 POOL_BATCHES = 16
 
 # What "auto" stands for: this many images, but smaller batches in a small data set, so
-# that an epoch has about this many steps.
+# that an epoch has about this many steps, and in a short training, so that it has about
+# that many in all: with fewer, a network learns next to nothing.
 AUTO_BATCH_SIZE = 8
 AUTO_STEPS = 4
+AUTO_STEPS_IN_ALL = 40
 
 # Files are read for this many batches at once: the one that is wanted, and those after
 # it, while the network trains on the first.
@@ -100,6 +102,8 @@ class Batches:
         Bytes that images kept on the device may take.
     processes : Processes
         Those that train together: each gets its share of every batch.
+    n_epochs : int or None
+        Epochs of this training; None if it may go on.
     """
 
     samples: TrainingSet
@@ -113,13 +117,14 @@ class Batches:
     epoch: int = 0
     room: float = 0
     processes: Processes = ALONE
+    n_epochs: int | None = None
     # Of the batch that is trained on: its images, and which of them are here.
     n_images: int = field(default=0, init=False)
     own_images: slice = field(default_factory=lambda: slice(None), init=False)
 
     def __len__(self) -> int:
         n_crops = len(self._crops())
-        return -(-n_crops // images_in_batch(self.batch_size, n_crops))
+        return -(-n_crops // self._images_in_batch(n_crops))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Target]]:
         for _, batch in self.drawn():
@@ -130,16 +135,20 @@ class Batches:
         self.epoch += 1
         rng = random_generator(ORDER, self.seed, self.epoch)
         crops = self._crops()
-        batch_size = images_in_batch(self.batch_size, len(crops))
+        batch_size = self._images_in_batch(len(crops))
         batches = cut_batches(crops, batch_size, rng)
-        order = [crop.image for members in batches for crop in members]
-        n_taken = 0
-        for members in batches:
-            n_wanted = READ_BATCHES * batch_size
-            self._store.read_ahead(order[n_taken : n_taken + n_wanted])
-            batch = self._batch(members)
-            n_taken += len(members)
-            yield members, batch
+        for index, members in enumerate(batches):
+            self._read_ahead(batches[index : index + READ_BATCHES])
+            yield members, self._batch(members)
+
+    def _read_ahead(self, batches: Sequence[Sequence[Crop]]) -> None:
+        """Begin to read the files of the next batches that are wanted here."""
+        for crops in batches:
+            own = crops[self.processes.own_share(len(crops))]
+            self._store.read_ahead(crop.image for crop in own)
+
+    def _images_in_batch(self, n_crops: int) -> int:
+        return images_in_batch(self.batch_size, n_crops, self.n_epochs)
 
     def largest(self) -> tuple[int, int, int]:
         """Return the largest number of images, height and width of a batch."""
@@ -223,18 +232,34 @@ class Batches:
         return (class_aware_position(codes, rng) - middle).clip(0, room)
 
 
-def images_in_batch(batch_size: int | str, n_images: int) -> int:
-    """Return the largest number of images in a batch, given those of an epoch.
+def images_in_batch(
+    batch_size: int | str, n_images: int, n_epochs: int | None = None
+) -> int:
+    """Return the largest number of images in a batch.
+
+    Parameters
+    ----------
+    batch_size : int or "auto"
+        What the user asked for.
+    n_images : int
+        Images, or crops, in an epoch.
+    n_epochs : int or None, default=None
+        Epochs of the training; None if it may go on.
 
     Examples
     --------
     >>> from sksegment._training.batches import images_in_batch
     >>> [images_in_batch("auto", n_images) for n_images in (2, 5, 20, 1000)]
     [1, 2, 5, 8]
+    >>> [images_in_batch("auto", 20, n_epochs) for n_epochs in (1, 4, 100)]
+    [1, 2, 5]
     """
-    if isinstance(batch_size, str):
-        return min(AUTO_BATCH_SIZE, -(-n_images // AUTO_STEPS))
-    return batch_size
+    if not isinstance(batch_size, str):
+        return batch_size
+    most = min(AUTO_BATCH_SIZE, -(-n_images // AUTO_STEPS))
+    if n_epochs is None:
+        return most
+    return max(1, min(most, n_images * n_epochs // AUTO_STEPS_IN_ALL))
 
 
 def class_aware_position(

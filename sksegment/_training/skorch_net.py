@@ -236,12 +236,14 @@ class SegmentationNet(NeuralNet):
         return encoded
 
     def _autocast(self) -> torch.autocast:
+        enabled = self.precision is not torch.float32
         # No cache of weights: within an autocast of the caller it would outlive this
         # step, and the next one would see outdated weights.
         return torch.autocast(
             torch.device(self.device).type,
-            self.precision,
-            enabled=self.precision is not torch.float32,
+            # Disabled, it needs no dtype; that of MPS warned of float32 in torch 2.8.
+            self.precision if enabled else None,
+            enabled=enabled,
             cache_enabled=False,
         )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
+COLORBAR_WIDTH = 0.9  # inches
 # What the scale of the colors says of each method.
 LABELS = {
     "entropy": "entropy (nats)",
@@ -238,6 +239,8 @@ class UncertaintyDisplay:
         aspects = [image.shape[0] / image.shape[1] for image in images]
         shape = (len(images), 2)
         self.figure_, self.axes_ = axes_grid(ax, shape, aspects, [])
+        if ax is None:
+            self.figure_.set_figwidth(self.figure_.get_figwidth() + COLORBAR_WIDTH)
         self.images_ = np.empty(shape, dtype=object)
         highest = max(float(values.max()) for values in maps) or 1.0
         scale = {"cmap": cmap, "vmin": 0.0, "vmax": highest, "interpolation": "nearest"}

@@ -11,10 +11,10 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import _safe_indexing
 
 from sksegment._inputs.checks import check_choice
-from sksegment._inputs.image_list import as_images
+from sksegment._inputs.image_list import as_images, as_masks, check_pairs
 from sksegment._inputs.labels import format_labels, merge_labels
 from sksegment._inputs.pipelines import final_estimator
 
@@ -94,10 +94,11 @@ def cross_val_predict(
     (6, 3, 16, 16)
     """
     check_choice("method", method, METHODS)
-    check_consistent_length(X, y)
+    images, masks = as_images(X), as_masks(y)
+    check_pairs(images, masks)
     folds = list(check_cv(cv).split(X, y, groups))
     order = np.concatenate([test for _, test in folds])
-    _check_partition(order, len(y))
+    _check_partition(order, len(masks))
     results = Parallel(n_jobs=n_jobs)(
         delayed(_predict_fold)(
             clone(estimator), X, y, train, test, params or {}, method
@@ -108,7 +109,7 @@ def cross_val_predict(
     if method == "predict_proba":
         answers = tuple(_add_missing_classes(answers, classes))
     found = [answer for fold in answers for answer in fold]
-    return _gather([found[place] for place in np.argsort(order)], X)
+    return _gather([found[place] for place in np.argsort(order)], images.is_array)
 
 
 def _predict_fold(
@@ -174,9 +175,9 @@ def _spread(
     return spread
 
 
-def _gather(answers: list[NDArray[Any]], X: Any) -> NDArray[Any]:
+def _gather(answers: list[NDArray[Any]], is_array: bool) -> NDArray[Any]:
     """Return one array if the images came as one, else a 1-D object array."""
-    if as_images(X).is_array:
+    if is_array:
         return np.stack(answers)
     gathered = np.empty(len(answers), dtype=object)
     for index, answer in enumerate(answers):  # equal sizes would be broadcast

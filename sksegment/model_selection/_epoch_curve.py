@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.utils import Bunch, _safe_indexing, check_consistent_length
+from sklearn.utils import Bunch, _safe_indexing
 
 from sksegment._inputs.checks import check_integer
+from sksegment._inputs.image_list import as_images, as_masks, check_pairs
 from sksegment._inputs.pipelines import final_estimator
 
 
@@ -79,8 +80,9 @@ def epoch_curve(
     Notes
     -----
     What the curve means depends on the learning rate. With
-    ``learning_rate_schedule="constant"``, the score after epoch `k` is that of a
-    training with ``max_epochs=k``. With the default, "cosine", the learning rate falls
+    ``learning_rate_schedule="constant"`` and an integer `batch_size`, the score after
+    epoch `k` is that of a training with ``max_epochs=k`` ("auto" takes smaller batches
+    where there are few epochs). With the default, "cosine", the learning rate falls
     to 0 at `max_epochs`: the score after epoch `k` is that of a training that is broken
     off with a high learning rate, and below that of one with ``max_epochs=k``, which
     would have come to rest. Such a curve tells whether `max_epochs` epochs are too many
@@ -108,7 +110,7 @@ def epoch_curve(
     """
     check_integer("every", every, 1)
     segmenter = _segmenter_of(model)
-    check_consistent_length(X, y)
+    check_pairs(as_images(X), as_masks(y))
     scorer = check_scoring(model, scoring)
     folds = list(check_cv(cv).split(X, y, groups))
     epochs = _scored_epochs(int(segmenter.max_epochs), int(every))

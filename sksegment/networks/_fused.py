@@ -42,6 +42,7 @@ LAYERS: tuple[type[nn.Module], ...] = (
     nn.Conv2d,
     nn.ReLU,
     nn.Dropout,
+    nn.Identity,
     nn.Sequential,
     nn.ModuleList,
 )
@@ -114,6 +115,7 @@ def _is_plain(module: nn.Module) -> bool:
         and not (module._forward_hooks or module._forward_pre_hooks)
         and "forward" not in vars(module)
         and getattr(module, "_compiled_call_impl", None) is None
+        and type(getattr(module, "projection", None)) in (type(None), nn.Identity)
         and all(map(_is_plain_tensor, tensors))
     )
 
@@ -257,11 +259,12 @@ def _norm_of(layers: list[nn.Module]) -> BatchNorm | None:
 
 def _folded(layer: Any, norm: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return weight and bias of a convolution and the norm after it."""
-    weight, bias = layer.weight.double(), layer.bias.double()
+    weight, bias = layer.weight, layer.bias
     if norm is not None:
-        factor = norm.weight / torch.sqrt(norm.running_var.double() + norm.eps)
-        weight = weight * factor[:, None, None, None]
-        bias = (bias - norm.running_mean) * factor + norm.bias
+        deviation = torch.sqrt(norm.running_var.double() + norm.eps)
+        factor = norm.weight.double() / deviation
+        weight = weight * factor.float()[:, None, None, None]
+        bias = (bias.double() - norm.running_mean) * factor + norm.bias
     memory_format = torch.channels_last
     return weight.to(dtype, memory_format=memory_format), bias.to(dtype)
 

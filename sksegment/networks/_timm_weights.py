@@ -65,15 +65,7 @@ def pretrained_tensors(encoder: str) -> tuple[str, Mapping[str, Tensor]]:
     OSError
         If they cannot be had: no network, or a broken file.
     """
-    timm = imported_timm()
-    stated = timm.get_pretrained_cfg(encoder)
-    if stated is None or not stated.has_weights:
-        raise ValueError(
-            f"pretrained='imagenet', but timm {timm.__version__} has no weights for "
-            f"encoder={encoder!r}; expected one of timm.list_models(pretrained=True), "
-            f"or pretrained=None."
-        )
-    name = f"{stated.architecture}.{stated.tag}" if stated.tag else encoder
+    timm, name = imported_timm(), pretrained_name(encoder)
     try:
         return name, timm.create_model(encoder, pretrained=True).state_dict()
     except Exception as error:  # whatever a download or a broken file raises
@@ -84,6 +76,25 @@ def pretrained_tensors(encoder: str) -> tuple[str, Mapping[str, Tensor]]:
             f"them elsewhere, and pass the path of the file: "
             f"pretrained='{name}.safetensors'."
         ) from error
+
+
+def pretrained_name(encoder: str) -> str:
+    """Return the name of timm's weights for an encoder, with their tag.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    timm = imported_timm()
+    stated = timm.get_pretrained_cfg(encoder)
+    if stated is None or not stated.has_weights:
+        raise ValueError(
+            f"pretrained='imagenet', but timm {timm.__version__} has no weights for "
+            f"encoder={encoder!r}; expected one of timm.list_models(pretrained=True), "
+            f"or pretrained=None."
+        )
+    return f"{stated.architecture}.{stated.tag}" if stated.tag else encoder
 
 
 def names_in_timm(network: nn.Module, encoder: str) -> dict[str, str]:
@@ -112,7 +123,8 @@ def _check_known(
 ) -> None:
     """Reject weights with layers that the model of timm does not have."""
     known = {*whole_names(encoder)}
-    extra = [str(name) for name in tensors if name not in known]
+    names = (str(name) for name in tensors if _is_weight(str(name)))
+    extra = [name for name in names if name not in known]
     if extra:
         raise ValueError(
             f"{origin} has {len(extra)} tensors that {encoder} does not: "

@@ -10,8 +10,8 @@ import torch
 
 IMAGENET = "imagenet"
 EXPECTED = (
-    "expected None, 'imagenet', the path of a state dict (of VGG16 as torchvision "
-    "saves it, or of the encoder as timm does), or a fitted FCNSegmenter"
+    "expected None, 'imagenet', the path of a state dict of VGG16 as torchvision saves "
+    "it (with an encoder, of that model of timm), or a fitted FCNSegmenter"
 )
 
 

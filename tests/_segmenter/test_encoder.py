@@ -45,7 +45,7 @@ def weights(segmenter: FCNSegmenter) -> dict[str, np.ndarray]:
 
 def test_an_encoder_learns_shapes() -> None:
     X, y = make_shapes(8, size=32, n_classes=2, random_state=0)
-    segmenter = small(max_epochs=30, width=4, precision="float32").fit(X, y)
+    segmenter = small(depth=3, max_epochs=15, width=4, precision="float32").fit(X, y)
     constant = max(np.mean(y == label) for label in (0, 1)) / 2
     assert segmenter.score(X, y) > constant + 0.2
 

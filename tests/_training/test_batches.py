@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from skorch.callbacks import Callback
 
+from sksegment import FCNSegmenter
 from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.random import ORDER, random_generator
 from sksegment._inputs.samples import as_samples
@@ -16,6 +18,7 @@ from sksegment._inputs.training_set import survey
 from sksegment._training.batches import (
     AUTO_BATCH_SIZE,
     AUTO_STEPS,
+    AUTO_STEPS_IN_ALL,
     POOL_BATCHES,
     Batches,
     Crop,
@@ -23,6 +26,7 @@ from sksegment._training.batches import (
     images_in_batch,
 )
 from sksegment.augmentation import RandomRotation
+from sksegment.datasets import make_shapes
 
 CPU = torch.device("cpu")
 
@@ -111,6 +115,32 @@ def test_few_images_make_several_steps_an_epoch():
     X, y = numbered([(4, 4)] * 6)
     drawn = epoch(batches(X, y, batch_size="auto"))
     assert [len(images) for images, _, _ in drawn] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("n_images", [1, 2, 5, 20, 39, 100, 1000])
+@pytest.mark.parametrize("n_epochs", [1, 2, 5, 10, 100])
+def test_short_trainings_have_steps_enough(n_images, n_epochs):
+    size = images_in_batch("auto", n_images, n_epochs)
+    n_steps = n_epochs * -(-n_images // size)
+    assert n_steps >= min(AUTO_STEPS_IN_ALL, n_epochs * n_images)
+    assert 1 <= size <= images_in_batch("auto", n_images)
+    assert images_in_batch(5, n_images, n_epochs) == 5
+
+
+def test_one_epoch_of_fit_takes_single_images():
+    X, y = make_shapes(6, size=16, random_state=0)
+    lengths = []
+
+    class Watch(Callback):
+        def on_batch_begin(self, net, batch=None, **_):
+            lengths.append(len(batch[0]))
+
+    segmenter = FCNSegmenter(depth=1, width=2, max_epochs=1, callbacks=[Watch()])
+    segmenter.fit(X, y)
+    assert lengths == [1] * 6
+    lengths.clear()
+    segmenter.partial_fit(X, y)  # which may be called again
+    assert lengths == [2] * 3
 
 
 def test_few_large_images_that_are_cropped_are_not_few():

@@ -215,6 +215,6 @@ def test_folds_that_cannot_be(cv: Any) -> None:
 def test_a_refused_fit_leaves_the_earlier_one() -> None:
     model = TemperatureScaling(FrozenEstimator(small().fit(X, y))).fit(X, y)
     before = model.temperature_
-    with pytest.raises(ValueError, match="mask"):
+    with pytest.raises(ValueError, match="6 images and y has 2 masks"):
         model.fit(X, y[:2])
     assert model.temperature_ == before

@@ -127,3 +127,5 @@ def test_methods_that_do_not_exist() -> None:
 def test_images_and_masks_that_differ_in_number() -> None:
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         cross_val_predict(small(), X, y[:4])
+    with pytest.raises(TypeError, match="X is a NoneType"):
+        cross_val_predict(small(), None, y)

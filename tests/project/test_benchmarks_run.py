@@ -39,6 +39,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         ("training", 2),
         ("overhead", 1),
         ("prediction", 4),
+        ("one_core", 7),
         ("onnx_prediction", 1),
         ("mean_iou", 3),
         ("boundary_scores", 4),

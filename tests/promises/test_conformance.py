@@ -560,5 +560,7 @@ def test_check_on_images(name: str, form: str, tmp_path: Path) -> None:
 
 def test_no_check_on_images_is_lost() -> None:
     assert len(PORTED) >= 50
-    assert set(PORTED) <= set(dir(estimator_checks))
+    # The lowest scikit-learn lacks one that came with 1.9; it is ported all the same.
+    newer = {"check_all_zero_sample_weights_error"}
+    assert set(PORTED) - set(dir(estimator_checks)) <= newer
     assert sum(len(forms) for _, forms in PORTED.values()) >= 220

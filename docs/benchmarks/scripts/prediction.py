@@ -45,8 +45,7 @@ def plain_case(
 
 
 def default_case(*, size: int, n_images: int) -> Case:
-    width = FCNSegmenter().width
-    return Case("defaults", width, default_segmenter, unet_copy, size, n_images)
+    return Case("defaults", 16, default_segmenter, unet_copy, size, n_images)
 
 
 CASES = (

