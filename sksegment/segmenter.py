@@ -701,7 +701,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     def _components(self, continues: bool) -> Components:
         """Return what makes the parts of training and prediction."""
         fitted = self._fitted_model() if continues else None
-        return Components(self.get_params(deep=False), fitted)
+        # A subclass may have other parameters, and fewer of them.
+        own = {name: getattr(self, name) for name in signature(FCNSegmenter).parameters}
+        return Components({**own, **self.get_params(deep=False)}, fitted)
 
     def _predictor(self) -> Predictor:
         """Return how the fitted network is run, according to the current parameters."""
@@ -791,7 +793,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
     ) -> None:
         self.network_ = model.network.eval()
         self._architecture = model.architecture
-        self._timm_version = timm_version(model.architecture)
+        self.__dict__.pop("_timm_version", None)  # of an earlier fit
+        if self._architecture.get("encoder") is not None:
+            self._timm_version = timm_version(model.architecture)
         self._optimizer_state = (self.optimizer, result.optimizer_state)
         self._seed = seed
         self.classes_ = training.encoder.classes

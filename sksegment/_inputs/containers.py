@@ -42,6 +42,11 @@ def check_ordered(name: str, data: Any, cure: str = FILL_IT) -> None:
     TypeError: sample_weight is a dict, whose items have no positions; expected an \
 array or a list.
     """
+    if hasattr(data, "tocoo"):
+        raise TypeError(
+            f"{name} is a sparse {type(data).__name__}; expected a dense array: "
+            f"{name}.toarray()."
+        )
     if has_no_order(data):
         raise TypeError(
             f"{name} is a {type(data).__name__}, whose items have no positions; "

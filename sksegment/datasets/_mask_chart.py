@@ -123,7 +123,7 @@ class MaskChart:
         self, image: NDArray[Any], mask: NDArray[Any], pair: tuple[Any, Any], index: int
     ) -> None:
         """Keep how well the mask fits its image, however it is turned."""
-        mask = mask[..., 0] if mask.ndim == 3 else mask
+        mask = mask[..., 0] if mask.ndim == 3 and mask.size else mask
         if mask.ndim != 2 or image.ndim not in (2, 3) or not _is_finite(image):
             return
         if image.shape[:2] not in (mask.shape, mask.shape[::-1]) or not mask.size:

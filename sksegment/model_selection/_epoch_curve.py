@@ -80,8 +80,9 @@ def epoch_curve(
     Notes
     -----
     What the curve means depends on the learning rate. With
-    ``learning_rate_schedule="constant"``, the score after epoch `k` is that of a
-    training with ``max_epochs=k``. With the default, "cosine", the learning rate falls
+    ``learning_rate_schedule="constant"`` and an integer `batch_size`, the score after
+    epoch `k` is that of a training with ``max_epochs=k`` ("auto" takes smaller batches
+    where there are few epochs). With the default, "cosine", the learning rate falls
     to 0 at `max_epochs`: the score after epoch `k` is that of a training that is broken
     off with a high learning rate, and below that of one with ``max_epochs=k``, which
     would have come to rest. Such a curve tells whether `max_epochs` epochs are too many

@@ -85,6 +85,11 @@ def rank_to_label(
 
     Notes
     -----
+    Compare with a random choice before you rely on this one: of networks that have
+    learned from few images, the most uncertain images need not be the most useful. On
+    cell membranes, from ten windows on and in short trainings, random windows were
+    better: mean IoU 73 instead of 59 per cent with 40 windows, in one seed.
+
     What the network sees in an image is the mean over all pixels of each channel at its
     lowest resolution, in units of its standard deviation over the pool. All images of
     the pool are predicted, and read, once.

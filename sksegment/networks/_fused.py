@@ -42,6 +42,7 @@ LAYERS: tuple[type[nn.Module], ...] = (
     nn.Conv2d,
     nn.ReLU,
     nn.Dropout,
+    nn.Identity,
     nn.Sequential,
     nn.ModuleList,
 )
@@ -114,6 +115,7 @@ def _is_plain(module: nn.Module) -> bool:
         and not (module._forward_hooks or module._forward_pre_hooks)
         and "forward" not in vars(module)
         and getattr(module, "_compiled_call_impl", None) is None
+        and type(getattr(module, "projection", None)) in (type(None), nn.Identity)
         and all(map(_is_plain_tensor, tensors))
     )
 

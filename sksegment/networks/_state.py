@@ -98,7 +98,7 @@ def restored_network(
     architecture: dict[str, Any],
     weights: dict[str, NDArray[Any]],
     margin: int | None,
-    timm_version: str | None,
+    timm_version: str | None = None,
 ) -> nn.Module:
     """Return a network with weights and margin that were saved, on the CPU.
 

@@ -34,7 +34,8 @@ def test_the_last_epoch_scores_as_cross_val_score() -> None:
 
 
 def test_a_constant_rate_gives_the_scores_of_shorter_trainings() -> None:
-    model = small(learning_rate_schedule="constant")
+    # "auto" takes smaller batches where there are few epochs.
+    model = small(learning_rate_schedule="constant", batch_size=2)
     curve = epoch_curve(model, X, y, cv=2, scoring=neg_pixel_log_loss_scorer)
     for place, epoch in enumerate(curve.epochs):
         shorter = clone(model).set_params(max_epochs=int(epoch))

@@ -20,7 +20,10 @@ from sksegment import FCNSegmenter
 folder = Path(sys.argv[1])
 torch.set_num_threads(1)
 sklearn.set_config(working_memory=32)
-segmenter = FCNSegmenter(depth=1, width=2, max_epochs=1, random_state=0)
+# Batches of one size: "auto" makes smaller ones of few images.
+segmenter = FCNSegmenter(
+    depth=1, width=2, max_epochs=1, batch_size=8, random_state=0
+)
 """
 FILES = """
 pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)

@@ -141,6 +141,7 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
             ]
             signs = ", ".join(f"{gain:+.1f}" for gain in gains)
             lines.append([pool, str(size), str(len(both)), *cells, signs])
+    missing = sorted(POOLS.keys() - {key[0] for key in scores})
     header = ["pool", "labelled", "seeds", "rank_to_label", "random", "gain, each seed"]
     return "\n".join(
         [
@@ -156,6 +157,7 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
             "by "
             '`rank_to_label(method="entropy")` or drawn at random.',
             "",
+            *([f"Not run yet: {', '.join(missing)}.", ""] if missing else []),
             markdown_table(header, lines),
             "",
         ]

@@ -67,8 +67,9 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
             "",
             "Mean IoU in per cent, over two folds, one seed. `epoch_curve`: after so "
             f"many epochs of one training of {EPOCHS[-1]}. `max_epochs`: of a training "
-            "of so many. At a constant learning rate they are the same by "
-            "construction; with the cosine schedule, a training that ends early has "
+            "of so many. At a constant learning rate they are the same, except that "
+            '`batch_size="auto"` takes smaller batches in trainings of 3 or 6 epochs, '
+            "which do better; with the cosine schedule, a training that ends early has "
             "come to rest, and one that is broken off has not. Image sets are those of "
             "the [defaults' table](defaults.md).",
             "",

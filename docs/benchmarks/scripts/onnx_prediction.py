@@ -6,6 +6,7 @@ from images of 8 bits to labels, in batches of 8.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -81,7 +82,10 @@ def exported(network: torch.nn.Module, batch: torch.Tensor) -> Any:
     settings.intra_op_num_threads = torch.get_num_threads()
     with TemporaryDirectory() as folder:
         file = Path(folder) / "network.onnx"
-        torch.onnx.export(network, (batch,), file, dynamo=True, verbose=False)
+        with warnings.catch_warnings():
+            # Within torch: its exporter uses what its other parts deprecate.
+            warnings.simplefilter("ignore", FutureWarning)
+            torch.onnx.export(network, (batch,), file, dynamo=True, verbose=False)
         return onnxruntime.InferenceSession(file, settings)
 
 
