@@ -86,7 +86,8 @@ def _containers_in(data: Any) -> Iterator[tuple[int, Any]]:
     is_objects = is_objects and data.ndim == 1
     if is_objects or isinstance(data, (list, tuple)):
         for index, item in enumerate(data):
-            if not isinstance(item, (int, float, str)):
+            # A sparse image in a list is refused as an image.
+            if not isinstance(item, (int, float, str)) and not hasattr(item, "tocoo"):
                 yield index, item
 
 
