@@ -44,8 +44,8 @@ array or a list.
     """
     if hasattr(data, "tocoo"):
         raise TypeError(
-            f"{name} is a sparse {type(data).__name__}; expected a dense array: "
-            f"{name}.toarray()."
+            f"{name} is a {type(data).__name__}, which is sparse; expected a dense "
+            f"array, such as its toarray() gives."
         )
     if has_no_order(data):
         raise TypeError(
