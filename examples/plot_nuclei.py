@@ -20,7 +20,7 @@ from skimage import draw, measure, morphology, segmentation
 rng = np.random.default_rng(0)
 
 
-def make_field(size=160, n_nuclei=38):
+def make_field(size=160, n_nuclei=55):
     numbers, light = np.zeros((size, size), int), np.zeros((size, size))
     for number in range(1, n_nuclei + 1):
         center, radii = rng.uniform(6, size - 6, 2), rng.uniform(8, 13, 2)
@@ -58,7 +58,7 @@ def as_classes(numbers):
 
 y = np.array([as_classes(numbers) for numbers in instances])
 train, test = slice(0, 12), slice(12, 16)
-segmenter = FCNSegmenter(max_epochs=40, random_state=0).fit(X[train], y[train])
+segmenter = FCNSegmenter(max_epochs=30, random_state=0).fit(X[train], y[train])
 y_pred = segmenter.predict(X[test])
 names = ["background", "nucleus", "seam"]
 print(segmentation_report(y[test], y_pred, target_names=names))

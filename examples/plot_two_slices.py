@@ -50,24 +50,26 @@ temporary.cleanup()
 print(X.shape, X.dtype)
 
 # %%
-# One labelled slice, two that are side by side, or two far apart? Cells look alike from
-# all sides, so flips and turns come free.
+# One labelled slice, a second one, and then flips as well: cells look alike from all
+# sides, so each slice stands for four.
 
 from sklearn.pipeline import make_pipeline
 
 from sksegment import FCNSegmenter
-from sksegment.augmentation import RandomFlip, RandomRotation
+from sksegment.augmentation import RandomFlip
 from sksegment.metrics import image_scores
 
-labelled = {"one slice": [8], "two neighbours": [8, 9], "two far apart": [8, 30]}
-predicted = {}
-for name, slices in labelled.items():
-    model = make_pipeline(
-        RandomFlip(vertical=True),
-        RandomRotation(180),
-        FCNSegmenter(depth=2, max_epochs=60, random_state=0),
-    )
-    predicted[name] = model.fit(X[slices], y[slices]).predict(X)
+segmenter = FCNSegmenter(depth=2, max_epochs=60, random_state=0)
+flipping = make_pipeline(RandomFlip(vertical=True), segmenter)
+trials = {
+    "one slice": ([8], segmenter),
+    "two slices": ([8, 30], segmenter),
+    "two slices, flipped": ([8, 30], flipping),
+}
+predicted = {
+    name: model.fit(X[slices], y[slices]).predict(X)
+    for name, (slices, model) in trials.items()
+}
 
 # %%
 figure, axes = plt.subplots(
@@ -75,11 +77,11 @@ figure, axes = plt.subplots(
 )
 last = 38
 panels = {"slice 38": X[last], "truth": y[last]}
-panels["two far apart"] = predicted["two far apart"][last]
+panels["two slices, flipped"] = predicted["two slices, flipped"][last]
 for axis, (title, panel) in zip(axes, panels.items(), strict=False):
     axis.imshow(panel, cmap="gray" if title == "slice 38" else "cividis")
     axis.set(title=title, xticks=[], yticks=[])
-for name, slices in labelled.items():
+for name, (slices, _) in trials.items():
     scores = image_scores(y, predicted[name])
     (line,) = axes[3].plot(scores, label=name)
     axes[3].plot(slices, scores[slices], "o", color=line.get_color())
