@@ -16,7 +16,7 @@ from skimage import color, data, filters
 
 from sksegment.model_selection import cut_blocks
 
-photo = data.immunohistochemistry()
+photo = data.immunohistochemistry()[:, :256]
 dyes = filters.gaussian(color.rgb2hed(photo), 2, channel_axis=-1)
 blue, brown = dyes[..., 0], dyes[..., 2]
 tissue = np.zeros(photo.shape[:2], np.uint8)
@@ -27,7 +27,7 @@ X, y = np.array(tiles), np.array(masks)
 
 # %%
 # At a constant learning rate and with an integer ``batch_size``, the score after epoch
-# `k` is that of a training with ``max_epochs=k``. Each fold is a quarter of the photo.
+# `k` is that of a training with ``max_epochs=k``. Each fold is a band of the photo.
 
 from sksegment import FCNSegmenter
 from sksegment.display import EpochCurveDisplay
@@ -38,11 +38,12 @@ constant = FCNSegmenter(
     learning_rate=1e-3,
     batch_size=4,
     width=8,
-    max_epochs=24,
+    depth=2,
+    max_epochs=20,
     random_state=0,
 )
-quarters = SpatialBlockKFold(4, block_size=256)
-curve = epoch_curve(constant, X, y, cv=quarters, groups=positions)
+blocks = SpatialBlockKFold(4, block_size=128)
+curve = epoch_curve(constant, X, y, cv=blocks, groups=positions)
 print(f"best epoch: {curve.best_epoch}")
 print(f"first epoch within one standard error of it: {curve.one_se_epoch}")
 
@@ -51,12 +52,10 @@ print(f"first epoch within one standard error of it: {curve.one_se_epoch}")
 # is smooth at its end, and tells whether so many epochs are too few or too many, but
 # not which smaller number would do.
 
-cosine = FCNSegmenter(width=8, batch_size=4, max_epochs=24, random_state=0)
+cosine = FCNSegmenter(width=8, depth=2, batch_size=4, max_epochs=20, random_state=0)
 figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
 EpochCurveDisplay(**curve, score_name="Mean IoU").plot(ax=axes[0])
-EpochCurveDisplay.from_estimator(
-    cosine, X, y, cv=quarters, groups=positions, ax=axes[1]
-)
+EpochCurveDisplay.from_estimator(cosine, X, y, cv=blocks, groups=positions, ax=axes[1])
 axes[0].set_title("constant learning rate")
 axes[1].set_title("cosine")
 plt.show()

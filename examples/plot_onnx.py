@@ -77,22 +77,6 @@ for name in ("classes", "channel_min", "channel_max"):
     print(name, json.loads(metadata[name]))
 
 # %%
-import time
-
-
-def seconds(function, *arguments):
-    function(*arguments)  # the first call is slower
-    start = time.perf_counter()
-    for _ in range(5):
-        function(*arguments)
-    return (time.perf_counter() - start) / 5
-
-
-inputs = {"images": lower[np.newaxis, :, :, np.newaxis]}
-print(f"onnxruntime: {1000 * seconds(session.run, None, inputs):.0f} ms")
-print(f"predict:     {1000 * seconds(model.predict, [coins[152:]]):.0f} ms")
-
-# %%
 figure, axes = plt.subplots(1, 3, figsize=(11, 2.7), layout="constrained")
 panels = {"image": lower, "labels": found[0], "probability of a coin": proba[0, 1]}
 for axis, (title, panel) in zip(axes, panels.items(), strict=True):

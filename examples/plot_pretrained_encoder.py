@@ -8,9 +8,9 @@ that were measured elsewhere, and says so.
 """
 
 # %%
-# What was measured, once, on photos of PASCAL VOC with four classes (background, animal,
-# person, other): 60, 20 or 5 photos for training and 30 others for scoring, at about the
-# same processor time. One seed, two for 5 photos. These numbers are copied from the
+# What was measured, once, on photos of PASCAL VOC with four classes (background,
+# animal, person, other): 60, 20 or 5 photos for training and 30 others for scoring, at
+# about the same processor time. One seed, two for 5 photos. These numbers are copied from the
 # benchmark *Few labels* of the documentation; nothing below computes them.
 
 import matplotlib.pyplot as plt
@@ -32,30 +32,29 @@ axis.legend(loc="upper left")
 plt.show()
 
 # %%
-# To see it on your machine, set ``SKSEGMENT_LITE0`` to a file with the weights of timm's
-# ``tf_efficientnet_lite0`` (a ``.safetensors`` file, or a state dict of torch). Nothing
-# is downloaded here. With a network connection, ``pretrained="imagenet"`` lets timm
-# fetch them, once.
+# To see it on your machine, set ``SKSEGMENT_LITE0`` to a file with the weights of
+# timm's ``tf_efficientnet_lite0``: a ``.safetensors`` file, or a state dict of torch.
+# Nothing is downloaded here. With a network connection, ``pretrained="imagenet"`` lets
+# timm fetch them, once.
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 
 missing = []
-if importlib.util.find_spec("timm") is None:
-    missing.append("timm is not installed (pip install 'sksegment[timm]')")
+try:
+    import timm
+except ImportError as error:
+    missing.append(f"timm cannot be imported ({error}): pip install 'sksegment[timm]'")
+else:
+    print("timm", timm.__version__)
 weights = os.environ.get("SKSEGMENT_LITE0", "")
 if not Path(weights).is_file():
     missing.append("SKSEGMENT_LITE0 does not name a file with weights")
-if missing:
-    print("the rest is skipped:", "; ".join(missing))
-    sys.exit()
 
 # %%
-# Four pieces of a photo of tissue train, twelve are scored. The encoder stays as it is
-# with ``encoder_learning_rate=0``, which is the quickest, and needs no more than what it
-# knows of photos in general. The masks come from thresholds in the two dyes.
+# Four pieces of a photo of tissue train, twelve are scored; the masks come from
+# thresholds in its two dyes. With ``encoder_learning_rate=0`` the encoder stays as it
+# is, which is the quickest, and lends what it knows of photos in general.
 
 import numpy as np
 from skimage import color, data, filters
@@ -73,16 +72,17 @@ tiles, masks, _ = cut_blocks(photo[np.newaxis], tissue[np.newaxis], 128)
 X, y = np.array(tiles), np.array(masks)
 few, rest = [1, 6, 8, 15], [i for i in range(16) if i not in (1, 6, 8, 15)]
 
-networks = {
-    "from scratch": FCNSegmenter(max_epochs=20, random_state=0),
-    "pretrained, frozen": FCNSegmenter(
+networks = {"from scratch": FCNSegmenter(max_epochs=20, random_state=0)}
+if missing:
+    print("without the pretrained encoder:", "; ".join(missing))
+else:
+    networks["pretrained, frozen"] = FCNSegmenter(
         encoder="tf_efficientnet_lite0",
         pretrained=weights,
         encoder_learning_rate=0,
         max_epochs=20,
         random_state=0,
-    ),
-}
+    )
 for name, segmenter in networks.items():
     score = segmenter.fit(X[few], y[few]).score(X[rest], y[rest])
     print(f"{name}: mean IoU {score:.3f}")
