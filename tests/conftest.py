@@ -10,11 +10,26 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from _pytest.doctest import DoctestItem
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # Doctests draw as well: never open a window.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Before torch is loaded: where workers share the cores, each with a thread for every
+# core, the suite takes several times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the doctests of an extra that is not installed."""
+    if importlib.util.find_spec("onnxruntime") is not None:
+        return
+    needs_onnx = pytest.mark.skip(reason="needs the extra onnx, not in the extra test")
+    for item in items:
+        if isinstance(item, DoctestItem) and item.name.startswith("sksegment.export."):
+            item.add_marker(needs_onnx)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -24,6 +24,12 @@ class CrossEntropyLoss(PixelLoss):
     class_weight : Tensor of shape (n_classes,) or None, default=None
         Weight of each class.
 
+    See Also
+    --------
+    FocalLoss : Less weight for pixels that are already right.
+    CombinedLoss : Adds a loss of overlap.
+    sksegment.metrics.pixel_log_loss : The same as a score.
+
     Examples
     --------
     >>> import torch
@@ -42,12 +48,20 @@ class CrossEntropyLoss(PixelLoss):
 
 
 class FocalLoss(PixelLoss):
-    """Cross-entropy that gives less weight to pixels that are already right [1]_.
+    """Cross-entropy that gives less weight to pixels that are already right.
+
+    The loss of a pixel is multiplied by the square of one minus the probability of its
+    class [1]_.
 
     Parameters
     ----------
     class_weight : Tensor of shape (n_classes,) or None, default=None
         Weight of each class.
+
+    See Also
+    --------
+    CrossEntropyLoss : The same weight for all pixels.
+    LovaszLoss : Another way to attend to what is wrong.
 
     References
     ----------

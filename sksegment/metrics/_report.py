@@ -90,7 +90,10 @@ def segmentation_report(
     n_resamples: int = 1000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> SegmentationReport | dict[str, Any]:
-    """Scores of every class, and the four scores of Long et al. [1]_ below them.
+    """Scores of every class, and the four scores of Long et al. below them.
+
+    These four are the pixel accuracy, the mean accuracy, the mean IoU and the frequency
+    weighted IoU [1]_.
 
     Parameters
     ----------
@@ -158,6 +161,12 @@ def segmentation_report(
         a target name is the name of a score; if `digits` is not an integer of at least
         0; if `confidence_level` is given and is not between 0 and 1, or fewer than two
         images have a pixel that counts.
+
+    See Also
+    --------
+    image_scores : The scores of each image.
+    compare_scores : Whether one prediction is better than another.
+    sksegment.display.ScoreDisplay : Draws the scores with their intervals.
 
     References
     ----------

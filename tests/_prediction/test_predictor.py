@@ -143,7 +143,7 @@ def test_a_lone_image_is_run_once(views):
     alone = model.predict_proba(X[:1])
     hook.remove()
     assert n_images == [1] * views
-    np.testing.assert_allclose(alone[0], together[0], atol=1e-6)
+    np.testing.assert_allclose(alone[0], together[0], atol=1e-5)
 
 
 def test_a_network_is_probed_once_and_forgotten_with_it():
@@ -180,14 +180,14 @@ def test_neighbours_in_the_batch_do_not_matter(depth, width, norm):
     for batch_size in (2, 3, 100):
         together = probabilities(predictor(network, batch_size=batch_size), images)
         for one, other in zip(alone, together, strict=True):
-            np.testing.assert_allclose(other, one, rtol=0, atol=1e-6)
+            np.testing.assert_allclose(other, one, rtol=0, atol=1e-5)
 
 
 def test_order_of_the_images_does_not_matter():
     images = list(photos(6, 15, 15))
     forwards = probabilities(predictor(), images)
     backwards = probabilities(predictor(), images[::-1])
-    np.testing.assert_allclose(backwards[::-1], forwards, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(backwards[::-1], forwards, rtol=0, atol=1e-5)
 
 
 def passes(run, images):

@@ -367,10 +367,10 @@ def test_answers_that_depend_on_the_place_have_no_margin(make):
 
 
 def test_a_field_behind_weights_of_zero_is_measured():
-    network = nn.Sequential(nn.Conv2d(1, 4, 81, padding=40), nn.Conv2d(4, 2, 1))
+    network = nn.Sequential(nn.Conv2d(1, 1, 41, padding=20), nn.Conv2d(1, 2, 1))
     nn.init.zeros_(network[1].weight)
     nn.init.zeros_(network[1].bias)
-    assert measure_margin(Resized(seeded(lambda: network)), 1, 32) == 40 + 32
+    assert measure_margin(Resized(seeded(lambda: network)), 1, 32) == 20 + 32
     assert not any(parameter.any() for parameter in network[1].parameters())
 
 
