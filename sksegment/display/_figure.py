@@ -142,6 +142,7 @@ def best_arrangement(
     height = float(np.clip(np.median(aspects), 0.25, 2.0)) + TITLE_HEIGHT / PANEL_WIDTH
 
     def panel_width(arrangement: tuple[int, int]) -> float:
+        """Return the width of a panel, where that of the area is 1."""
         per_row, rows = arrangement
         by_width = 1.0 / (per_row * -(-n_panels // rows))
         return min(by_width, area / (-(-n_images // per_row) * rows * height))

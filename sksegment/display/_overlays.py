@@ -90,10 +90,12 @@ def outlined(
     ----------
     visible : ndarray of shape (height, width) or (height, width, 3)
         The image, in 0 to 1.
-    predicted, true : ndarray of shape (height, width), dtype int
-        Class codes from 0, -1 where a pixel is ignored. `true` may be None.
+    predicted : ndarray of shape (height, width), dtype int
+        Class codes from 0, -1 where a pixel is ignored.
     colors : ndarray of shape (n_classes, 3), dtype float64
         The color of each code.
+    true : ndarray of shape (height, width), dtype int, default=None
+        Class codes of the truth, if there is one.
 
     Returns
     -------

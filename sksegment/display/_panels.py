@@ -99,7 +99,9 @@ def panels_of(
         The panels.
     """
     true = masks.true
-    counted = None if true is None or masks.has_strokes else true != IGNORED
+    counted = masks.predicted != IGNORED
+    if true is not None and not masks.has_strokes:
+        counted &= true != IGNORED
     visible = displayable(image, counted, channels)
     if mode == "panels":
         title = image_title(image.shape[-1], channels)

@@ -114,10 +114,14 @@ def _stretched(
 ) -> NDArray[np.float32]:
     values = shown.astype(np.float64)
     some = values if counted is None or not counted.any() else values[counted]
+    some = some[~np.isnan(some)]
+    if not some.size:  # nothing but pixels without data
+        return np.zeros(values.shape, np.float32)
     low, high = _brightness_range(shown.dtype, some, keeps_unit=chosen is None)
     if high == low:
         return np.full(values.shape, 0.5, dtype=np.float32)
-    return ((values - low) / (high - low)).clip(0.0, 1.0).astype(np.float32)
+    stretched = ((values - low) / (high - low)).clip(0.0, 1.0)
+    return np.nan_to_num(stretched, nan=0.0).astype(np.float32)
 
 
 def _brightness_range(

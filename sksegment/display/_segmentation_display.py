@@ -34,6 +34,7 @@ from sksegment.display._figure import (
     require_matplotlib,
 )
 from sksegment.display._legend import add_legend
+from sksegment.display._missing_data import fitted_ignore_label, ignored_without_data
 from sksegment.display._panels import (
     MODES,
     Panel,
@@ -69,7 +70,7 @@ def _chosen(
     X: Any, y_true: Any, y_pred: Any, indices: Sequence[int] | None
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None, list[NDArray[Any]]]:
     """Return some of the images (None: all), and their masks."""
-    images = as_images(X)
+    images = as_images(X, nodata=np.nan)  # pixels without data are drawn, too
     taken = range(len(images)) if indices is None else indices
     shown = list(images.take(taken))
     predicted = _masks_of(images, shown, y_pred, taken)
@@ -262,16 +263,20 @@ class SegmentationDisplay:
             _checked_pairs(X, y)
         if order == "first":
             X, y = _head(X, n_images), None if y is None else _head(y, n_images)
+        fitted = final_estimator(estimator)
+        y_pred, ignore_label = estimator.predict(X), fitted_ignore_label(fitted)
+        if getattr(fitted, "_nodata", None) is not None:
+            y, y_pred = ignored_without_data(y, y_pred, fitted._nodata)
         return cls.from_predictions(
             X,
             y,
-            estimator.predict(X),
+            y_pred,
             n_images=n_images,
             order=order,
             mode=mode,
             channels=channels,
             classes=getattr(estimator, "classes_", None),
-            ignore_label=getattr(final_estimator(estimator), "ignore_label", None),
+            ignore_label=ignore_label,
             class_names=class_names,
             ax=ax,
             cmap=cmap,

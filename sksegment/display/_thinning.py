@@ -109,6 +109,8 @@ def thin_masks(
         if truth is None:
             parts.append([_middles(guess, factor)])
             continue
+        # Neither right nor wrong: there are no data.
+        truth[guess == IGNORED] = IGNORED
         codes |= _occurring(truth)
         wrong = (truth != guess) & (truth != IGNORED)
         n_scored += int((truth != IGNORED).sum())
