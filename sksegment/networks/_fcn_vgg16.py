@@ -211,7 +211,7 @@ class FCN32s(FullyConvolutionalVGG16):
     Raises
     ------
     TypeError, ValueError
-        If a number is not an integer of at least 1, or `dropout` is not between 0 and 1.
+        If a number is not an integer of at least 1, or `dropout` not between 0 and 1.
 
     See Also
     --------
@@ -264,7 +264,7 @@ class FCN16s(FullyConvolutionalVGG16):
     Raises
     ------
     TypeError, ValueError
-        If a number is not an integer of at least 1, or `dropout` is not between 0 and 1.
+        If a number is not an integer of at least 1, or `dropout` not between 0 and 1.
 
     See Also
     --------
@@ -315,7 +315,7 @@ class FCN8s(FullyConvolutionalVGG16):
     Raises
     ------
     TypeError, ValueError
-        If a number is not an integer of at least 1, or `dropout` is not between 0 and 1.
+        If a number is not an integer of at least 1, or `dropout` not between 0 and 1.
 
     See Also
     --------
