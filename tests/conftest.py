@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Doctests draw as well: never open a window.
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Before torch is loaded: where workers share the cores, each with a thread for every
+# core, the suite takes several times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

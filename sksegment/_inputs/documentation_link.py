@@ -12,6 +12,12 @@ class DocumentationLinkMixin:
 
     _doc_link_module = "sksegment"
     _doc_link_template = (
-        "https://sksegment.github.io/sksegment/generated/"
+        "https://sksegment.github.io/sksegment/stable/reference/generated/"
         "{estimator_module}.{estimator_name}.html"
     )
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        """Name the page: that of `FCNSegmenter` is a page of the package itself."""
+        module, name = type(self).__module__, type(self).__name__
+        module = "sksegment" if module == "sksegment.segmenter" else module
+        return {"estimator_module": module, "estimator_name": name}

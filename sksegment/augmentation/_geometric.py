@@ -27,6 +27,11 @@ class RandomFlip(Geometric):
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
 
+    See Also
+    --------
+    RandomRotation : Turns by any angle.
+    sksegment.display.AugmentationDisplay : Shows what augmenters do.
+
     Examples
     --------
     >>> import numpy as np
@@ -82,6 +87,12 @@ class RandomRotation(Geometric):
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
 
+    See Also
+    --------
+    RandomFlip : Mirrors, which needs no resampling.
+    RandomShear : Slants instead.
+    sksegment.display.AugmentationDisplay : Shows what augmenters do.
+
     Examples
     --------
     >>> from sksegment.augmentation import RandomRotation
@@ -132,6 +143,11 @@ class RandomZoom(Geometric):
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
 
+    See Also
+    --------
+    RandomTranslation : Shifts instead.
+    sksegment.display.AugmentationDisplay : Shows what augmenters do.
+
     Examples
     --------
     >>> from sksegment.augmentation import RandomZoom
@@ -180,6 +196,11 @@ class RandomTranslation(Geometric):
         Probability that an image is shifted.
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
+
+    See Also
+    --------
+    RandomZoom : Magnifies or shrinks instead.
+    sksegment.display.AugmentationDisplay : Shows what augmenters do.
 
     Examples
     --------
@@ -230,6 +251,11 @@ class RandomShear(Geometric):
         Probability that an image is slanted.
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
+
+    See Also
+    --------
+    RandomRotation : Turns instead.
+    sksegment.display.AugmentationDisplay : Shows what augmenters do.
 
     Examples
     --------

@@ -36,6 +36,11 @@ class RandomBrightness(Photometric):
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
 
+    See Also
+    --------
+    RandomContrast : Stretches about the middle instead.
+    RandomGamma : Leaves the darkest and the brightest value alone.
+
     Examples
     --------
     >>> from sksegment.augmentation import RandomBrightness
@@ -80,6 +85,11 @@ class RandomContrast(Photometric):
         Probability that an image is changed.
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
+
+    See Also
+    --------
+    RandomBrightness : Adds instead.
+    RandomGamma : Leaves the darkest and the brightest value alone.
 
     Examples
     --------
@@ -127,6 +137,11 @@ class RandomGamma(Photometric):
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
 
+    See Also
+    --------
+    RandomBrightness : Adds instead.
+    RandomContrast : Stretches about the middle instead.
+
     Examples
     --------
     >>> from sksegment.augmentation import RandomGamma
@@ -171,6 +186,11 @@ class RandomNoise(Photometric):
         Probability that an image is changed.
     random_state : int, RandomState instance or None, default=None
         With None, the draw comes from the seed of the segmenter.
+
+    See Also
+    --------
+    RandomBrightness : Adds the same to all pixels of an image.
+    sksegment.display.AugmentationDisplay : Shows what augmenters do.
 
     Examples
     --------

@@ -46,6 +46,20 @@ class AugmentedImages:
         The images as the user gave them; they are not copied.
     steps : tuple of PlannedStep
         What is to be done to them, in this order.
+
+    See Also
+    --------
+    RandomFlip : One of the augmenters whose `fit_transform` makes them.
+    sksegment.FCNSegmenter : Carries out the plan in `fit`.
+
+    Examples
+    --------
+    >>> from sksegment.augmentation import RandomFlip, RandomRotation
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=2, random_state=0)
+    >>> flipped = RandomFlip().fit_transform(X)
+    >>> RandomRotation(15).fit_transform(flipped)
+    <2 images to be augmented by RandomFlip(), RandomRotation()>
     """
 
     def __init__(self, images: Any, steps: tuple[PlannedStep, ...]) -> None:

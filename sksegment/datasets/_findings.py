@@ -59,6 +59,11 @@ class Finding:
     cure : str
         What to do about it.
 
+    See Also
+    --------
+    check_masks : Returns a list of them.
+    MaskError : A place of a mask that is probably wrong.
+
     Examples
     --------
     >>> from sksegment.datasets import Finding

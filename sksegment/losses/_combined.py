@@ -16,6 +16,12 @@ class CombinedLoss(PixelLoss):
     *losses : nn.Module
         Losses that take the same arguments.
 
+    See Also
+    --------
+    CrossEntropyLoss : Usually one of them.
+    DiceLoss : Often the other.
+    LovaszLoss : Or this one.
+
     Examples
     --------
     >>> import torch

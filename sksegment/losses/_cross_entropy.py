@@ -24,6 +24,12 @@ class CrossEntropyLoss(PixelLoss):
     class_weight : Tensor of shape (n_classes,) or None, default=None
         Weight of each class.
 
+    See Also
+    --------
+    FocalLoss : Less weight for pixels that are already right.
+    CombinedLoss : Adds a loss of overlap.
+    sksegment.metrics.pixel_log_loss : The same as a score.
+
     Examples
     --------
     >>> import torch
@@ -48,6 +54,11 @@ class FocalLoss(PixelLoss):
     ----------
     class_weight : Tensor of shape (n_classes,) or None, default=None
         Weight of each class.
+
+    See Also
+    --------
+    CrossEntropyLoss : The same weight for all pixels.
+    LovaszLoss : Another way to attend to what is wrong.
 
     References
     ----------

@@ -20,6 +20,12 @@ class DiceLoss(PixelLoss):
     class_weight : Tensor of shape (n_classes,) or None, default=None
         Weight of each class in the mean.
 
+    See Also
+    --------
+    LovaszLoss : The IoU instead.
+    CombinedLoss : Together with the cross-entropy.
+    sksegment.metrics.dice_score : The score that it aims at.
+
     References
     ----------
     .. [1] F. Milletari, N. Navab and S.-A. Ahmadi, "V-Net: Fully Convolutional Neural

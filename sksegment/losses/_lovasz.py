@@ -25,6 +25,12 @@ class LovaszLoss(PixelLoss):
     class_weight : Tensor of shape (n_classes,) or None, default=None
         Weight of each class in the mean.
 
+    See Also
+    --------
+    DiceLoss : The Dice overlap instead, and faster.
+    CombinedLoss : Together with the cross-entropy.
+    sksegment.metrics.iou_score : The score that it aims at.
+
     Notes
     -----
     The pixels of the batch are sorted once for each class that it contains. The sort

@@ -15,19 +15,17 @@ from sksegment.metrics._confusion_matrix import pixel_confusion_matrix
 from sksegment.metrics._hausdorff import hausdorff_distance
 from sksegment.metrics._image_scores import image_scores
 from sksegment.metrics._log_loss import pixel_log_loss
-from sksegment.metrics._overlap import dice_score, iou_score
-from sksegment.metrics._report import segmentation_report
-from sksegment.metrics._report_table import SegmentationReport as SegmentationReport
-from sksegment.metrics._scorers import (
-    SegmentationScorer as SegmentationScorer,
-)
-from sksegment.metrics._scorers import (
+from sksegment.metrics._named_scorers import (
     dice_scorer,
     iou_scorer,
-    make_segmentation_scorer,
     neg_pixel_log_loss_scorer,
     pixel_accuracy_scorer,
 )
+from sksegment.metrics._overlap import dice_score, iou_score
+from sksegment.metrics._report import segmentation_report
+from sksegment.metrics._report_table import SegmentationReport as SegmentationReport
+from sksegment.metrics._scorers import SegmentationScorer as SegmentationScorer
+from sksegment.metrics._scorers import make_segmentation_scorer
 
 __all__ = [
     "boundary_f1_score",

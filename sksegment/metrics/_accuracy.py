@@ -54,6 +54,12 @@ def pixel_accuracy_score(
     ValueError
         As in `pixel_confusion_matrix`.
 
+    See Also
+    --------
+    mean_accuracy_score : The same weight for each class.
+    iou_score : Counts what is found too much as well.
+    pixel_accuracy_scorer : For `scoring=`.
+
     Examples
     --------
     >>> from sksegment.metrics import pixel_accuracy_score
@@ -113,6 +119,11 @@ def mean_accuracy_score(
     ------
     ValueError
         As in `iou_score`.
+
+    See Also
+    --------
+    pixel_accuracy_score : The same weight for each pixel.
+    iou_score : Counts what is found too much as well.
 
     Examples
     --------

@@ -366,6 +366,11 @@ def pixel_confusion_matrix(
         If a pixel that counts has a label outside `labels`, or is predicted as
         `ignore_label`; if the numbers or the sizes of the images differ.
 
+    See Also
+    --------
+    sksegment.display.ConfusionDisplay : Draws it.
+    segmentation_report : The scores that follow from it.
+
     Examples
     --------
     >>> from sksegment.metrics import pixel_confusion_matrix

@@ -79,6 +79,11 @@ def pixel_log_loss(
         If the number of classes in `y_proba` is not that of the labels, or if `y_proba`
         does not hold probabilities or does not match `y_true`.
 
+    See Also
+    --------
+    expected_calibration_error : How far probabilities are from frequencies.
+    neg_pixel_log_loss_scorer : For `scoring=`.
+
     Notes
     -----
     Probabilities are clipped to `[eps, 1 - eps]` with the machine epsilon of their

@@ -76,6 +76,13 @@ def iou_score(
     UndefinedMetricWarning
         If no class is left to average and `absent` is NaN.
 
+    See Also
+    --------
+    dice_score : The same counts, for which small overlaps are worth more.
+    boundary_iou_score : The same along the boundaries alone.
+    segmentation_report : All scores of each class in one table.
+    iou_scorer : For `scoring=`.
+
     Notes
     -----
     A class that is predicted but absent from `y_true` scores 0.
@@ -158,6 +165,12 @@ def dice_score(
     ------
     ValueError
         As in `iou_score`.
+
+    See Also
+    --------
+    iou_score : The same counts; lower, and never of another order for one class.
+    surface_dice_score : The same along the boundaries alone.
+    dice_scorer : For `scoring=`.
 
     Examples
     --------

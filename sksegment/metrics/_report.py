@@ -159,6 +159,12 @@ def segmentation_report(
         0; if `confidence_level` is given and is not between 0 and 1, or fewer than two
         images have a pixel that counts.
 
+    See Also
+    --------
+    image_scores : The scores of each image.
+    compare_scores : Whether one prediction is better than another.
+    sksegment.display.ScoreDisplay : Draws the scores with their intervals.
+
     References
     ----------
     .. [1] J. Long, E. Shelhamer, T. Darrell, "Fully Convolutional Networks for

@@ -15,10 +15,7 @@ from sksegment._inputs.labels import unique_labels
 from sksegment._inputs.pipelines import final_estimator
 from sksegment._inputs.sample_weight import as_weights
 from sksegment.metrics._accumulator import Accumulator, accumulate_part
-from sksegment.metrics._accuracy import pixel_accuracy_score
 from sksegment.metrics._confusion_matrix import as_labels, positions
-from sksegment.metrics._log_loss import pixel_log_loss
-from sksegment.metrics._overlap import dice_score, iou_score
 from sksegment.metrics._score import SCORES, Score, other_arguments, takes, unwrapped
 
 if TYPE_CHECKING:
@@ -254,6 +251,11 @@ def make_segmentation_scorer(
     TypeError
         If `func` cannot be called with `kwargs`.
 
+    See Also
+    --------
+    iou_scorer : The scorer that most searches need.
+    sklearn.metrics.make_scorer : The same for labels in one column.
+
     Examples
     --------
     The mean IoU without the background, whose label is 0:
@@ -342,25 +344,3 @@ def _chunks(
 def _slice(X: Any, rows: slice) -> Any:
     """Slice images by position out of any container, keeping its kind."""
     return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
-
-
-def _named(name: str, func: Any, response_method: str, sign: int) -> SegmentationScorer:
-    scorer = SegmentationScorer(func, response_method, sign, {}, name)
-    worth = "" if sign > 0 else " with a negative sign: greater is better"
-    scorer.__doc__ = (
-        f"`{func.__name__}` as a scorer{worth}.\n\n"
-        f"Pass it as `scoring=`, or call it as "
-        f"`{name}(estimator, X, y, sample_weight=None)`. "
-        f"Labels and `ignore_label` come from the estimator."
-    )
-    return scorer
-
-
-iou_scorer = _named("iou_scorer", iou_score, "predict", 1)
-dice_scorer = _named("dice_scorer", dice_score, "predict", 1)
-pixel_accuracy_scorer = _named(
-    "pixel_accuracy_scorer", pixel_accuracy_score, "predict", 1
-)
-neg_pixel_log_loss_scorer = _named(
-    "neg_pixel_log_loss_scorer", pixel_log_loss, "predict_proba", -1
-)

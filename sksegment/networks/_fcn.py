@@ -87,6 +87,12 @@ class FCN(nn.Module):
         If a size is not an integer of at least 1, or `skip` or `norm` is not one of the
         values above.
 
+    See Also
+    --------
+    FilterBankFCN : A small one that begins with fixed filters.
+    FCN8s : The network of the paper.
+    sksegment.FCNSegmenter : Trains it.
+
     References
     ----------
     .. [1] K. Simonyan and A. Zisserman, "Very Deep Convolutional Networks for

@@ -31,7 +31,29 @@ CURE = "Get the file again from where it came."
 
 
 class ModelFileError(ValueError):
-    """A file is not a model file, is damaged, or claims something impossible."""
+    """A file is not a model file, is damaged, or claims something impossible.
+
+    It is a ValueError, and its message names the file and what to do about it.
+
+    See Also
+    --------
+    load_model : Raises it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sksegment import load_model
+    >>> from sksegment.persistence import ModelFileError
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "model.safetensors")
+    ...     _ = path.write_bytes(b"no model")
+    ...     try:
+    ...         load_model(path)
+    ...     except ModelFileError as error:
+    ...         print("model.safetensors" in str(error))
+    True
+    """
 
 
 def write_model_file(

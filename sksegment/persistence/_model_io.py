@@ -159,7 +159,21 @@ def load_model(path: str | os.PathLike[str]) -> Any:
 
     See Also
     --------
-    save_model : Write the file, with an example.
+    save_model : Write the file.
+
+    Examples
+    --------
+    >>> import os
+    >>> import tempfile
+    >>> from sksegment import FCNSegmenter, load_model, save_model
+    >>> from sksegment.datasets import make_shapes
+    >>> X, y = make_shapes(n_samples=4, size=16, n_classes=2, random_state=0)
+    >>> segmenter = FCNSegmenter(depth=1, width=4, max_epochs=1, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "shapes.safetensors")
+    ...     save_model(segmenter.fit(X, y), path)
+    ...     load_model(path).classes_.tolist()
+    [0, 1]
     """
     path = Path(path)
     model, tensors = read_model_file(path)

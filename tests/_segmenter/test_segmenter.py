@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 from torch import nn
 
+from helpers.names import name_without_address
 from helpers.segmenter import small, weights
 from sksegment import FCNSegmenter, iou_scorer
 from sksegment._training.skorch_net import predicted_classes
@@ -75,7 +76,7 @@ def test_every_network_option_trains(skip: Any, norm: Any) -> None:
         {"precision": "float32"},
         {"dropout": 0.0},
     ],
-    ids=repr,
+    ids=name_without_address,
 )
 def test_every_training_option_trains(parameters: dict[str, Any]) -> None:
     X, y = halves()

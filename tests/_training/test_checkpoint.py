@@ -39,6 +39,7 @@ from helpers.checkpoint import (
     interrupted,
     segmenter,
 )
+from helpers.names import name_without_address
 from sksegment._segmenter.pretrained import source_contents
 from sksegment._training.checkpoint import Checkpoint, open_checkpoint, read_progress
 from sksegment._training.fingerprint import fingerprint
@@ -107,7 +108,7 @@ def heard() -> Iterator[None]:
         {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 2},
         {"network": own_network, "class_weight": "balanced"},
     ],
-    ids=str,
+    ids=name_without_address,
 )
 def test_an_interrupted_training_ends_in_the_same_weights(
     tmp_path: Path, data: Any, parameters: dict[str, Any]

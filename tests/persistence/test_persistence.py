@@ -28,6 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Checkpoint
 
 import sksegment
+from helpers.names import name_without_address
 from helpers.persistence import (
     DATA,
     assert_equal_values,
@@ -98,7 +99,7 @@ def test_labels_keep_value_and_dtype(labels: Any, path: Path) -> None:
         {"random_state": None, "callbacks": [], "verbose": 0},
         {"device": "cpu", "tile_size": 64, "precision": "float32"},
     ],
-    ids=str,
+    ids=name_without_address,
 )
 def test_parameters_keep_value_and_type(parameters: Any, data: Any, path: Path) -> None:
     segmenter = tiny(**parameters).fit(*data)

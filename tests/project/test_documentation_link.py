@@ -13,7 +13,7 @@ from sksegment.calibration import TemperatureScaling
 from sksegment.ensemble import VotingSegmenter
 
 ESTIMATORS = [
-    (FCNSegmenter(), "sksegment.segmenter.FCNSegmenter", 20),
+    (FCNSegmenter(), "sksegment.FCNSegmenter", 20),
     (RandomFlip(), "sksegment.augmentation.RandomFlip", 4),
     (VotingSegmenter([]), "sksegment.ensemble.VotingSegmenter", 2),
     (
@@ -29,14 +29,14 @@ def test_html_links_to_the_page_and_describes_parameters(
     estimator: Any, page: str, n_tooltips: int
 ) -> None:
     html = estimator._repr_html_()
-    assert f"/generated/{page}.html" in html
+    assert f"/stable/reference/generated/{page}.html" in html
     assert html.count("param-doc-description") >= n_tooltips
 
 
 def test_html_of_a_pipeline_links_to_each_step() -> None:
     html = make_pipeline(RandomZoom(), FCNSegmenter())._repr_html_()
     assert "/generated/sksegment.augmentation.RandomZoom.html" in html
-    assert "/generated/sksegment.segmenter.FCNSegmenter.html" in html
+    assert "/generated/sksegment.FCNSegmenter.html" in html
 
 
 def test_a_subclass_of_a_user_has_no_page_of_ours() -> None:

@@ -345,20 +345,7 @@ def test_functions_are_short(file: str) -> None:
     assert not long
 
 
-# Changelog and README
-
-
-def test_version_is_the_one_of_the_changelog() -> None:
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    headings = re.findall(r"^## \[?([^\]\s]+)", changelog, re.MULTILINE)
-    assert headings[0] in ("Unreleased", sksegment.__version__)
-    if headings[0] == "Unreleased":
-        unreleased = changelog.split("\n## ")[1]
-        released = headings[1:2]
-        assert sksegment.__version__ in [
-            *released,
-            *re.findall(r"[\d.]+\d", unreleased),
-        ]
+# README
 
 
 def readme_blocks(language: str) -> list[str]:
