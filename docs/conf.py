@@ -50,6 +50,7 @@ default_role = "literal"  # a name between backticks is code, in docstrings as w
 # Docstrings: a page for each public name, from _templates/autosummary.
 autosummary_generate = True
 autodoc_typehints = "none"  # the sections of docstrings have shapes, which types lack
+toc_object_entries_show_parents = "hide"  # the names of methods alone
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # the template of classes lists them
 # Links to other projects. Types in docstrings are words, so only those below are links.

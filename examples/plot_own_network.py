@@ -71,13 +71,14 @@ for name, network in networks.items():
 # %%
 # Everything else works as with the built-in network.
 
+import matplotlib.pyplot as plt
+
 from sksegment import SegmentationDisplay
 
-display = SegmentationDisplay.from_predictions(
+SegmentationDisplay.from_predictions(
     X_test[:4],
     y_test[:4],
     fitted["dilated"].predict(X_test[:4]),
     class_names=["background", "disk", "square", "triangle"],
 )
-display.figure_.savefig("own_network.png", dpi=100)
-print("saved own_network.png")
+plt.show()

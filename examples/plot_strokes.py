@@ -1,52 +1,101 @@
 """
-A few strokes on one image
-==========================
+A few strokes on one picture, and a random forest
+=================================================
 
 To segment one picture, nobody paints whole masks: a few strokes of each class are
-enough for a network that does not have to learn its first filters.
+enough for ``network="filter_bank"``, as they are for scikit-image's
+``TrainableSegmenter``. Here both get the same strokes, and the forest is ahead.
 """
 
 # %%
-# Coins on uneven ground, and what somebody could have painted with a mouse: three
-# strokes on coins and three beside them. All other pixels have the value of
-# ``ignore_label``.
+# Coins on uneven ground, from scikit-image. The whole mask, by a watershed, only serves
+# to score the results. Of the strokes, 1 is ground, 2 is coin, and 0 everything that
+# nobody labelled.
 
-import json
-from pathlib import Path
+import time
 
 import matplotlib.pyplot as plt
 import numpy as np
-from skimage import data
+from scipy import ndimage
+from skimage import data, filters, morphology, segmentation
 
-image = data.coins()
-UNLABELLED, GROUND, COIN = 255, 0, 1
-strokes = np.full(image.shape, UNLABELLED, np.uint8)
-strokes[50:56, 35:55] = strokes[122:128, 143:163] = strokes[264:270, 349:369] = COIN
-strokes[83:86, 20:360] = strokes[150:153, 60:360] = strokes[10:13, 20:360] = GROUND
+coins = data.coins()
+seeds = np.zeros(coins.shape, int)
+seeds[coins < 30], seeds[coins > 150] = 1, 2
+truth = segmentation.watershed(filters.sobel(coins), seeds)
+truth = 1 + morphology.opening(ndimage.binary_fill_holes(truth == 2), np.ones((5, 5)))
+
+strokes = np.zeros(coins.shape, np.uint8)
+strokes[[84, 151, 11], 20:360] = 1
+for row, column in [
+    (53, 45),
+    (125, 153),
+    (195, 262),
+    (267, 359),
+    (50, 335),
+    (200, 345),
+]:
+    strokes[row - 2 : row + 2, column - 10 : column + 10] = 2
+strokes = morphology.dilation(strokes, np.ones((3, 3)))
+print(f"{np.mean(strokes > 0):.1%} of the pixels have a label")
 
 # %%
-# The settings for strokes are plain data: a network that begins with the filters of
-# scikit-image, crops around labelled pixels, and shares of the classes that are
-# estimated on the pixels that nobody labelled.
+# The network has the filters of scikit-image in its first layer. It is trained on crops
+# around the strokes, and estimates the share of each class on the pixels without a
+# stroke. The forest sees the same filters, pixel by pixel.
+
+from skimage.feature import multiscale_basic_features
+from skimage.future import TrainableSegmenter
+from sklearn.ensemble import RandomForestClassifier
 
 from sksegment import FCNSegmenter
+from sksegment.metrics import iou_score
 
-root = Path(__file__).resolve().parents[1] if "__file__" in globals() else Path("..")
-settings = json.loads((root / "docs/benchmarks/strokes.json").read_text("utf-8"))
-print(settings)
 
-segmenter = FCNSegmenter(ignore_label=UNLABELLED, random_state=0, **settings)
-segmenter.fit(image[None], strokes[None])
-found = segmenter.predict(image[None])[0]
-print(f"{np.mean(found == COIN):.0%} of the picture are coins")
+def by_network(image):
+    segmenter = FCNSegmenter(
+        network="filter_bank",
+        width=24,
+        dropout=0.2,
+        ignore_label=0,
+        class_prior="unlabeled",
+        crop_size=64,
+        crop_sampling="balanced",
+        learning_rate=0.01,
+        max_epochs=12,
+        random_state=0,
+    )
+    return segmenter.fit([image], [strokes]).predict([image])[0]
+
+
+def by_forest(image):
+    forest = RandomForestClassifier(100, random_state=0)
+    segmenter = TrainableSegmenter(forest, multiscale_basic_features)
+    segmenter.fit(image, strokes)
+    return segmenter.predict(image)
+
+
+shown = {"strokes": strokes}
+for name, segment in {"network": by_network, "forest": by_forest}.items():
+    start = time.perf_counter()
+    found = segment(coins)
+    seconds = time.perf_counter() - start
+    score = iou_score([truth], [found])
+    print(f"{name:7}: mean IoU {score:.3f} in {seconds:.1f} s")
+    shown[f"{name}: mean IoU {score:.2f}"] = found
 
 # %%
-# The strokes and the result:
-
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-for axis, labels in zip(axes, [strokes, found], strict=True):
-    axis.imshow(image, cmap="gray")
-    shown = np.ma.masked_equal(labels, UNLABELLED)
-    axis.imshow(shown, alpha=0.5, vmin=GROUND, vmax=COIN, cmap="coolwarm")
-    axis.set(xticks=[], yticks=[])
+figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+for axis, (title, labels) in zip(axes, shown.items(), strict=True):
+    axis.imshow(coins, cmap="gray")
+    over = np.ma.masked_equal(labels, 0)
+    axis.imshow(over, alpha=0.5, vmin=1, vmax=2, cmap="coolwarm")
+    axis.set(title=title, xticks=[], yticks=[])
 plt.show()
+
+# %%
+# Brightness and edges at each pixel tell coins from ground, and a forest splits them
+# exactly; it is several times as fast, too. The network is made for patterns that show
+# in the neighbourhood only: from strokes on half a percent of a slice of cell
+# membranes, it reached a mean IoU of 0.678, and the forest 0.656 (measured elsewhere,
+# on images that are not shipped: see the benchmark *Few labels*).

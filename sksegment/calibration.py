@@ -28,6 +28,7 @@ from sksegment._inputs.image_list import (
     check_pairs,
 )
 from sksegment._inputs.labels import IGNORED, LabelEncoder, format_labels
+from sksegment._inputs.nodata import NoData, split_off
 from sksegment._inputs.pipelines import final_estimator, fit_with_weights
 from sksegment._inputs.sample_weight import as_weights, check_weight_size
 from sksegment._prediction.collect import collect
@@ -135,10 +136,15 @@ def held_out_pixels(
         All held-out images, of which these may be some.
     """
     fitted = final_estimator(estimator)
-    images = as_images(X, getattr(fitted, "n_features_in_", None))
+    nodata = getattr(fitted, "_nodata", None)
+    value = None if nodata is None else nodata.value
+    images = as_images(X, getattr(fitted, "n_features_in_", None), value)
     masks, weights = as_masks(y), as_weights(sample_weight, len(y))
     check_pairs(images, masks)
-    encoder = LabelEncoder(fitted.classes_, getattr(fitted, "ignore_label", None))
+    ignored = getattr(fitted, "ignore_label", None)
+    encoder = LabelEncoder(
+        fitted.classes_, ignored if nodata is None else nodata.ignored
+    )
     n_classes = len(fitted.classes_)
     n_kept = max(1, MAX_VALUES // n_classes // n_images)
     answers = predict_tilewise(
@@ -148,6 +154,10 @@ def held_out_pixels(
     for index, probabilities in enumerate(answers):
         mask = masks[index]
         check_pair(images[index], mask, masks, index)
+        if nodata is not None:
+            mask, probabilities = split_off(
+                mask, probabilities, nodata, fitted.classes_
+            )
         codes = encoder.encode(mask, masks.name(index))
         weight = np.array(1.0) if weights is None else weights[index]
         check_weight_size(weight, mask, index)
@@ -420,6 +430,12 @@ class TemperatureScaling(
         estimator = getattr(self, "estimator_", self.estimator)
         return getattr(final_estimator(estimator), "ignore_label", None)
 
+    @property
+    def _nodata(self) -> NoData | None:
+        """What marks pixels without data, as the segmenter has it."""
+        estimator = getattr(self, "estimator_", self.estimator)
+        return getattr(final_estimator(estimator), "_nodata", None)
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "temperature_")
 
@@ -465,4 +481,5 @@ class TemperatureScaling(
 
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
-        return as_images(X, getattr(self, "n_features_in_", None))
+        nodata = None if self._nodata is None else self._nodata.value
+        return as_images(X, getattr(self, "n_features_in_", None), nodata)

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels
+from sksegment._inputs.nodata import NoData
 from sksegment._inputs.pipelines import final_estimator, fit_with_weights
 from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
@@ -29,7 +30,7 @@ __all__ = ["VotingSegmenter", "predict_uncertainty"]
 
 Named = list[tuple[str, Any]]
 # What all members must have in common, those that have it.
-SHARED = ("classes_", "ignore_label", "n_features_in_")
+SHARED = ("classes_", "ignore_label", "nodata", "nodata_label", "n_features_in_")
 CURE_OF_CLASSES = " Name all label values of the task with classes= of each member."
 
 
@@ -123,7 +124,9 @@ def _check_alike(named: Named) -> None:
             if hasattr(final_estimator(member), attribute)
         ]
         for name, value in known[1:]:
-            if not np.array_equal(value, known[0][1]):
+            # NaN equals itself only as it is written.
+            is_same = np.array_equal(value, known[0][1])
+            if not is_same and repr(value) != repr(known[0][1]):
                 raise ValueError(
                     f"The member {name!r} has {attribute}={_format(value)}, but "
                     f"{known[0][0]!r} has {_format(known[0][1])}; expected the same."
@@ -308,7 +311,7 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
             self._predictor(),
             images,
             len(self.classes_),
-            lambda mean: self.classes_[mean.argmax(axis=0)],
+            self._labels_of,
         )
         return collect(masks, len(images), images.is_array)
 
@@ -466,6 +469,24 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
         predictors = [predictor_of_estimator(member) for member in self.estimators_]
         return AveragedPredictor(predictors, self.weights_)
 
+    def _labels_of(self, mean: NDArray[Any]) -> NDArray[Any]:
+        """Return the most probable labels."""
+        nodata = self._nodata
+        if nodata is None:
+            return np.asarray(self.classes_[mean.argmax(axis=0)])
+        labels = nodata.extended(self.classes_)
+        missing = np.isnan(mean[0])
+        return np.where(missing, labels[-1], labels[mean.argmax(axis=0)])
+
+    @property
+    def _nodata(self) -> NoData | None:
+        """What marks pixels without data, which all members share."""
+        members = getattr(self, "estimators_", [])
+        finals = map(final_estimator, members)
+        known = [one._nodata for one in finals if hasattr(one, "_nodata")]
+        return known[0] if known else None
+
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
-        return as_images(X, getattr(self, "n_features_in_", None))
+        nodata = None if self._nodata is None else self._nodata.value
+        return as_images(X, getattr(self, "n_features_in_", None), nodata)

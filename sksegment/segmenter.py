@@ -19,6 +19,7 @@ from sksegment._inputs.classes import check_classes, check_passed_classes
 from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels, is_ignored
+from sksegment._inputs.nodata import NoData, nodata_of
 from sksegment._inputs.random import MAX_SEED
 from sksegment._inputs.samples import as_samples
 from sksegment._inputs.training_set import TrainingSet, held_out_samples, training_set
@@ -109,6 +110,16 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         A label value that is not a class: its pixels are left out of the loss, the
         class weights and the scores, and it is not in `classes_`. Elsewhere called
         ``ignore_index``.
+    nodata : float, default=None
+        The value that marks a pixel without data, in any of its channels: -9999, the
+        smallest float32 or NaN for example. Such pixels take no part in training: not
+        in the scale of the channels, the classes or the loss. They are predicted as
+        `nodata_label`, their probabilities are NaN, and `score` and the scorers of
+        :mod:`sksegment.metrics` leave them out. To its neighbours, such a pixel looks
+        like the mean of the training images.
+    nodata_label : int, float, str or bool, default=None
+        The label that is predicted where there is no data. None is the `ignore_label`.
+        It must not be a class.
     class_weight : None, "balanced", "median_frequency" or dict, default=None
         Weight of each class in the loss, by label value. "balanced" is inversely
         proportional to its number of pixels, "median_frequency" to its share of the
@@ -300,6 +311,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         pretrained: Any = None,
         classes: Any = None,
         ignore_label: Any = None,
+        nodata: float | None = None,
+        nodata_label: Any = None,
         class_weight: Any = None,
         class_prior: str | None = None,
         loss: Any = "cross_entropy",
@@ -336,6 +349,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         self.pretrained = pretrained
         self.classes = classes
         self.ignore_label = ignore_label
+        self.nodata = nodata
+        self.nodata_label = nodata_label
         self.class_weight = class_weight
         self.class_prior = class_prior
         self.loss = loss
@@ -412,9 +427,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         continues = self.warm_start and hasattr(self, "network_")
         images, steps = without_plan(X)
         training = training_set(
-            as_samples(images, y, sample_weight),
+            as_samples(images, y, sample_weight, self._nodata),
             self._known_classes(continues),
-            self.ignore_label,
+            self._ignored,
         )
         held_out = held_out_samples(X_val, y_val, sample_weight_val, training)
         make = self._components(continues)
@@ -481,9 +496,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         continues = hasattr(self, "network_")
         images, steps = without_plan(X)
         training = training_set(
-            as_samples(images, y, sample_weight),
+            as_samples(images, y, sample_weight, self._nodata),
             self._classes_of_partial_fit(classes, continues),
-            self.ignore_label,
+            self._ignored,
         )
         make = self._components(continues)
         seed = make.agree_on(self._draw_seed(continues))
@@ -509,9 +524,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray
-            Masks with the values and the dtype of `classes_`: for an array, one array
-            ``(n, height, width)``; otherwise a 1-D object array of arrays ``(height,
-            width)``.
+            Masks with the values and the dtype of `classes_` (with `nodata`, one that
+            also holds its label): for an array, one array ``(n, height, width)``;
+            otherwise a 1-D object array of arrays ``(height, width)``.
 
         Raises
         ------
@@ -541,9 +556,9 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         Returns
         -------
         ndarray
-            Probabilities, float32, classes in the order of `classes_`: for an array,
-            one array ``(n, n_classes, height, width)``; otherwise a 1-D object array of
-            arrays ``(n_classes, height, width)``.
+            Probabilities, float32, classes in the order of `classes_`, NaN where there
+            is no data: for an array, one array ``(n, n_classes, height, width)``;
+            otherwise a 1-D object array of arrays ``(n_classes, height, width)``.
 
         Raises
         ------
@@ -716,6 +731,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             self.channel_std_,
             self.channel_min_,
             self.channel_max_,
+            None if self._nodata is None else self._nodata.value,
         )
         return Model(self.network_, self._architecture, scale, self.history_)
 
@@ -815,7 +831,24 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
 
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
-        return as_images(X, self.n_features_in_)
+        nodata = None if self._nodata is None else self._nodata.value
+        return as_images(X, self.n_features_in_, nodata)
+
+    @property
+    def _nodata(self) -> NoData | None:
+        """What marks pixels without data, and their labels."""
+        return nodata_of(self.nodata, self.ignore_label, self.nodata_label)
+
+    @property
+    def _ignored(self) -> Any:
+        """The label of masks that is ignored in training."""
+        return self.ignore_label if self._nodata is None else self._nodata.ignored
+
+    @property
+    def _result_labels(self) -> NDArray[Any]:
+        """All labels that are predicted, with that of pixels without data last."""
+        nodata = self._nodata
+        return self.classes_ if nodata is None else nodata.extended(self.classes_)
 
 
 def _warn_of_missing(training: TrainingSet, result: TrainingResult) -> None:

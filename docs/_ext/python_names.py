@@ -47,6 +47,8 @@ def edited_file(page: str) -> str | None:
     """The file that one edits to change a page, or None if many files make it."""
     if page in ("changelog", "contributing"):
         return f"{page.upper()}.md"
+    if page == "auto_examples/index":
+        return "examples/GALLERY_HEADER.rst"
     if page.startswith("auto_examples/plot_"):
         return f"{page.removeprefix('auto_')}.py"
     if page.startswith("reference/generated/"):

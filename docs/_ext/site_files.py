@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from docutils import nodes
 from python_names import edited_file
 from sphinx import addnodes
 
-LONGEST = 200  # characters of a description in llms.txt
+LONGEST = 250  # characters of a description in llms.txt
 LEFT_OUT = ("404", "index", "sg_execution_times")
 
 
@@ -19,8 +20,7 @@ def first_sentence(doctree: nodes.document) -> str:
         if not isinstance(found.parent, (nodes.section, addnodes.desc_content)):
             continue
         text = " ".join(found.astext().split())
-        sentence = text.split(". ")[0].rstrip(".:")
-        return sentence[:LONGEST]
+        return shorten(text.split(". ")[0].rstrip(".:"), LONGEST, placeholder=" ...")
     return ""
 
 
@@ -44,7 +44,7 @@ def write_llms_txt(app: Any, exception: Exception | None) -> None:
     if exception or app.builder.format != "html":
         return
     about = first_sentence(app.env.get_doctree("index"))
-    lines = ["# sksegment", "", f"> {about}.", ""]
+    lines = ["# sksegment", "", f"> {about}", ""]
     for section in app.env.toctree_includes["index"]:
         lines += [f"## {app.env.titles[section].astext()}", ""]
         pages = [page for page in pages_below(app, section) if page not in LEFT_OUT]

@@ -30,12 +30,15 @@ class Scale:
         What is subtracted from the images, and what they are divided by.
     low, high : ndarray of shape (n_channels,)
         Smallest and largest value of the pixels of the training images that count.
+    nodata : float, default=None
+        The value that marks a pixel without data, which the network sees as the mean.
     """
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    nodata: float | None = None
 
     def apply(self, values: NDArray[Any] | float) -> NDArray[np.float64]:
         """Standardise values whose last axis is the channels."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.containers import as_array, check_ordered
+from sksegment._inputs.nodata import missing_pixels
 
 # The float types of torch that numpy has, too.
 NUMPY_FLOATS = ("torch.float16", "torch.float32", "torch.float64")
@@ -18,8 +19,11 @@ MIXED_OBJECTS = (
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def check_image(image: Any, name: str) -> NDArray[Any]:
-    """Return one image as (height, width, n_channels), or say what is wrong with it."""
+def check_image(image: Any, name: str, nodata: float | None = None) -> NDArray[Any]:
+    """Return one image as (height, width, n_channels), or say what is wrong with it.
+
+    The value `nodata` marks pixels without data, and may be NaN or huge.
+    """
     image = as_ndarray(image, name)
     if image.ndim == 2:
         image = image[..., np.newaxis]
@@ -31,7 +35,7 @@ def check_image(image: Any, name: str) -> NDArray[Any]:
     check_not_empty(image.shape, name)
     if image.dtype.kind not in "buif":
         raise TypeError(f"{name} has dtype {image.dtype}; expected real numbers.")
-    _check_finite(image, name)
+    _check_finite(image, name, nodata)
     return image
 
 
@@ -124,7 +128,7 @@ def check_not_empty(shape: tuple[int, ...], name: str) -> None:
         raise ValueError(f"{name} is empty: it has shape {shape}.")
 
 
-def _check_finite(image: NDArray[Any], name: str) -> None:
+def _check_finite(image: NDArray[Any], name: str, nodata: float | None) -> None:
     if image.dtype.kind != "f":
         return
     # One reduction finds NaN, infinity and values that float32 cannot hold.
@@ -132,11 +136,16 @@ def _check_finite(image: NDArray[Any], name: str) -> None:
     if not largest <= FLOAT32_MAX:
         # As float32: in a comparison with float16, a Python float would overflow.
         bad = ~(np.abs(image) <= np.float32(FLOAT32_MAX))
+        if nodata is not None:
+            bad &= ~missing_pixels(image, nodata)[..., np.newaxis]
+        if not bad.any():
+            return
         channels = np.flatnonzero(bad.any(axis=(0, 1))).tolist()
         raise ValueError(
             f"Input X contains NaN, infinity or a value too large for float32: {name}, "
             f"channels {channels}, {int(bad.sum())} values. Replace them, and mark "
-            f"such pixels with ignore_label= in y."
+            f"such pixels with ignore_label= in y; or name the value that marks pixels "
+            f"without data, NaN for example, as nodata= of FCNSegmenter."
         )
 
 

@@ -48,12 +48,15 @@ class ImageList(Sequence[NDArray[Any]]):
         Whether the items are masks.
     argument : str, default="X"
         What the user calls them.
+    nodata : float, default=None
+        The value that marks pixels of images without data.
     """
 
     items: Sequence[Any]
     is_array: bool
     is_mask: bool
     argument: str = "X"
+    nodata: float | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -65,7 +68,7 @@ class ImageList(Sequence[NDArray[Any]]):
             mask = read_mask(item) if is_path(item) else _whole(item)
             return check_mask(mask, self.name(index))
         image = read_image(item) if is_path(item) else _whole(item)
-        return check_image(image, self.name(index))
+        return check_image(image, self.name(index), self.nodata)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         return (self[index] for index in range(len(self)))
@@ -76,8 +79,9 @@ class ImageList(Sequence[NDArray[Any]]):
         # Cut before it is converted: of a lazy array, only the window is then read.
         whole = item if _can_be_cut(item) else as_ndarray(item, self.name(index))
         part = whole[window]
-        check = check_mask if self.is_mask else check_image
-        return check(part, self.name(index))
+        if self.is_mask:
+            return check_mask(part, self.name(index))
+        return check_image(part, self.name(index), self.nodata)
 
     def name(self, index: int) -> str:
         """Name item `index` for a message."""
@@ -106,7 +110,9 @@ def _whole(item: Any) -> Any:
     return item[:, :] if must_be_cut else item
 
 
-def as_images(X: Any, n_channels: int | None = None) -> ImageList:
+def as_images(
+    X: Any, n_channels: int | None = None, nodata: float | None = None
+) -> ImageList:
     """Return the images that `X` stands for.
 
     Parameters
@@ -116,6 +122,8 @@ def as_images(X: Any, n_channels: int | None = None) -> ImageList:
     n_channels : int, default=None
         The channels of the fitted model. A three-dimensional array is grey only where
         this is 1 or unknown.
+    nodata : float, default=None
+        The value that marks pixels without data.
 
     Raises
     ------
@@ -124,11 +132,11 @@ def as_images(X: Any, n_channels: int | None = None) -> ImageList:
     """
     container = _container(X, "X")
     if not isinstance(container, np.ndarray):
-        return ImageList(container, is_array=False, is_mask=False)
+        return ImageList(container, is_array=False, is_mask=False, nodata=nodata)
     _check_image_axes(container, n_channels)
     if container.ndim == 3:
         container = container[..., np.newaxis]
-    return ImageList(container, is_array=True, is_mask=False)  # type: ignore[arg-type]
+    return ImageList(container, True, is_mask=False, nodata=nodata)  # type: ignore[arg-type]
 
 
 def as_masks(y: Any, argument: str = "y") -> ImageList:

@@ -24,6 +24,7 @@ from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import check_channels
 from sksegment._inputs.labels import LabelCounts, LabelEncoder, count_labels, is_ignored
 from sksegment._inputs.mixed_scales import images_of_16_bits
+from sksegment._inputs.nodata_marks import likely_mark, warn_of_marks
 from sksegment._inputs.sample_weight import check_weight_size
 from sksegment._inputs.samples import Samples, as_samples
 
@@ -52,6 +53,8 @@ class TrainingSet(Samples):
         Pixels with a class and a positive weight.
     dtypes : list of dtype
         The dtype of each image.
+    marks : list of float or None
+        For each image a value that probably marks pixels without data.
     """
 
     sizes: list[tuple[int, int]]
@@ -61,11 +64,13 @@ class TrainingSet(Samples):
     pixels: NDArray[np.float64]
     n_labelled: NDArray[np.float64]
     dtypes: list[np.dtype[Any]]
+    marks: list[float | None]
 
     @property
     def scale(self) -> Scale:
         """Scale of the channels over all images."""
-        return reduce(add, self.sums).scale()
+        nodata = None if self.nodata is None else self.nodata.value
+        return replace(reduce(add, self.sums).scale(), nodata=nodata)
 
     @property
     def mean_weight(self) -> float:
@@ -81,6 +86,7 @@ class TrainingSet(Samples):
             pixels=self.pixels[indices],
             n_labelled=self.n_labelled[indices],
             dtypes=[self.dtypes[index] for index in indices],
+            marks=[self.marks[index] for index in indices],
         )
 
 
@@ -112,6 +118,7 @@ def survey(
     counts: list[LabelCounts] = []
     sizes: list[tuple[int, int]] = []
     dtypes: list[np.dtype[Any]] = []
+    marks: list[float | None] = []
     n_channels = samples.images[0].shape[-1]
     with _pairs(samples) as pairs:
         for index, (image, mask) in enumerate(pairs):
@@ -121,10 +128,15 @@ def survey(
                 check_weight_size(weight, mask, index)
             sizes.append(mask.shape)
             dtypes.append(image.dtype)
-            sums.append(channel_sums(image, _counted(mask, weight, ignore_label)))
+            counted = _counted(mask, weight, ignore_label)
+            sums.append(channel_sums(image, counted))
+            is_told = samples.nodata is not None
+            marks.append(None if is_told else likely_mark(image, counted))
             counts.append(count_labels(mask, weight))
     labels = [count.labels for count in counts]
     encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
+    if samples.nodata is not None:
+        samples.nodata.check_classes(encoder.classes)
     pixels, n_labelled = pixels_of_classes(counts, encoder)
     if not pixels.any():
         raise ValueError(nothing_labelled_message(ignore_label))
@@ -133,6 +145,7 @@ def survey(
         masks=samples.masks,
         weights=samples.weights,
         unit=samples.unit,
+        nodata=samples.nodata,
         sizes=sizes,
         n_channels=n_channels,
         sums=sums,
@@ -140,6 +153,7 @@ def survey(
         pixels=pixels,
         n_labelled=n_labelled,
         dtypes=dtypes,
+        marks=marks,
     )
 
 
@@ -160,7 +174,10 @@ def training_set(
     """
     found = _labelled_part(survey(samples, classes, ignore_label))
     _warn_of_two_depths(found)
-    _warn_of_outlier(found)
+    marks = {i: mark for i, mark in enumerate(found.marks) if mark is not None}
+    warn_of_marks(marks, len(found), found.images.name)
+    if not marks:
+        _warn_of_outlier(found)
     return found
 
 
@@ -182,7 +199,7 @@ def held_out_samples(
         )
     encoder = training.encoder
     try:
-        samples = as_samples(X_val, y_val, sample_weight_val)
+        samples = as_samples(X_val, y_val, sample_weight_val, training.nodata)
         found = survey(samples, encoder.classes, encoder.ignore_label)
     except (ValueError, TypeError) as error:
         error.add_note("This is about X_val, y_val and sample_weight_val.")
@@ -239,7 +256,7 @@ def _warn_of_outlier(found: TrainingSet) -> None:
                     f"{value[channel]:.6g}, {distance[channel]:.0f} standard "
                     f"deviations from the mean: other differences nearly vanish beside "
                     f"it. Is it a hot pixel, or a mark of missing values? Clip it, or "
-                    f"give such pixels the ignore_label in y.",
+                    f"give such pixels the ignore_label in y, or pass nodata=.",
                     UserWarning,
                     stacklevel=2,
                 )

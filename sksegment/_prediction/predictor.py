@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, ImageList
+from sksegment._inputs.nodata import NoData
 from sksegment._prediction.activation_sizes import LayerSizes, layer_sizes
 from sksegment._prediction.blending import blend_tiles
 from sksegment._prediction.lone_image import ConvolvedAsInBatch
@@ -75,6 +76,8 @@ class Predictor:
         Takes the network and `dtype`; returns a function that computes the same scores
         faster, or None. It is called anew for each prediction, as the weights may have
         changed.
+    nodata : NoData or None, default=None
+        What marks pixels without data, which get its label, or NaN as probabilities.
     """
 
     network: nn.Module
@@ -85,13 +88,14 @@ class Predictor:
     tile_size: int | str
     views: Sequence[View] = (AS_IT_IS,)
     fuse: Callable[[nn.Module, torch.dtype], Forward | None] | None = None
+    nodata: NoData | None = None
 
     def labels(
         self, images: ImageList, classes: NDArray[Any]
     ) -> Iterator[NDArray[Any]]:
         """Yield the most probable of `classes`, (height, width), of each image."""
         checked = self.check_images(images, images.name)
-        return self._run(checked, partial(labels_of, classes=classes))
+        return self._run(checked, *self._labelling(classes))
 
     def probabilities(self, images: ImageList) -> Iterator[NDArray[np.float32]]:
         """Yield the probabilities, (n_classes, height, width), of each image."""
@@ -104,7 +108,7 @@ class Predictor:
         largest = 0.0
         for index, image in enumerate(images):
             self._check_channels(image, name(index))
-            largest = max(largest, magnitude(image))
+            largest = max(largest, magnitude(image, self.nodata))
             yield image
         self.warn_of_other_units(largest)
 
@@ -127,11 +131,18 @@ class Predictor:
 
         A part may be darker than any image: its units are not judged.
         """
-        reduce = as_array if classes is None else partial(labels_of, classes=classes)
-        return next(self._run(iter([pixels]), reduce))
+        wanted = (as_array,) if classes is None else self._labelling(classes)
+        return next(self._run(iter([pixels]), *wanted))
+
+    def _labelling(self, classes: NDArray[Any]) -> tuple[Reduce, Any]:
+        """Return what makes labels of probabilities, and the label without data."""
+        if self.nodata is None:
+            return partial(labels_of, classes=classes), None
+        labels = self.nodata.extended(classes)
+        return partial(labels_of, classes=labels), labels[-1]
 
     def _run(
-        self, images: Iterable[NDArray[Any]], reduce: Reduce
+        self, images: Iterable[NDArray[Any]], reduce: Reduce, missing: Any = np.nan
     ) -> Iterator[NDArray[Any]]:
         """Yield the answers; if memory runs out, run less at once."""
         self.network.eval()
@@ -140,7 +151,9 @@ class Predictor:
         for group in self._groups(images):
             while group:
                 part = run._part(group)
-                answers = attempt(partial(run._answers, part, reduce), run.device)
+                answers = attempt(
+                    partial(run._answers, part, reduce, missing), run.device
+                )
                 if isinstance(answers, OutOfMemory):
                     run = self._below(run, part, answers.reason)
                     continue
@@ -155,6 +168,15 @@ class Predictor:
         return group[: 1 if is_cut else self.batch_size]
 
     def _answers(
+        self, part: list[NDArray[Any]], reduce: Reduce, missing: Any
+    ) -> Sequence[NDArray[Any]] | NDArray[Any]:
+        answers = self._answers_everywhere(part, reduce)
+        if self.nodata is not None:
+            for image, answer in zip(part, answers, strict=True):
+                answer[..., self.nodata.missing(image)] = missing
+        return answers
+
+    def _answers_everywhere(
         self, part: list[NDArray[Any]], reduce: Reduce
     ) -> Sequence[NDArray[Any]] | NDArray[Any]:
         if not self._tiling.is_cut(*part[0].shape[:2]):
@@ -402,8 +424,12 @@ def labels_of(batch: Tensor, classes: NDArray[Any]) -> NDArray[Any]:
     return labels
 
 
-def magnitude(image: NDArray[Any]) -> float:
-    """Return the largest absolute value of an image."""
+def magnitude(image: NDArray[Any], nodata: NoData | None = None) -> float:
+    """Return the largest absolute value of an image, where it has data."""
+    if nodata is not None:
+        image = image[~nodata.missing(image)]
+        if not len(image):
+            return 0.0
     return max(abs(float(image.min())), abs(float(image.max())))
 
 

@@ -49,9 +49,9 @@ def predict_uncertainty(model: Any, X: Any, method: str = "entropy") -> NDArray[
     Returns
     -------
     ndarray
-        Uncertainties of at least 0, float32; greater is less certain. For an array, one
-        array ``(n, height, width)``; otherwise a 1-D object array of arrays ``(height,
-        width)``.
+        Uncertainties of at least 0, float32; greater is less certain, NaN where there
+        is no data (see `nodata` of the segmenter). For an array, one array ``(n,
+        height, width)``; otherwise a 1-D object array of arrays ``(height, width)``.
 
     Raises
     ------
@@ -86,7 +86,8 @@ def predict_uncertainty(model: Any, X: Any, method: str = "entropy") -> NDArray[
     check_choice("method", method, METHODS)
     check_is_fitted(model)
     fitted = final_estimator(model)
-    images = as_images(X, getattr(fitted, "n_features_in_", None))
+    nodata = getattr(getattr(fitted, "_nodata", None), "value", None)
+    images = as_images(X, getattr(fitted, "n_features_in_", None), nodata)
     predictor, reduce = _mapping(predictor_of_estimator(model), method)
     maps = predict_tilewise(predictor, images, len(fitted.classes_), reduce)
     return collect(maps, len(images), images.is_array)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sksegment._inputs.nodata import NoData, nodata_of
 from sksegment._inputs.samples import Samples
 from sksegment._inputs.training_set import TrainingSet, check_same_channels
 from sksegment._prediction.predictor import (
@@ -82,6 +83,12 @@ class Components:
         """
         value = self.parameters[name]
         return value.item() if isinstance(value, np.generic) else value
+
+    @property
+    def nodata(self) -> NoData | None:
+        """What marks pixels without data."""
+        names = ("nodata", "ignore_label", "nodata_label")
+        return nodata_of(*(self[name] for name in names))
 
     @property
     def device(self) -> torch.device:
@@ -210,6 +217,7 @@ class Components:
             now["tile_size"],
             VIEWS if now["test_time_augmentation"] else (AS_IT_IS,),
             fused,
+            self.nodata,
         )
 
     def _start(self, model: Model, training: TrainingSet) -> Model:

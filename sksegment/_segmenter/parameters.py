@@ -22,6 +22,7 @@ from sksegment._inputs.checks import (
     height_and_width,
     is_integer,
 )
+from sksegment._inputs.nodata import nodata_of
 from sksegment._inputs.random import as_random_state
 from sksegment._segmenter.pretrained import check_pretrained
 from sksegment._torch.devices import resolve_device
@@ -71,6 +72,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     _check_class_prior(parameters)
     _check_crops(parameters)
     _check_encoder_rate(parameters)
+    _check_nodata(parameters)
     check_schedules(parameters)
     check_checkpoints(parameters)
 
@@ -215,6 +217,23 @@ def _check_encoder_rate(parameters: dict[str, Any]) -> None:
         )
 
 
+def _check_nodata(parameters: dict[str, Any]) -> None:
+    """Reject a mark of pixels without data for which there is no label."""
+    if "nodata" in parameters:
+        names = ("nodata", "ignore_label", "nodata_label")
+        nodata_of(*(parameters[name] for name in names))
+
+
+def _nodata(name: str, value: Any) -> None:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+        raise TypeError(
+            f"{name} is {value!r}; expected the number that marks pixels without data, "
+            f"such as -9999 or float('nan'), or None."
+        )
+    if math.isinf(value):
+        raise ValueError(f"{name} is {value!r}; expected a finite number or NaN.")
+
+
 def _or_none(check: Check) -> Check:
     def check_unless_none(name: str, value: Any) -> None:
         if value is not None:
@@ -321,6 +340,8 @@ CHECKS: dict[str, Check] = {
     "dropout": partial(check_number, low=0, high=1, closed="left"),
     "pretrained": check_pretrained,
     "ignore_label": _label,
+    "nodata": _or_none(_nodata),
+    "nodata_label": _label,
     "class_weight": _class_weight,
     "class_prior": partial(check_choice, choices=(None, "unlabeled")),
     "loss": _choice_or_callable(LOSSES, "(scores, codes, weights) -> loss"),

@@ -196,6 +196,7 @@ def segmenter_scale(segmenter: Any, scale: Scale) -> Scale:
         segmenter.channel_std_.copy(),
         segmenter.channel_min_,
         segmenter.channel_max_,
+        scale.nodata,
     )
     if len(trained.mean) != len(scale.mean):
         return scale

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sksegment._inputs.channel_scale import Scale
+from sksegment._inputs.nodata import with_nan
 from sksegment._torch.devices import arithmetic_device, to_device
 
 
@@ -34,6 +35,8 @@ def images_to_tensor(
     Tensor of shape (n, n_channels, height, width)
         float32, in channels-last memory order, whatever that of the arrays is.
     """
+    if scale.nodata is not None:
+        images = [with_nan(image, scale.nodata) for image in images]
     pixels = torch.from_numpy(in_torch_dtype(np.stack(images)))
     return standardize(pixels.to(arithmetic_device(device)), scale, device)
 
@@ -59,6 +62,7 @@ def standardize(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
 
     The mean is subtracted in double precision: small differences around 1e9 would
     otherwise be lost. Values far from those of training are clipped to `Scale.limits`.
+    NaN, which `with_nan` puts where there is no data, becomes the mean.
     """
     arithmetic = arithmetic_device(device)
     values = to_device(pixels, arithmetic).double()
@@ -69,6 +73,8 @@ def standardize(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
     # Copied, unlike the batch: in a memory-mapped model file they are read-only.
     values -= to_device(torch.tensor(scale.mean, device="cpu"), arithmetic)
     values /= to_device(torch.tensor(scale.std, device="cpu"), arithmetic)
+    if scale.nodata is not None:
+        values = values.nan_to_num_(nan=0.0)
     return values.float().to(device).permute(0, 3, 1, 2)
 
 

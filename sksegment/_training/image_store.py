@@ -16,6 +16,7 @@ from torch import Tensor
 from sksegment._inputs.file_threads import MAX_WAITING
 from sksegment._inputs.image_list import Window
 from sksegment._inputs.labels import IGNORED
+from sksegment._inputs.nodata import with_nan
 from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.devices import to_device
 from sksegment._torch.tensors import in_torch_dtype, torch_dtype
@@ -154,8 +155,7 @@ class ImageStore:
         From an array, only a corner is read.
         """
         height, width = self.samples.sizes[index]
-        corner = self.files.crop(self.samples.images, index, CORNER)
-        pixel = torch_dtype(corner.dtype).itemsize
+        pixel = torch_dtype(self._pixels(index, CORNER).dtype).itemsize
         weights = 0 if self.samples.weights is None else np.float32().itemsize
         each = self.samples.n_channels * pixel + self._codes_dtype.itemsize + weights
         return height * width * each
@@ -171,16 +171,25 @@ class ImageStore:
     def _read(self, index: int, window: Window) -> Example:
         # The mask first: around a class, it was read for the window just before.
         codes = self._encoded(index, window)
-        image = self.files.crop(self.samples.images, index, window)
+        image = self._pixels(index, window)
         return Example(
             torch.from_numpy(in_torch_dtype(image)),
             torch.from_numpy(codes.astype(self._codes_dtype)),
             self._read_weights(index, window),
         )
 
+    def _pixels(self, index: int, window: Window) -> NDArray[Any]:
+        """Return a part of an image, NaN where there is no data."""
+        image = self.files.crop(self.samples.images, index, window)
+        nodata = self.samples.nodata
+        return image if nodata is None else with_nan(image, nodata.value)
+
     def _encoded(self, index: int, window: Window) -> NDArray[np.int32]:
         masks = self.samples.masks
         mask = self.files.crop(masks, index, window)
+        if self.samples.nodata is not None:
+            image = self.files.crop(self.samples.images, index, window)
+            mask = self.samples.relabelled(mask, image, index)
         return self.samples.encoder.encode(mask, masks.name(index))
 
     def _read_weights(self, index: int, window: Window) -> Tensor | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sksegment._inputs.labels import LabelEncoder
+from sksegment._inputs.nodata import split_off
 from sksegment._inputs.random import SPLIT, random_generator
 from sksegment._inputs.samples import Samples
 from sksegment._prediction.predictor import Predictor
@@ -57,6 +58,10 @@ class Validation:
         predictions = self.predictor.probabilities(self.samples.images)
         for index, probabilities in enumerate(predictions):
             mask = self.samples.masks[index]
+            if self.samples.nodata is not None:
+                mask, probabilities = split_off(
+                    mask, probabilities, self.samples.nodata, classes
+                )
             weight = self.samples.weight(index)
             codes = self.encoder.encode(mask, self.samples.masks.name(index))
             losses.append(self._loss(probabilities, codes, weight))

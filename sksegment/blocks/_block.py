@@ -43,7 +43,8 @@ def predict_block(
     part = image.part(window) if isinstance(image, ImageSource) else image
     predictor = segmenter._predictor()
     classes = segmenter.classes_ if method == "predict" else None
-    answer = predictor.part(read_part(part, window), classes)
+    pixels = read_part(part, window, predictor.scale.nodata)
+    answer = predictor.part(pixels, classes)
     return np.ascontiguousarray(answer[..., rows.inner(), columns.inner()])
 
 
@@ -68,5 +69,11 @@ def write_block(
     """Write the labels or probabilities of a block to its chunk of a zarr array."""
     block = predict_block(segmenter, image, spans, method)
     if block.dtype.kind == "U":
-        block = np.searchsorted(segmenter.classes_, block)
+        block = _codes(segmenter._result_labels, block)
     target[(..., *(slice(*span.core) for span in spans))] = block
+
+
+def _codes(labels: NDArray[Any], block: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the position of each label of a block; the last need not be sorted in."""
+    order = np.argsort(labels)
+    return np.asarray(order[np.searchsorted(labels, block, sorter=order)])

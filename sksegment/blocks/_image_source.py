@@ -88,11 +88,11 @@ class MemoryMap:
         return np.array(mapped[window])
 
 
-def read_part(part: Any, window: Window) -> NDArray[Any]:
+def read_part(part: Any, window: Window, nodata: float | None = None) -> NDArray[Any]:
     """Return a window as a checked array (height, width, n_channels)."""
     rows, columns = window
     name = f"image[{rows.start}:{rows.stop}, {columns.start}:{columns.stop}]"
-    return check_image(part, name)
+    return check_image(part, name, nodata)
 
 
 def as_image_source(

@@ -48,7 +48,9 @@ class BlockPlan:
     def dtype(self) -> np.dtype[Any]:
         """Of the result."""
         is_labels = self.method == "predict"
-        return self.segmenter.classes_.dtype if is_labels else np.dtype(np.float32)
+        return (
+            self.segmenter._result_labels.dtype if is_labels else np.dtype(np.float32)
+        )
 
     @property
     def encodes(self) -> bool:
@@ -60,7 +62,7 @@ class BlockPlan:
         """Of the result in a zarr array."""
         if not self.encodes:
             return self.dtype
-        return np.min_scalar_type(len(self.segmenter.classes_) - 1)
+        return np.min_scalar_type(len(self.segmenter._result_labels) - 1)
 
 
 def block_plan(

@@ -121,7 +121,7 @@ def predict_to_zarr(
     plan = block_plan(
         "predict_to_zarr", segmenter, image, method, block_size, storage_options
     )
-    samples = read_samples(plan.source)
+    samples = read_samples(plan.source, plan.segmenter.nodata)
     _warn_of_other_units(plan, samples)
     identity = identity_of(plan, samples)
     target = opened_result(store, plan, identity, overwrite, storage_options)
@@ -132,7 +132,8 @@ def predict_to_zarr(
 
 def _warn_of_other_units(plan: BlockPlan, samples: list[Any]) -> None:
     predictor = plan.segmenter._predictor()
-    predictor.warn_of_other_units(max(map(magnitude, samples)))
+    largest = max(magnitude(sample, predictor.nodata) for sample in samples)
+    predictor.warn_of_other_units(largest)
 
 
 def _write_missing(plan: BlockPlan, target: Any) -> None:

@@ -51,7 +51,7 @@ def sample_windows(source: ImageSource) -> list[tuple[slice, slice]]:
     ]
 
 
-def read_samples(source: ImageSource) -> list[NDArray[Any]]:
+def read_samples(source: ImageSource, nodata: float | None) -> list[NDArray[Any]]:
     """Read the windows by which an image is recognised."""
     windows = sample_windows(source)
     parts: Any = [source.part(window) for window in windows]
@@ -59,7 +59,7 @@ def read_samples(source: ImageSource) -> list[NDArray[Any]]:
         from dask.base import compute
 
         parts = compute(*parts)
-    return list(map(read_part, parts, windows))
+    return [read_part(*pair, nodata) for pair in zip(parts, windows, strict=True)]
 
 
 def identity_of(plan: BlockPlan, samples: list[NDArray[Any]]) -> Identity:
@@ -90,6 +90,8 @@ def _digest_of_model(segmenter: FCNSegmenter) -> str:
         segmenter.precision == "bfloat16",
         [*arrays],
         segmenter.classes_.tolist(),
+        # Left out without, so that earlier results go on.
+        *([] if segmenter._nodata is None else [repr(segmenter._nodata)]),
     )
     return _digest([*arrays.values(), *scale], _told(settings))
 
@@ -196,7 +198,9 @@ def _new_array(
     import zarr
 
     leading = plan.leading
-    classes = plan.segmenter.classes_
+    segmenter = plan.segmenter
+    # Codes are positions in all labels, that of pixels without data last.
+    classes = segmenter._result_labels if plan.encodes else segmenter.classes_
     kind = "codes" if plan.encodes else "values"
     try:
         return zarr.create_array(

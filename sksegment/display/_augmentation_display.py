@@ -15,7 +15,12 @@ from sksegment._inputs.pipelines import final_estimator
 from sksegment.augmentation._base import BaseAugmenter
 from sksegment.augmentation._plan import PlannedStep, without_plan
 from sksegment.augmentation._preview import draw_pairs
-from sksegment.display._figure import axes_grid, draw, require_matplotlib
+from sksegment.display._figure import (
+    axes_grid,
+    draw,
+    fit_titles,
+    require_matplotlib,
+)
 from sksegment.display._pictures import class_colors, color_mask, displayable
 
 if TYPE_CHECKING:
@@ -194,5 +199,6 @@ class AugmentationDisplay:
             title = f"draw {row}" if row else "as it is"
             draw(self.axes_[row, 0], displayable(image), title)
             draw(self.axes_[row, 1], color_mask(codes, colors), "")
+        fit_titles(self.axes_, ax is None)
         self.ax_ = self.axes_[0, 0]
         return self

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.checks import check_integer
 from sksegment._inputs.labels import IGNORED
 
 if TYPE_CHECKING:
@@ -30,52 +32,104 @@ STRIPES_PER_SIDE = 24
 
 
 def displayable(
-    image: NDArray[Any], counted: NDArray[np.bool_] | None = None
+    image: NDArray[Any],
+    counted: NDArray[np.bool_] | None = None,
+    channels: Sequence[int] | None = None,
 ) -> NDArray[np.float32]:
     """Return an image of any kind in a form that can be displayed.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, n_channels)
-        The image, of any real dtype. Of 2 channels the first is shown, of 4 or more
-        the first three.
+        The image, of any real dtype.
     counted : ndarray of shape (height, width), dtype bool, default=None
         The pixels whose values set the brightness; by default, or if there are none,
         all. Others may hold marks of missing values.
+    channels : sequence of int, default=None
+        One channel, or three: red, green and blue. By default, of 2 channels the first
+        is shown, of 4 or more the first three.
 
     Returns
     -------
     ndarray of shape (height, width) or (height, width, 3), dtype float32
         Values in 0 to 1. Images of uint8, bool, or floats in 0 to 1 keep their
         brightness; all others are stretched from their 1st to their 99th percentile,
-        each channel separately if there are 4 or more.
+        each channel separately if there are 4 or more. Chosen channels out of 4 or more
+        are stretched whatever their dtype.
     """
-    channels = image[..., :3] if image.shape[-1] > 2 else image[..., 0]
-    if image.dtype == np.uint8:
-        return (channels / np.float32(255)).astype(np.float32)
-    if image.shape[-1] > 3:
+    n_channels = image.shape[-1]
+    are_bands = n_channels > 3
+    if channels is None:
+        shown = image[..., :3] if n_channels > 2 else image[..., 0]
+        keeps = image.dtype == np.uint8
+    else:
+        shown = image[..., list(channels)]
+        shown = shown[..., 0] if len(channels) == 1 else shown
+        keeps = image.dtype == np.uint8 and not are_bands
+    if keeps:
+        return (shown / np.float32(255)).astype(np.float32)
+    if are_bands and shown.ndim == 3:
         # Bands measure different things: each has its own brightness.
-        bands = [_stretched(channels[..., i], counted) for i in range(3)]
+        bands = [_stretched(shown[..., i], counted, channels) for i in range(3)]
         return np.stack(bands, axis=-1)
-    return _stretched(channels, counted)
+    return _stretched(shown, counted, channels if are_bands else None)
+
+
+def check_shown_channels(channels: Any) -> tuple[int, ...] | None:
+    """Return the channels to show as a tuple: one of them, or three.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are not one index or three.
+    """
+    if channels is None:
+        return None
+    given = [channels] if np.ndim(channels) == 0 else list(channels)
+    if len(given) not in (1, 3):
+        raise ValueError(
+            f"channels is {channels!r}; expected the index of one channel (grey), or "
+            f"three (red, green and blue), counted from 0."
+        )
+    for index in given:
+        check_integer("channels", index, 0)
+    return tuple(int(index) for index in given)
+
+
+def check_has_channels(
+    image: NDArray[Any], channels: tuple[int, ...] | None, index: int
+) -> None:
+    """Reject an image without one of the channels to show."""
+    if channels is not None and max(channels) >= image.shape[-1]:
+        raise ValueError(
+            f"channels is {channels}, but image {index} has {image.shape[-1]}; "
+            f"expected indices from 0 to {image.shape[-1] - 1}."
+        )
 
 
 def _stretched(
-    channels: NDArray[Any], counted: NDArray[np.bool_] | None
+    shown: NDArray[Any],
+    counted: NDArray[np.bool_] | None,
+    chosen: Sequence[int] | None,
 ) -> NDArray[np.float32]:
-    values = channels.astype(np.float64)
+    values = shown.astype(np.float64)
     some = values if counted is None or not counted.any() else values[counted]
-    low, high = _brightness_range(channels.dtype, some)
+    some = some[~np.isnan(some)]
+    if not some.size:  # nothing but pixels without data
+        return np.zeros(values.shape, np.float32)
+    low, high = _brightness_range(shown.dtype, some, keeps_unit=chosen is None)
     if high == low:
         return np.full(values.shape, 0.5, dtype=np.float32)
-    return ((values - low) / (high - low)).clip(0.0, 1.0).astype(np.float32)
+    stretched = ((values - low) / (high - low)).clip(0.0, 1.0)
+    return np.nan_to_num(stretched, nan=0.0).astype(np.float32)
 
 
 def _brightness_range(
-    dtype: np.dtype[Any], values: NDArray[np.float64]
+    dtype: np.dtype[Any], values: NDArray[np.float64], keeps_unit: bool
 ) -> tuple[float, float]:
     """Return the values that are drawn black and white."""
     is_unit = dtype.kind == "f" and values.min() >= 0.0 and values.max() <= 1.0
+    is_unit &= keeps_unit
     if dtype.kind == "b" or (is_unit and values.max() > values.min()):
         return 0.0, 1.0
     low, high = np.percentile(values, [1.0, 99.0])
@@ -167,15 +221,22 @@ def _stripes(shape: tuple[int, ...]) -> NDArray[np.float64]:
     return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
 
+def pale(visible: NDArray[Any]) -> NDArray[np.float64]:
+    """Return a picture in pale grey, on which marks stand out, also if it is dark."""
+    grey = visible if visible.ndim == 2 else visible.mean(axis=-1)
+    picture = np.repeat((0.35 + 0.6 * grey)[..., np.newaxis], 3, axis=2)
+    return picture.astype(np.float64)
+
+
 def error_picture(
-    image: NDArray[Any], truth: NDArray[Any], prediction: NDArray[Any]
+    visible: NDArray[Any], truth: NDArray[Any], prediction: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Return the image in pale grey, with wrong pixels red and ignored ones striped.
 
     Parameters
     ----------
-    image : ndarray of shape (height, width, n_channels)
-        The image.
+    visible : ndarray of shape (height, width) or (height, width, 3)
+        The image, in 0 to 1.
     truth, prediction : ndarray of shape (height, width), dtype int
         Class codes from 0, -1 where a pixel is ignored.
 
@@ -184,11 +245,7 @@ def error_picture(
     ndarray of shape (height, width, 3), dtype float64
         Red, green and blue in 0 to 1.
     """
-    visible = displayable(image, truth != IGNORED)
-    grey = visible if visible.ndim == 2 else visible.mean(axis=-1)
-    # Pale, so that dark images do not hide the marks.
-    picture = np.repeat((0.35 + 0.6 * grey)[..., np.newaxis], 3, axis=2)
-    picture = picture.astype(np.float64)
+    picture = pale(visible)
     ignored = truth == IGNORED
     picture[ignored] = _stripes(truth.shape)[ignored]
     picture[wrong_pixels(truth, prediction)] = ERROR_COLOR

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from sksegment._inputs.checks import check_integer
+from sksegment._inputs.checks import check_choice, check_integer
 from sksegment._inputs.image_list import (
     ImageList,
     as_images,
@@ -17,7 +17,7 @@ from sksegment._inputs.image_list import (
     check_pair,
     check_pairs,
 )
-from sksegment._inputs.labels import IGNORED, LabelEncoder
+from sksegment._inputs.labels import LabelEncoder
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._class_names import (
     Names,
@@ -26,14 +26,26 @@ from sksegment.display._class_names import (
     _names_by_label,
     _sorted_classes,
 )
-from sksegment.display._figure import add_legend, axes_grid, draw, require_matplotlib
+from sksegment.display._figure import (
+    axes_grid,
+    draw,
+    fit_titles,
+    is_top_of_kind,
+    require_matplotlib,
+)
+from sksegment.display._legend import add_legend
+from sksegment.display._missing_data import fitted_ignore_label, ignored_without_data
+from sksegment.display._panels import (
+    MODES,
+    Panel,
+    legend_entries,
+    n_panels,
+    panels_of,
+)
 from sksegment.display._pictures import (
-    ERROR_COLOR,
-    STRIPES,
+    check_has_channels,
+    check_shown_channels,
     class_colors,
-    color_mask,
-    displayable,
-    error_picture,
 )
 from sksegment.display._thinning import (
     ThinMasks,
@@ -41,27 +53,12 @@ from sksegment.display._thinning import (
     thin_masks,
     thinning_factor,
 )
+from sksegment.display._worst_images import ORDERS, worst_images
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
-
-
-def _error_title(n_scored: int, n_wrong: int) -> str:
-    if n_scored == 0:
-        return "Errors (all ignored)"
-    share = 100.0 * (1.0 - n_wrong / n_scored)
-    # Never "100.0% right" beside red pixels.
-    share = min(share, 99.9) if n_wrong else share
-    return f"Errors ({share:.1f}% right)"
-
-
-def _image_title(n_channels: int) -> str:
-    if n_channels == 2:
-        return "Image (channel 1 of 2)"
-    return f"Image (channels 1-3 of {n_channels})" if n_channels > 3 else "Image"
 
 
 def _head(data: Any, n: int) -> Any:
@@ -69,38 +66,47 @@ def _head(data: Any, n: int) -> Any:
     return data.iloc[:n] if hasattr(data, "iloc") else data[:n]
 
 
-def _first_pairs(
-    X: Any, y_true: Any, y_pred: Any, n_images: int | None
+def _chosen(
+    X: Any, y_true: Any, y_pred: Any, indices: Sequence[int] | None
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None, list[NDArray[Any]]]:
-    """Return the first images, their true masks if any, and predicted masks."""
-    images = as_images(X)
-    n_shown = len(images) if n_images is None else min(n_images, len(images))
-    shown = list(images.take(range(n_shown)))
-    predicted = _first_masks(images, shown, y_pred)
-    true = None if y_true is None else _first_masks(images, shown, y_true)
+    """Return some of the images (None: all), and their masks."""
+    images = as_images(X, nodata=np.nan)  # pixels without data are drawn, too
+    taken = range(len(images)) if indices is None else indices
+    shown = list(images.take(taken))
+    predicted = _masks_of(images, shown, y_pred, taken)
+    true = None if y_true is None else _masks_of(images, shown, y_true, taken)
     return shown, true, predicted
 
 
-def _first_masks(
-    images: ImageList, shown: list[NDArray[Any]], y: Any
+def _masks_of(
+    images: ImageList, shown: list[NDArray[Any]], y: Any, taken: Sequence[int]
 ) -> list[NDArray[Any]]:
-    """Return the masks of the first images, each as large as its image."""
+    """Return the masks of the images taken, each as large as its image."""
     masks = as_masks(y)
     check_pairs(images, masks)
-    first = list(masks.take(range(len(shown))))
-    for index, (image, mask) in enumerate(zip(shown, first, strict=True)):
+    chosen = [masks[index] for index in taken]
+    for index, image, mask in zip(taken, shown, chosen, strict=True):
         check_pair(image, mask, masks, index)
-    return first
+    return chosen
+
+
+def _checked_pairs(X: Any, y: Any) -> ImageList:
+    """Return the images, as many as there are masks."""
+    images = as_images(X)
+    check_pairs(images, as_masks(y))
+    return images
 
 
 class SegmentationDisplay:
-    """Images beside their masks, and where a prediction is wrong.
+    """Images with their masks, and where a prediction is wrong.
 
-    One row per image: the image, the true mask, the predicted mask, and the errors: the
-    image in grey with the wrong pixels in red. Pixels of the ignored label are striped
-    in grey and never count as errors. Of images with a side above 1024 pixels a reduced
-    picture is drawn, in which a wrong pixel stays visible. Make one with
-    `from_estimator` or `from_predictions`.
+    By default, an image has four panels: the image, the true mask, the predicted mask,
+    and the errors, which are the image in grey with the wrong pixels in red. Pixels of
+    the ignored label are striped in grey and never count as errors. A truth that
+    consists of strokes, with nearly all pixels ignored, is drawn as strokes over the
+    image. Of images with a side above 1024 pixels a reduced picture is drawn, in which
+    wrong pixels and strokes stay visible. Make one with `from_estimator` or
+    `from_predictions`.
 
     Parameters
     ----------
@@ -117,14 +123,20 @@ class SegmentationDisplay:
     class_names : sequence of str or dict of label to str, default=None
         The names for the legend, in the order of `classes`; by default the label
         values.
+    indices : sequence of int, default=None
+        The number of each image, to stand above it.
+    scores : sequence of float, default=None
+        The mean IoU of each image, to stand above it.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
         The figure.
-    axes_ : ndarray of shape (n_images, 4) or (n_images, 2), dtype object
-        The axes, one row per image: image, truth, prediction, errors; without truth,
-        only image and prediction.
+    axes_ : ndarray of shape (n_images, n_panels), dtype object
+        The axes, one row per image. As panels: image, truth, prediction, errors;
+        without truth, image and prediction. As overlay: truth and prediction, or
+        prediction. As contours: one. In the figure, several images may lie side by
+        side.
     images_ : ndarray of the shape of `axes_`, dtype object
         The `AxesImage` drawn in each of the axes.
     legend_ : matplotlib Legend
@@ -148,6 +160,11 @@ class SegmentationDisplay:
     ... )
     >>> display.axes_.shape
     (2, 4)
+
+    The same, as outlines over the images:
+
+    >>> display.plot(mode="contours").axes_.shape
+    (2, 1)
     """
 
     figure_: Figure
@@ -164,6 +181,8 @@ class SegmentationDisplay:
         classes: ArrayLike,
         ignore_label: Any = None,
         class_names: Names = None,
+        indices: Sequence[int] | None = None,
+        scores: Sequence[float] | None = None,
     ) -> None:
         self.images = images
         self.y_true = y_true
@@ -171,6 +190,8 @@ class SegmentationDisplay:
         self.classes = classes
         self.ignore_label = ignore_label
         self.class_names = class_names
+        self.indices = indices
+        self.scores = scores
 
     @classmethod
     def from_estimator(
@@ -180,11 +201,14 @@ class SegmentationDisplay:
         y: Any = None,
         *,
         n_images: int = 4,
+        order: str = "first",
+        mode: str = "panels",
+        channels: int | Sequence[int] | None = None,
         class_names: Names = None,
         ax: Any = None,
         cmap: str | Colormap | None = None,
     ) -> SegmentationDisplay:
-        """Predict the first images and draw them.
+        """Predict images and draw them.
 
         Parameters
         ----------
@@ -192,11 +216,18 @@ class SegmentationDisplay:
             A fitted segmenter, or a Pipeline or search object that ends in one.
         X : array-like of shape (n, height, width, n_channels) or (n, height, width), \
                 or list of array or path
-            The images. Only those drawn are read and predicted.
+            The images. Only those drawn are read and predicted, with order="worst" all.
         y : array-like of shape (n, height, width) or list of mask or path, default=None
             The true masks. None draws images and predictions only.
         n_images : int, default=4
-            How many images are drawn, from the first on.
+            How many images are drawn.
+        order : {"first", "worst"}, default="first"
+            Which images are drawn: the first, or those with the lowest mean IoU,
+            the lowest first.
+        mode : {"panels", "overlay", "contours"}, default="panels"
+            See `plot`.
+        channels : int or sequence of 3 int, default=None
+            See `plot`.
         class_names : sequence of str or dict of label to str, default=None
             The names for the legend, in the order of `estimator.classes_`.
         ax : matplotlib Axes or array of them, default=None
@@ -226,16 +257,26 @@ class SegmentationDisplay:
         require_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
         check_integer("n_images", n_images, 1)
+        check_choice("order", order, ORDERS)
         if y is not None:
             # All images are checked: the slices below would hide a mismatch.
-            check_pairs(as_images(X), as_masks(y))
+            _checked_pairs(X, y)
+        if order == "first":
+            X, y = _head(X, n_images), None if y is None else _head(y, n_images)
+        fitted = final_estimator(estimator)
+        y_pred, ignore_label = estimator.predict(X), fitted_ignore_label(fitted)
+        if getattr(fitted, "_nodata", None) is not None:
+            y, y_pred = ignored_without_data(y, y_pred, fitted._nodata)
         return cls.from_predictions(
-            _head(X, n_images),
-            None if y is None else _head(y, n_images),
-            estimator.predict(_head(X, n_images)),
+            X,
+            y,
+            y_pred,
             n_images=n_images,
+            order=order,
+            mode=mode,
+            channels=channels,
             classes=getattr(estimator, "classes_", None),
-            ignore_label=getattr(final_estimator(estimator), "ignore_label", None),
+            ignore_label=ignore_label,
             class_names=class_names,
             ax=ax,
             cmap=cmap,
@@ -249,13 +290,16 @@ class SegmentationDisplay:
         y_pred: Any,
         *,
         n_images: int = 4,
+        order: str = "first",
+        mode: str = "panels",
+        channels: int | Sequence[int] | None = None,
         classes: ArrayLike | None = None,
         ignore_label: Any = None,
         class_names: Names = None,
         ax: Any = None,
         cmap: str | Colormap | None = None,
     ) -> SegmentationDisplay:
-        """Draw the first images with masks that have been predicted.
+        """Draw images with masks that have been predicted.
 
         Parameters
         ----------
@@ -267,7 +311,14 @@ class SegmentationDisplay:
         y_pred : array-like of shape (n, height, width) or list of mask or path
             The predicted masks.
         n_images : int, default=4
-            How many images are drawn, from the first on.
+            How many images are drawn.
+        order : {"first", "worst"}, default="first"
+            Which images are drawn: the first, or those with the lowest mean IoU,
+            the lowest first.
+        mode : {"panels", "overlay", "contours"}, default="panels"
+            See `plot`.
+        channels : int or sequence of 3 int, default=None
+            See `plot`.
         classes : array-like of shape (n_classes,), default=None
             All label values, so that a class has the same color in every drawing. By
             default, those of the masks drawn; given a list of names, 0, 1, ... where
@@ -300,8 +351,17 @@ class SegmentationDisplay:
         """
         require_matplotlib(f"{cls.__name__}.from_predictions")
         check_integer("n_images", n_images, 1)
+        check_choice("order", order, ORDERS)
         names = _as_names(class_names)
-        shown, true, predicted = _first_pairs(X, y_true, y_pred, n_images)
+        n_pairs = len(_checked_pairs(X, y_pred))
+        indices: Any = range(min(n_images, n_pairs))
+        scores: Any = None
+        if order == "worst":
+            known = None if classes is None else np.sort(classes)
+            indices, scores = worst_images(
+                y_true, y_pred, n_images, known, ignore_label
+            )
+        shown, true, predicted = _chosen(X, y_true, y_pred, indices)
         if classes is None:
             masks = [*predicted, *(true or [])]
             classes = _found_classes(masks, ignore_label, names)
@@ -313,14 +373,18 @@ class SegmentationDisplay:
             classes=labels,
             ignore_label=ignore_label,
             class_names=names,
+            indices=None if order == "first" else indices,
+            scores=scores,
         )
-        return display.plot(ax=ax, cmap=cmap)
+        return display.plot(ax=ax, mode=mode, channels=channels, cmap=cmap)
 
     def plot(
         self,
         *,
         ax: Any = None,
         n_images: int | None = None,
+        mode: str = "panels",
+        channels: int | Sequence[int] | None = None,
         cmap: str | Colormap | None = None,
     ) -> SegmentationDisplay:
         """Draw the display.
@@ -329,11 +393,20 @@ class SegmentationDisplay:
         ----------
         ax : matplotlib Axes or array-like of Axes, default=None
             An Axes, whose area is divided into the panels, or the axes of the panels
-            themselves, 4 per image (2 without truth). The legend is to their right;
-            ``plt.subplots(layout="constrained")`` makes room for it. None makes a new
-            figure.
+            themselves, as many per image as `axes_` has columns. The legend is to their
+            right, where the panels make room for it. None makes a new figure.
         n_images : int, default=None
             How many images are drawn, from the first on; None draws all.
+        mode : {"panels", "overlay", "contours"}, default="panels"
+            "panels" draws image, masks and errors beside each other. "overlay" tints
+            the image in the colors of the true and of the predicted classes. "contours"
+            outlines the predicted classes in their colors, over the true outlines in
+            white, which show where the two differ.
+        channels : int or sequence of 3 int, default=None
+            The channels to show, counted from 0: one in grey, or red, green and blue,
+            as in ``channels=(3, 2, 1)`` for Sentinel-2. Out of 4 or more, each is
+            stretched from its 1st to its 99th percentile. By default, of 2 channels the
+            first, and of more the first three.
         cmap : str or Colormap, default=None
             A matplotlib color map for the classes; by default, a palette of this
             package.
@@ -352,16 +425,42 @@ class SegmentationDisplay:
             `classes`.
         """
         require_matplotlib(f"{type(self).__name__}.plot")
-        if n_images is not None:
-            check_integer("n_images", n_images, 1)
+        check_choice("mode", mode, MODES)
         classes, by_class = _sorted_classes(self.classes, _as_names(self.class_names))
         names = _names_by_label(classes, by_class)
         colors = class_colors(len(classes), cmap)
-        images, y_true, y_pred = _first_pairs(
-            self.images, self.y_true, self.y_pred, n_images
-        )
+        images, masks, sizes = self._thinned(classes, n_images)
+        shown = check_shown_channels(channels)
+        for index, image in enumerate(images):
+            check_has_channels(image, shown, index)
+        rows = [
+            panels_of(image, codes, colors, mode, shown)
+            for image, codes in zip(images, masks, strict=True)
+        ]
+        entries = legend_entries(masks, names, colors, mode)
+        shape = len(rows), n_panels(mode, self.y_true is not None)
+        aspects = [height / width for height, width in sizes]
+        self.figure_, self.axes_ = axes_grid(ax, shape, aspects, entries)
+        self.images_ = np.empty(shape, dtype=object)
+        for (row, column), axes in np.ndenumerate(self.axes_):
+            panel = rows[row][column]
+            title = self._title(panel, row, column)
+            self.images_[row, column] = draw(axes, panel.picture, title, sizes[row])
+        self.legend_ = add_legend(self.figure_, self.axes_, entries, ax is None)
+        fit_titles(self.axes_, ax is None)
+        return self
+
+    def _thinned(
+        self, classes: NDArray[Any], n_images: int | None
+    ) -> tuple[list[NDArray[Any]], list[ThinMasks], list[tuple[int, int]]]:
+        """Return images and masks at the resolution to draw, and the true sizes."""
+        if n_images is not None:
+            check_integer("n_images", n_images, 1)
+        indices = range(len(self.images))[:n_images]
+        images, y_true, y_pred = _chosen(self.images, self.y_true, self.y_pred, indices)
         encoder = LabelEncoder(classes, self.ignore_label)
-        factors = [thinning_factor(*image.shape[:2]) for image in images]
+        sizes = [image.shape[:2] for image in images]
+        factors = [thinning_factor(*size) for size in sizes]
         masks = [
             thin_masks(
                 None if y_true is None else y_true[i],
@@ -372,63 +471,13 @@ class SegmentationDisplay:
             )
             for i, mask in enumerate(y_pred)
         ]
-        rows = [
-            _row(thin_image(image, factors[i]), masks[i], colors, i)
-            for i, image in enumerate(images)
-        ]
-        entries = _legend_entries(masks, names, colors)
-        aspects = [image.shape[0] / image.shape[1] for image in images]
-        shape = (len(rows), len(rows[0]))
-        self.figure_, self.axes_ = axes_grid(ax, shape, aspects, entries)
-        self.images_ = np.empty(shape, dtype=object)
-        for place, panel in np.ndenumerate(self.axes_):
-            self.images_[place] = draw(panel, *rows[place[0]][place[1]])
-        self.legend_ = add_legend(self.figure_, self.axes_, entries, ax is None)
-        return self
+        thin = [thin_image(image, factors[i]) for i, image in enumerate(images)]
+        return thin, masks, sizes
 
-
-def _row(
-    image: NDArray[Any],
-    masks: ThinMasks,
-    colors: NDArray[np.float64],
-    index: int,
-) -> list[tuple[NDArray[Any], str]]:
-    """Return the picture and the title of each panel of one image."""
-    title = _once(_image_title(image.shape[-1]), index)
-    true = masks.true
-    counted = None if true is None else true != IGNORED
-    row: list[tuple[NDArray[Any], str]] = [(displayable(image, counted), title)]
-    prediction = color_mask(masks.predicted, colors), _once("Prediction", index)
-    if true is None or masks.pair is None:
-        return [*row, prediction]
-    row += [(color_mask(true, colors), _once("Truth", index)), prediction]
-    errors = error_picture(image, *masks.pair)
-    return [*row, (errors, _error_title(masks.n_scored, masks.n_wrong))]
-
-
-def _legend_entries(
-    masks: list[ThinMasks],
-    names: list[str],
-    colors: NDArray[np.float64],
-) -> list[Artist]:
-    """Return a patch for each class that occurs, for ignored and wrong pixels."""
-    from matplotlib.patches import Patch
-
-    codes = sorted(set[int]().union(*(mask.codes for mask in masks)))
-    entries: list[Artist] = [
-        Patch(facecolor=colors[code], label=names[code])
-        for code in codes
-        if code != IGNORED
-    ]
-    if IGNORED in codes:
-        light, dark = map(str, STRIPES)
-        stripes = {"facecolor": light, "edgecolor": dark, "hatch": "//////"}
-        entries.append(Patch(linewidth=0, label="ignored", **stripes))  # type: ignore[arg-type]
-    if masks[0].true is not None:
-        entries.append(Patch(facecolor=ERROR_COLOR, label="wrong"))
-    return entries
-
-
-def _once(title: str, index: int) -> str:
-    """Return a column's title in the first row, an empty one below."""
-    return title if index == 0 else ""
+    def _title(self, panel: Panel, row: int, column: int) -> str:
+        """Return what stands above a panel; what all images share only once."""
+        if column == 0 and self.indices is not None:
+            score = "" if self.scores is None else f" (IoU {self.scores[row]:.2f})"
+            return f"Image {self.indices[row]}{score}"
+        is_due = panel.is_about_one or is_top_of_kind(self.axes_, row, column)
+        return panel.title if is_due else ""

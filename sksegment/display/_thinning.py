@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.labels import IGNORED, LabelEncoder
+from sksegment._inputs.labels import IGNORED, LabelEncoder, is_ignored
 
 # Pixels of the longer side that are drawn: more than a printed panel shows.
 MAX_SIDE = 1024
 # Rows are encoded in blocks of about this many pixels.
 BLOCK_PIXELS = 2**20
+# A truth with a smaller share of labelled pixels consists of strokes.
+SPARSE = 0.2
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,16 @@ class ThinMasks:
     Parameters
     ----------
     true, predicted : ndarray of shape (height, width)
-        Codes of the pixel in the middle of each square; `true` is None without truth.
+        Codes of the pixel in the middle of each square; of strokes, of a labelled one.
+        `true` is None without truth.
     pair : tuple of ndarray or None
         Codes of truth and prediction that show a wrong pixel wherever a square has one.
     n_scored, n_wrong : int
         Pixels with a class, and the wrong ones among them, at full resolution.
     codes : frozenset of int
         All codes that occur at full resolution.
+    has_strokes : bool, default=False
+        Whether the truth consists of strokes, with nearly all ignored.
     """
 
     true: NDArray[np.int32] | None
@@ -39,6 +44,7 @@ class ThinMasks:
     n_scored: int
     n_wrong: int
     codes: frozenset[int]
+    has_strokes: bool = False
 
 
 def thinning_factor(height: int, width: int) -> int:
@@ -50,13 +56,14 @@ def thin_image(image: NDArray[Any], factor: int) -> NDArray[Any]:
     """Average squares of an image, in its own dtype; what is left over is cut off."""
     if factor == 1:
         return image
-    height, width = (side // factor for side in image.shape[:2])
-    height, width = max(height, 1), max(width, 1)
+    height, width = (max(side // factor, 1) for side in image.shape[:2])
     thin = np.empty((height, width, image.shape[2]), image.dtype)
+    exact = np.uint32 if image.dtype in (np.uint8, np.uint16) else np.float64
     for row in range(height):  # a row at a time, so that memory stays flat
         band = image[row * factor : (row + 1) * factor, : width * factor]
-        squares = band.reshape(len(band), width, -1, image.shape[2])
-        mean = squares.mean(axis=(0, 2), dtype=np.float64)
+        # Rows first: numpy adds up long rows many times faster than short squares.
+        columns = band.sum(axis=0, dtype=exact).reshape(width, -1, image.shape[2])
+        mean = columns.sum(axis=1) / (len(band) * columns.shape[1])
         thin[row] = mean.round() if image.dtype.kind in "bui" else mean
     return thin
 
@@ -92,6 +99,7 @@ def thin_masks(
         If a label is unknown.
     """
     parts, n_scored, n_wrong = [], 0, 0
+    has_strokes = true is not None and _is_sparse(true, encoder.ignore_label)
     codes: set[int] = set()
     height, width = predicted.shape
     for rows in _row_blocks(height, width, factor):
@@ -101,17 +109,29 @@ def thin_masks(
         if truth is None:
             parts.append([_middles(guess, factor)])
             continue
+        # Neither right nor wrong: there are no data.
+        truth[guess == IGNORED] = IGNORED
         codes |= _occurring(truth)
         wrong = (truth != guess) & (truth != IGNORED)
         n_scored += int((truth != IGNORED).sum())
         n_wrong += int(wrong.sum())
-        shown = _wrong_first(wrong, (truth, guess), factor)
-        parts.append([_middles(guess, factor), _middles(truth, factor), *shown])
+        # Strokes before what is ignored, what is wrong before all.
+        seen = ((truth != IGNORED) & has_strokes).astype(np.uint8)
+        shown = _marked_first(seen + wrong, (truth, guess), factor)
+        stroke = _marked_first(seen, (truth,), factor)[0] if has_strokes else None
+        middle = _middles(truth, factor) if stroke is None else stroke
+        parts.append([_middles(guess, factor), middle, *shown])
     whole = [np.concatenate(blocks) for blocks in zip(*parts, strict=True)]
     if true is None:
         return ThinMasks(None, whole[0], None, 0, 0, frozenset(codes))
-    pair = (whole[2], whole[3])
-    return ThinMasks(whole[1], whole[0], pair, n_scored, n_wrong, frozenset(codes))
+    counts = n_scored, n_wrong, frozenset(codes)
+    return ThinMasks(whole[1], whole[0], (whole[2], whole[3]), *counts, has_strokes)
+
+
+def _is_sparse(mask: NDArray[Any], ignore_label: Any) -> bool:
+    """Tell whether a mask consists of strokes, with nearly all ignored."""
+    n_labelled = mask.size - np.count_nonzero(is_ignored(mask, ignore_label))
+    return bool(0 < n_labelled < SPARSE * mask.size)
 
 
 def _occurring(codes: NDArray[np.int32]) -> set[int]:
@@ -142,18 +162,17 @@ def _squares(mask: NDArray[Any], factor: int) -> NDArray[Any]:
 
 def _middles(codes: NDArray[np.int32], factor: int) -> NDArray[np.int32]:
     squares = _squares(codes, factor)
-    return squares[..., squares.shape[-1] // 2]
+    # Not a view: that would keep all squares in memory.
+    return squares[..., squares.shape[-1] // 2].copy()
 
 
-def _wrong_first(
-    wrong: NDArray[np.bool_], masks: tuple[NDArray[np.int32], ...], factor: int
+def _marked_first(
+    marks: NDArray[Any], masks: tuple[NDArray[np.int32], ...], factor: int
 ) -> list[NDArray[np.int32]]:
-    """Return for each square the codes at a wrong pixel, if there is one."""
-    wrong_squares = _squares(wrong, factor)
+    """Return for each square the codes at its highest mark, in the middle without."""
+    squares = _squares(marks, factor)
     place = np.where(
-        wrong_squares.any(axis=-1),
-        wrong_squares.argmax(axis=-1),
-        wrong_squares.shape[-1] // 2,
+        squares.any(axis=-1), squares.argmax(axis=-1), squares.shape[-1] // 2
     )[..., np.newaxis]
     return [
         np.take_along_axis(_squares(mask, factor), place, axis=-1)[..., 0]

@@ -11,7 +11,14 @@ from sklearn.utils import _safe_indexing
 
 from sksegment._inputs.checks import check_integer
 from sksegment._inputs.image_list import as_images
-from sksegment.display._figure import axes_grid, draw, require_matplotlib
+from sksegment.display._figure import (
+    axes_grid,
+    draw,
+    fit_titles,
+    frame,
+    is_top_of_kind,
+    require_matplotlib,
+)
 from sksegment.display._pictures import displayable
 
 if TYPE_CHECKING:
@@ -246,11 +253,14 @@ class UncertaintyDisplay:
         scale = {"cmap": cmap, "vmin": 0.0, "vmax": highest, "interpolation": "nearest"}
         for row, (image, values) in enumerate(zip(images, maps, strict=True)):
             left, right = self.axes_[row]
-            title = "" if row else "Image"
-            self.images_[row, 0] = draw(left, displayable(image), title)
+            is_first = is_top_of_kind(self.axes_, row, 0)
+            self.images_[row, 0] = draw(
+                left, displayable(image), "Image" if is_first else ""
+            )
             self.images_[row, 1] = right.imshow(values, **scale)
-            right.set_title("" if row else "Uncertainty", fontsize="medium")
-            right.set_axis_off()
+            right.set_title("Uncertainty" if is_first else "", fontsize="medium")
+            frame(right)
+        fit_titles(self.axes_, ax is None)
         self.ax_ = self.axes_[0, 1]
         self.colorbar_ = self.figure_.colorbar(
             self.images_[0, 1], ax=self.axes_[:, 1].tolist(), label=self.label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ class RawImageNetwork(nn.Module):
         What stands for each class in the result.
     averages_views : bool
         Whether probabilities are averaged over the eight positions of a square.
+    nodata_label : int, default=None
+        What stands in the result where there is no data, which `scale` tells.
     """
 
     lowest: Tensor
@@ -40,10 +43,12 @@ class RawImageNetwork(nn.Module):
         scale: Scale,
         labels: NDArray[np.int64],
         averages_views: bool,
+        nodata_label: int | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.averages_views = averages_views
+        self.nodata, self.nodata_label = scale.nodata, nodata_label
         lowest, highest = scale.limits()
         constants: dict[str, NDArray[Any]] = {
             "lowest": lowest,
@@ -61,8 +66,28 @@ class RawImageNetwork(nn.Module):
         # would otherwise be lost.
         values = images.double()
         values = torch.minimum(torch.maximum(values, self.lowest), self.highest)
-        batch = ((values - self.mean) / self.std).float().permute(0, 3, 1, 2)
-        probabilities = self._probabilities(batch)
+        values = (values - self.mean) / self.std
+        if self.nodata is None or self.nodata_label is None:
+            return self._answers(values)
+        missing = self._missing(images)
+        # The network sees the mean there.
+        values = torch.where(missing[..., None], torch.zeros_like(values), values)
+        labels, probabilities = self._answers(values)
+        return (
+            torch.where(missing, self.nodata_label, labels),
+            torch.where(missing[:, None], torch.nan, probabilities),
+        )
+
+    def _missing(self, images: Tensor) -> Tensor:
+        """Tell which pixels have no data in some channel."""
+        assert self.nodata is not None  # who asks has one
+        if math.isnan(self.nodata):
+            return images.isnan().any(dim=-1)
+        return (images == float(np.float32(self.nodata))).any(dim=-1)
+
+    def _answers(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return labels and probabilities of standardised images, channels last."""
+        probabilities = self._probabilities(values.float().permute(0, 3, 1, 2))
         return self.labels[probabilities.argmax(dim=1)], probabilities
 
     def _probabilities(self, batch: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 from pathlib import Path
@@ -80,10 +81,11 @@ def export_onnx(
 
     The metadata of the file holds, as JSON, ``classes``, ``labels`` ("values" or
     "codes"), ``channel_min``, ``channel_max``, ``stride``, ``margin`` and
-    ``sksegment_version``. The operator set is 18. The graph computes in float32, as
-    `predict` does, whatever `precision` says. It does not check images: pixels that
-    are not finite give probabilities that are not, and a large image is not cut into
-    tiles.
+    ``sksegment_version``; of a segmenter with `nodata` also ``nodata`` (a number, or
+    "NaN") and ``nodata_label``, which as a code comes after those of the classes. The
+    operator set is 18. The graph computes in float32, as `predict` does, whatever
+    `precision` says. It does not check images: pixels that are not finite give
+    probabilities that are not, and a large image is not cut into tiles.
 
     Examples
     --------
@@ -131,12 +133,14 @@ def label_values(classes: NDArray[Any]) -> tuple[NDArray[np.int64], str]:
 def _exported(segmenter: FCNSegmenter) -> bytes:
     """Return the content of the file."""
     network = copy_network(segmenter.network_, torch.device("cpu"))
-    labels, kind = label_values(segmenter.classes_)
+    labels, kind = label_values(segmenter._result_labels)
+    n_classes = len(segmenter.classes_)
     whole = RawImageNetwork(
         network,
         segmenter._fitted_model().scale,
-        labels,
+        labels[:n_classes],
         segmenter.test_time_augmentation,
+        int(labels[-1]) if len(labels) > n_classes else None,
     )
     model = _traced(whole.eval(), segmenter)
     _name_axes(model)
@@ -201,6 +205,11 @@ def _describe(model: Any, segmenter: FCNSegmenter, kind: str) -> None:
         "margin": segmenter.margin_,
         "sksegment_version": __version__,
     }
+    nodata = segmenter._nodata
+    if nodata is not None:
+        # JSON has no NaN.
+        facts["nodata"] = "NaN" if math.isnan(nodata.value) else nodata.value
+        facts["nodata_label"] = segmenter._result_labels[-1].item()
     model.producer_name, model.producer_version = "sksegment", __version__
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=json.dumps(value))

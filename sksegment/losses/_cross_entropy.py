@@ -48,7 +48,10 @@ class CrossEntropyLoss(PixelLoss):
 
 
 class FocalLoss(PixelLoss):
-    """Cross-entropy that gives less weight to pixels that are already right [1]_.
+    """Cross-entropy that gives less weight to pixels that are already right.
+
+    The loss of a pixel is multiplied by the square of one minus the probability of its
+    class [1]_.
 
     Parameters
     ----------

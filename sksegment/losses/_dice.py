@@ -10,10 +10,11 @@ from sksegment.losses._base import PixelLoss, importances, safe_divide
 
 
 class DiceLoss(PixelLoss):
-    """One minus the Dice overlap of probabilities and masks [1]_, a mean over classes.
+    """One minus the Dice overlap of probabilities and masks, a mean over classes.
 
-    Sums run over the labelled pixels of the whole batch; classes that the batch does
-    not contain are left out of the mean. A batch without a labelled pixel has loss 0.
+    Sums run over the labelled pixels of the whole batch [1]_; classes that the batch
+    does not contain are left out of the mean. A batch without a labelled pixel has
+    loss 0.
 
     Parameters
     ----------

@@ -9,12 +9,12 @@ from sksegment.losses._base import PixelLoss, importances, safe_divide
 
 
 class LovaszLoss(PixelLoss):
-    """The Lovász extension of one minus the IoU, a mean over classes [1]_.
+    """The Lovász extension of one minus the IoU, a mean over classes.
 
     A pixel's error for a class is one minus the probability of the class where it is
     the right one, and that probability elsewhere. Where all errors are 0 or 1, the loss
     of a class is one minus the IoU of these predictions; in between, the loss is
-    convex, and linear in the errors as long as their order does not change.
+    convex, and linear in the errors as long as their order does not change [1]_.
 
     The IoU is that of the labelled pixels of the whole batch; classes that the batch
     does not contain are left out of the mean. A pixel weight counts as the area of its

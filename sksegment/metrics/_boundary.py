@@ -145,12 +145,12 @@ def boundary_iou_score(
     over: str = "pixels",
     sample_weight: Any = None,
 ) -> float | NDArray[np.float64]:
-    """Intersection over union of the bands along the inside of the boundaries [1]_.
+    """Intersection over union of the bands along the inside of the boundaries.
 
     The area of a large object hides errors at its boundary; this score does not. The
     band of a class holds its pixels with a pixel outside the class at most `width` rows
-    and columns away: the mask less its erosion by a square, as the authors' code
-    computes it. What lies outside the image is outside the class.
+    and columns away: the mask less its erosion by a square, as in the code of [1]_.
+    What lies outside the image is outside the class.
 
     Parameters
     ----------
@@ -247,11 +247,11 @@ def boundary_f1_score(
     over: str = "pixels",
     sample_weight: Any = None,
 ) -> float | NDArray[np.float64]:
-    """Harmonic mean of the shares of true and of predicted boundaries that match [1]_.
+    """Harmonic mean of the shares of true and of predicted boundaries that match.
 
     An edge pixel belongs to a class and shares a side with a pixel that does not, or
     lies at the border of the image. It matches if the other mask has an edge pixel of
-    the same class within `tolerance`.
+    the same class within `tolerance` [1]_.
 
     Parameters
     ----------
@@ -346,10 +346,10 @@ def surface_dice_score(
     over: str = "pixels",
     sample_weight: Any = None,
 ) -> float | NDArray[np.float64]:
-    """Share of the boundaries of both masks that match (normalized surface Dice) [1]_.
+    """Share of the boundaries of both masks that match (normalized surface Dice).
 
     Edge pixels and matches are those of `boundary_f1_score`. Each edge pixel counts
-    once, whatever length of the boundary it stands for.
+    once; in [1]_, it counts by the length of the boundary that it stands for.
 
     Parameters
     ----------

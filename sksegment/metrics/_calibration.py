@@ -96,11 +96,11 @@ def expected_calibration_error(
     over: str = "pixels",
     sample_weight: Any = None,
 ) -> float:
-    """Mean gap between how sure predictions are and how often they are right [1]_.
+    """Mean gap between how sure predictions are and how often they are right.
 
     The confidence of a pixel is the probability of its likeliest class. Pixels are
     sorted into bins of equal width by their confidence; the gaps between the share of
-    correct pixels and the mean confidence of each bin are weighted by its pixels.
+    correct pixels and the mean confidence of each bin are weighted by its pixels [1]_.
 
     Parameters
     ----------

@@ -194,12 +194,13 @@ def hausdorff_distance(
     over: str = "images",
     sample_weight: Any = None,
 ) -> float | NDArray[np.float64]:
-    """Distance between the boundaries of true and predicted classes, 0 at best [1]_.
+    """Distance between the boundaries of true and predicted classes, 0 at best.
 
     Each edge pixel of a class has a distance to the nearest edge pixel of that class in
     the other mask. Of these, a percentile is taken for each of the two masks, and the
-    larger of the two is the distance of the class. An edge pixel belongs to a class and
-    shares a side with a pixel that does not, or lies at the border of the image.
+    larger of the two is the distance of the class [1]_. An edge pixel belongs to a
+    class and shares a side with a pixel that does not, or lies at the border of the
+    image.
 
     Parameters
     ----------

@@ -90,7 +90,10 @@ def segmentation_report(
     n_resamples: int = 1000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> SegmentationReport | dict[str, Any]:
-    """Scores of every class, and the four scores of Long et al. [1]_ below them.
+    """Scores of every class, and the four scores of Long et al. below them.
+
+    These four are the pixel accuracy, the mean accuracy, the mean IoU and the frequency
+    weighted IoU [1]_.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
+from sksegment._inputs.nodata import split_off
 from sksegment._inputs.pipelines import final_estimator
 from sksegment._inputs.sample_weight import as_weights
 from sksegment.metrics._accumulator import Accumulator, accumulate_part
@@ -171,6 +172,9 @@ class SegmentationScorer:
             "ignore_label": getattr(fitted, "ignore_label", None),
             "sample_weight": sample_weight,
         }
+        nodata = getattr(fitted, "_nodata", None)
+        if nodata is not None:
+            found["ignore_label"] = nodata.ignored
         return {**found, **self._kwargs}
 
     def _score_in_chunks(
@@ -194,6 +198,11 @@ class SegmentationScorer:
     def _score_at_once(
         self, estimator: Any, X: Any, masks: ImageList, settings: dict[str, Any]
     ) -> Any:
+        y_pred = getattr(estimator, self._response_method)(X)
+        fitted = final_estimator(estimator)
+        if getattr(fitted, "_nodata", None) is not None:
+            true, y_pred = _with_data(list(masks), y_pred, fitted)
+            masks = as_masks(np.stack(true) if masks.is_array else true)
         _check_labels(masks, settings["labels"], settings["ignore_label"])
         y_true = masks.items if masks.is_array else list(masks)
         arguments = {
@@ -201,7 +210,6 @@ class SegmentationScorer:
             for key, value in settings.items()
             if key in self._kwargs or (value is not None and takes(self._func, key))
         }
-        y_pred = getattr(estimator, self._response_method)(X)
         return self._func(y_true, y_pred, **arguments)
 
     def _as_float(self, score: Any) -> float:
@@ -287,11 +295,27 @@ def accumulate_predictions(
     _check_lengths(X, masks)
     weights = as_weights(sample_weight, len(masks))
     predict = getattr(estimator, response_method)
+    fitted = final_estimator(estimator)
+    nodata = getattr(fitted, "_nodata", None)
     for start, chunk in _chunks(masks):
         rows = slice(start, start + len(chunk))
         predictions = _predict_part(predict, X, rows)
+        if nodata is not None:
+            chunk, predictions = _with_data(chunk, predictions, fitted)
         part = None if weights is None else weights[rows]
         accumulate_part(accumulator, chunk, predictions, part, first=start)
+
+
+def _with_data(
+    masks: Sequence[NDArray[Any]], predictions: Any, fitted: Any
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Return masks and predictions that are ignored where there is no data."""
+    pairs = [
+        split_off(mask, np.asarray(prediction), fitted._nodata, fitted.classes_)
+        for mask, prediction in zip(masks, predictions, strict=True)
+    ]
+    true, predicted = zip(*pairs, strict=True)
+    return list(true), list(predicted)
 
 
 def _predict_part(predict: Callable[[Any], Any], X: Any, rows: slice) -> Any:

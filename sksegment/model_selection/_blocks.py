@@ -67,7 +67,8 @@ def cut_blocks(
     [[0, 0, 0], [0, 0, 4], [0, 4, 0], [0, 4, 4]]
     """
     height, width = height_and_width("block_size", block_size)
-    images, masks = as_images(X), as_masks(y)
+    # NaN may mark pixels without data: `fit` decides.
+    images, masks = as_images(X, nodata=np.nan), as_masks(y)
     check_pairs(images, masks)
     X_blocks, y_blocks, positions = [], [], []
     for index in range(len(images)):

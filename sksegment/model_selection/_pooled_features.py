@@ -37,6 +37,7 @@ def pooled_features(segmenter: Any, image: NDArray[Any]) -> NDArray[np.float32]:
         segmenter.channel_std_,
         segmenter.channel_min_,
         segmenter.channel_max_,
+        getattr(segmenter, "nodata", None),
     )
     step = 1
     while image[::step, ::step, 0].size > MAX_PIXELS:

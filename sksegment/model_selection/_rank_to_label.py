@@ -117,7 +117,8 @@ def rank_to_label(
     )
     check_is_fitted(model)
     segmenters = _with_networks(model)
-    images = as_images(X_pool, segmenters[0].n_features_in_)
+    first = segmenters[0]
+    images = as_images(X_pool, first.n_features_in_, getattr(first, "nodata", None))
     places, uncertainties, features = [], [], []
     pieces = _pieces(images, sides)
     while batch := [*islice(pieces, BATCH_SIZE)]:
@@ -174,12 +175,19 @@ def _mean_uncertainties(
     """Return the uncertainty of each piece, averaged over its pixels."""
     if method in UNCERTAINTIES:
         uncertainty = UNCERTAINTIES[method]
-        return [float(uncertainty(p).mean()) for p in model.predict_proba(pieces)]
+        maps = map(uncertainty, model.predict_proba(pieces))
+        return [_mean_where_known(values) for values in maps]
     answers, weights = _member_answers(model, pieces)
     return [
-        float(disagreement(of_piece, weights).mean())
+        _mean_where_known(disagreement(of_piece, weights))
         for of_piece in zip(*answers, strict=True)
     ]
+
+
+def _mean_where_known(uncertainty: NDArray[Any]) -> float:
+    """Return the mean over the pixels with data; 0 without any: nothing to learn."""
+    known = uncertainty[~np.isnan(uncertainty)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 def _member_answers(

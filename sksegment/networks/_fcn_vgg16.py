@@ -180,12 +180,12 @@ class FullyConvolutionalVGG16(nn.Module):
 
 
 class FCN32s(FullyConvolutionalVGG16):
-    """FCN-32s of Long, Shelhamer and Darrell [1]_: VGG16, scored at stride 32.
+    """FCN-32s of Long, Shelhamer and Darrell: VGG16, scored at stride 32.
 
-    The 13 convolutions and five poolings of VGG16 [2]_, its two wide layers as a 7x7
-    and a 1x1 convolution with 4096 channels, a 1x1 convolution to the classes, and one
-    bilinear upsampling by 32. The first convolution pads by 100 pixels, and the scores
-    are cropped to the image: any size from 1x1 up is accepted.
+    The network of [1]_ has the 13 convolutions and five poolings of VGG16 [2]_, its two
+    wide layers as a 7x7 and a 1x1 convolution with 4096 channels, a 1x1 convolution to
+    the classes, and one bilinear upsampling by 32. The first convolution pads by 100
+    pixels, and the scores are cropped to the image: any size from 1x1 up is accepted.
 
     As in the authors' code, the upsampling is not learned, and the scores start from
     weights of zero. The other weights are drawn after He et al. [3]_; the paper starts
@@ -234,11 +234,11 @@ class FCN32s(FullyConvolutionalVGG16):
 
 
 class FCN16s(FullyConvolutionalVGG16):
-    """FCN-16s of Long, Shelhamer and Darrell [1]_: finer than FCN-32s.
+    """FCN-16s of Long, Shelhamer and Darrell: finer than FCN-32s.
 
     FCN-32s whose scores are upsampled by 2, added to those of the fourth pooling by a
-    1x1 convolution of their own, and upsampled by 16. In the paper, it continues from a
-    trained FCN-32s: ``FCNSegmenter(network="fcn16s", pretrained=fitted)``.
+    1x1 convolution of their own, and upsampled by 16. In the paper [1]_, it continues
+    from a trained FCN-32s: ``FCNSegmenter(network="fcn16s", pretrained=fitted)``.
 
     Parameters
     ----------
@@ -280,10 +280,10 @@ class FCN16s(FullyConvolutionalVGG16):
 
 
 class FCN8s(FullyConvolutionalVGG16):
-    """FCN-8s of Long, Shelhamer and Darrell [1]_: the finest network of the paper.
+    """FCN-8s of Long, Shelhamer and Darrell: the finest network of the paper.
 
     FCN-16s whose sum is upsampled by 2 once more, added to the scores of the third
-    pooling, and upsampled by 8. In the paper, it continues from a trained FCN-16s:
+    pooling, and upsampled by 8. In the paper [1]_, it continues from a trained FCN-16s:
     ``FCNSegmenter(network="fcn8s", pretrained=fitted)``.
 
     Parameters

@@ -553,10 +553,10 @@ def test_rare_bright_pixels_on_black_stay_visible() -> None:
     "n_channels, shape, title",
     [
         (1, (6, 5), "Image"),
-        (2, (6, 5), "Image (channel 1 of 2)"),
+        (2, (6, 5), "Channel 0 of 2"),
         (3, (6, 5, 3), "Image"),
-        (4, (6, 5, 3), "Image (channels 1-3 of 4)"),
-        (13, (6, 5, 3), "Image (channels 1-3 of 13)"),
+        (4, (6, 5, 3), "Channels 0, 1, 2 of 4"),
+        (13, (6, 5, 3), "Channels 0, 1, 2 of 13"),
     ],
 )
 def test_channels(n_channels: int, shape: tuple[int, ...], title: str) -> None:

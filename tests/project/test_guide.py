@@ -14,11 +14,22 @@ guide_pages = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(guide_pages)
 
 PAGES = sorted(path.name for path in GUIDE.glob("*.md"))
+# The tests have no ONNX; .ci/run runs this page where it is.
 NEEDS = {
     "large_images.md": ("dask", "zarr"),
     "production.md": ("onnx", "onnxscript", "onnxruntime"),
 }
-SLOW: tuple[str, ...] = ()
+# Those that train for seconds; all pages together take about 50 s of one core.
+SLOW = (
+    "augmentation.md",
+    "choosing_a_model.md",
+    "class_imbalance.md",
+    "comparing_and_calibrating.md",
+    "few_labels.md",
+    "from_trainable_segmenter.md",
+    "speed.md",
+    "training.md",
+)
 # What a page may hold besides code that runs.
 TOLD = (
     "text",

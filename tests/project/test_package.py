@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 from numpydoc.docscrape import NumpyDocString
+from skimage.io import imsave
 
 import sksegment
-from sksegment import augmentation, metrics
+from sksegment import augmentation, datasets, metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "sksegment"
@@ -364,6 +365,41 @@ def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (tmp_path / "segmenter.joblib").is_file()
 
 
+<<<<<<< HEAD
+=======
+def test_the_guide_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
+    assert blocks
+    names: dict[str, Any] = {}
+    for block in blocks:
+        # A fold that cannot be scored is a warning, and warnings are errors.
+        exec(compile(block, "<guide.md>", "exec"), names)
+    assert names["search"].best_score_ > 0
+
+
+def test_the_code_of_the_landing_page_runs_on_two_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    X, y = datasets.make_shapes(6, size=16, n_classes=2, random_state=0)
+    for folder, pictures in (("images", X * 255), ("masks", y * 255)):
+        (tmp_path / folder).mkdir()
+        for index, picture in enumerate(pictures):
+            file = tmp_path / folder / f"{index}.png"
+            imsave(file, picture.astype("uint8"), check_contrast=False)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block.replace("FCNSegmenter(", "FCNSegmenter(max_epochs=3, "), names)
+    assert [mask.shape for mask in names["predicted"]] == [(16, 16)] * 6
+    assert names["search"].classes_.tolist() == [0, 255]
+
+
+>>>>>>> main
 def test_readme_links_lead_somewhere() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
