@@ -48,7 +48,8 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
         and 255 among those of 0 and 1), `"jpeg"` and `"lossy"` (how a file is
         compressed), `"interpolated"` (or once saved as JPEG), `"not_finite"`,
         `"instances"` (numbers of objects instead of classes), `"void"` (255 or -1 as a
-        class), `"one_class"`, `"unlabelled"`, `"duplicates"`.
+        class), `"scribbles"` (strokes, whose unlabelled rest would be a class),
+        `"one_class"`, `"unlabelled"`, `"duplicates"`.
 
     Raises
     ------
