@@ -1,4 +1,4 @@
-"""Where documented objects and pages lie in the repository."""
+"""Names of Python objects: where they lie in the repository, and on the site."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from functools import reduce
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
 
 import sksegment
 
@@ -70,6 +73,35 @@ def resolve_shortcut(app: Any, env: Any, node: Any, content: Any) -> Any:
     )
 
 
+def pages_of_names() -> dict[str, str]:
+    """Return the public names as prose writes them, with the names of their pages."""
+    found = {"FCNSegmenter": "sksegment.FCNSegmenter"}
+    for module in sksegment._SUBMODULES:
+        for name in import_module(f"sksegment.{module}").__all__:
+            found.setdefault(name, f"sksegment.{module}.{name}")
+    found |= {page: page for page in found.values()}
+    return {**found, "show_versions": "sksegment.show_versions"}
+
+
+def link_names(app: Any, doctree: nodes.document) -> None:
+    """Link the public names between backticks in Markdown to their pages."""
+    document = app.env.docname
+    if Path(app.env.doc2path(document)).suffix != ".md":
+        return  # docstrings say what they link to
+    pages = pages_of_names()
+    for literal in list(doctree.findall(nodes.literal)):
+        page = pages.get(literal.astext().removesuffix("()"))
+        linked = (nodes.reference, nodes.title, addnodes.pending_xref)
+        if page is None or isinstance(literal.parent, linked):
+            continue
+        link = addnodes.pending_xref(
+            "", refdomain="py", reftype="obj", reftarget=page, refdoc=document
+        )
+        literal.replace_self(link)
+        link += literal
+
+
 def setup(app: Any) -> dict[str, bool]:
+    app.connect("doctree-read", link_names)
     app.connect("missing-reference", resolve_shortcut)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
