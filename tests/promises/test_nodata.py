@@ -413,6 +413,18 @@ def test_what_is_no_mark(value: float, where: Any) -> None:
     small(max_epochs=1).fit(*spoilt(value, where))  # a warning is an error here
 
 
+@pytest.mark.parametrize("shades", [(0, 1, 2), (100, 255)], ids=["drawing", "photo"])
+def test_drawings_and_black_borders_are_not_told(shades: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    if len(shades) == 2:
+        X = rng.integers(*shades, (4, 16, 16, 3)).astype(np.uint8)
+    else:
+        X = rng.choice(np.array(shades, np.uint8), (4, 16, 16, 3))
+    X[:, :4] = 0 if len(shades) == 2 else 255
+    y = rng.integers(0, 2, (4, 16, 16))
+    small(max_epochs=1).fit(X, y)  # a warning is an error here
+
+
 def test_marks_that_are_ignored_or_named_are_not_told() -> None:
     X, y = spoilt(-9999, np.s_[2, :4])
     small(max_epochs=1, nodata=-9999, nodata_label=VOID).fit(X, y)
