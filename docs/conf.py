@@ -70,6 +70,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"plot_\w+\.py$",
+    "within_subsection_order": "gallery_order.LessonOrder",
     "doc_module": ("sksegment",),
     "backreferences_dir": "reference/backreferences",
     "parallel": 2,
@@ -102,7 +103,7 @@ html_theme_options = {
     "navbar_start": ["navbar-logo", "version-switcher"],
     "switcher": {
         "json_url": f"{html_baseurl}_static/switcher.json",
-        "version_match": version,
+        "version_match": "dev" if "dev" in release else release,
     },
     "check_switcher": False,  # it asks the network
     "show_toc_level": 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from inspect import signature
 from typing import Any, Self
@@ -20,6 +21,7 @@ from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels, is_ignored
 from sksegment._inputs.nodata import NoData, nodata_of
+from sksegment._inputs.progress import in_worker, with_progress
 from sksegment._inputs.random import MAX_SEED
 from sksegment._inputs.samples import as_samples
 from sksegment._inputs.training_set import TrainingSet, held_out_samples, training_set
@@ -32,11 +34,14 @@ from sksegment._segmenter.parameters import (
     check_parameters,
     filled_in,
 )
+from sksegment._segmenter.portable import check_portable
 from sksegment._segmenter.pretrained import unwrap_frozen
 from sksegment._torch.gradients import enable_gradients
 from sksegment._training.callbacks import check_watched, reset_callbacks
 from sksegment._training.checkpoint import load_progress
+from sksegment._training.epoch_log import print_summary
 from sksegment._training.epoch_scoring import check_scorings
+from sksegment._training.interruption import interruption_named
 from sksegment._training.train import TrainingResult, train
 from sksegment._version import __version__
 from sksegment.augmentation._plan import without_plan
@@ -208,7 +213,10 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         treats them like parameters, unless they only print or log, like skorch's
         `EpochTimer` and its subclasses; what they remember is not kept in it.
     verbose : int, default=0
-        With 1, a line is printed after each epoch.
+        With 1, a line is printed after each epoch; in a worker process of joblib, one
+        after each `fit`, which names it. With 2, there are also progress bars: of the
+        batches of an epoch, and of the images, tiles or blocks that are read, predicted
+        or scored. They are shown on a terminal or in a notebook only.
 
     Attributes
     ----------
@@ -430,6 +438,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             as_samples(images, y, sample_weight, self._nodata),
             self._known_classes(continues),
             self._ignored,
+            self.verbose,
         )
         held_out = held_out_samples(X_val, y_val, sample_weight_val, training)
         make = self._components(continues)
@@ -446,10 +455,13 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             )
             batches = make.batches(training, steps, seed, model, plan.n_epochs)
             validation = make.validation(held_out, training, model, plan)
-            result = train(
-                model.network, batches, validation, plan, checkpoint=checkpoint
-            )
+            with interruption_named(checkpoint):
+                result = train(
+                    model.network, batches, validation, plan, checkpoint=checkpoint
+                )
         self._adopt(model, training, seed, result)
+        if plan.verbose and in_worker():
+            print_summary(self, training, seed, result.history)
         _warn_of_missing(training, result)
         return self
 
@@ -499,6 +511,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
             as_samples(images, y, sample_weight, self._nodata),
             self._classes_of_partial_fit(classes, continues),
             self._ignored,
+            self.verbose,
         )
         make = self._components(continues)
         seed = make.agree_on(self._draw_seed(continues))
@@ -542,7 +555,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         """
         images = self._images(X)
         predictor = self._predictor()
-        masks = predictor.labels(images, self.classes_)
+        masks = self._shown(predictor.labels(images, self.classes_), len(images))
         return collect(masks, len(images), images.is_array)
 
     def predict_proba(self, X: Any) -> NDArray[Any]:
@@ -574,7 +587,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         """
         images = self._images(X)
         predictor = self._predictor()
-        probabilities = predictor.probabilities(images)
+        probabilities = self._shown(predictor.probabilities(images), len(images))
         return collect(probabilities, len(images), images.is_array)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -679,6 +692,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         """Return parameters, fitted numpy attributes and the weights as arrays."""
         state = dict(super().__getstate__())
         state.pop("_optimizer_state", None)
+        check_portable(state)
         if "network_" in state:
             state["callbacks"] = reset_callbacks(self.callbacks)
             state["network_"] = arrays_to_save(self.network_, self._architecture)
@@ -833,6 +847,12 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         nodata = None if self._nodata is None else self._nodata.value
         return as_images(X, self.n_features_in_, nodata)
+
+    def _shown(
+        self, answers: Iterator[NDArray[Any]], n_images: int
+    ) -> Iterator[NDArray[Any]]:
+        """Yield answers for images, and show how many there are."""
+        return with_progress(answers, n_images, "predicting", "images", self.verbose)
 
     @property
     def _nodata(self) -> NoData | None:

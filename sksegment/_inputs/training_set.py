@@ -25,6 +25,7 @@ from sksegment._inputs.image_list import check_channels
 from sksegment._inputs.labels import LabelCounts, LabelEncoder, count_labels, is_ignored
 from sksegment._inputs.mixed_scales import images_of_16_bits
 from sksegment._inputs.nodata_marks import likely_mark, warn_of_marks
+from sksegment._inputs.progress import with_progress
 from sksegment._inputs.sample_weight import check_weight_size
 from sksegment._inputs.samples import Samples, as_samples
 
@@ -91,7 +92,10 @@ class TrainingSet(Samples):
 
 
 def survey(
-    samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
+    samples: Samples,
+    classes: NDArray[Any] | None,
+    ignore_label: Any,
+    verbose: int = 0,
 ) -> TrainingSet:
     """Check every sample and count, in one pass over all of them.
 
@@ -103,6 +107,8 @@ def survey(
         The classes of the task; None for those that are found.
     ignore_label : object
         The label value that is not a class.
+    verbose : int, default=0
+        With 2, progress is shown.
 
     Returns
     -------
@@ -121,7 +127,8 @@ def survey(
     marks: list[float | None] = []
     n_channels = samples.images[0].shape[-1]
     with _pairs(samples) as pairs:
-        for index, (image, mask) in enumerate(pairs):
+        shown = with_progress(pairs, len(samples), "checking", "images", verbose)
+        for index, (image, mask) in enumerate(shown):
             check_channels(image, n_channels, samples.images.name(index))
             weight = samples.weight(index)
             if weight is not None:
@@ -165,14 +172,17 @@ def _pairs(samples: Samples) -> AbstractContextManager[Iterator[Arrays]]:
 
 
 def training_set(
-    samples: Samples, classes: NDArray[Any] | None, ignore_label: Any
+    samples: Samples,
+    classes: NDArray[Any] | None,
+    ignore_label: Any,
+    verbose: int = 0,
 ) -> TrainingSet:
     """Return the samples that take part, with what is known of them.
 
     An image without a labelled pixel of positive weight takes no part. Weights are
     counted in units of their mean: a constant factor changes nothing.
     """
-    found = _labelled_part(survey(samples, classes, ignore_label))
+    found = _labelled_part(survey(samples, classes, ignore_label, verbose))
     _warn_of_two_depths(found)
     marks = {i: mark for i, mark in enumerate(found.marks) if mark is not None}
     warn_of_marks(marks, len(found), found.images.name)

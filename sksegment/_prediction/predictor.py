@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, ImageList
 from sksegment._inputs.nodata import NoData
+from sksegment._inputs.progress import with_progress
 from sksegment._prediction.activation_sizes import LayerSizes, layer_sizes
 from sksegment._prediction.blending import blend_tiles
 from sksegment._prediction.lone_image import ConvolvedAsInBatch
@@ -78,6 +79,8 @@ class Predictor:
         changed.
     nodata : NoData or None, default=None
         What marks pixels without data, which get its label, or NaN as probabilities.
+    verbose : int, default=0
+        With 2, progress over the tiles of a large image is shown.
     """
 
     network: nn.Module
@@ -89,6 +92,7 @@ class Predictor:
     views: Sequence[View] = (AS_IT_IS,)
     fuse: Callable[[nn.Module, torch.dtype], Forward | None] | None = None
     nodata: NoData | None = None
+    verbose: int = 0
 
     def labels(
         self, images: ImageList, classes: NDArray[Any]
@@ -295,7 +299,13 @@ class Predictor:
         )
         parts = [
             reduce(probabilities[None])[0]
-            for _, probabilities in blend_tiles(predict, rows, columns)
+            for _, probabilities in with_progress(
+                blend_tiles(predict, rows, columns),
+                len(rows),
+                "image",
+                "rows of tiles",
+                self.verbose,
+            )
         ]
         return np.concatenate(parts, axis=-2)
 
@@ -306,7 +316,10 @@ class Predictor:
             spans(size, tile_size, margin, self.stride) for size in image.shape[:2]
         )
         answer: NDArray[Any] | None = None
-        for row, column in product(rows, columns):
+        tiles = product(rows, columns)
+        n_tiles = len(rows) * len(columns)
+        shown = with_progress(tiles, n_tiles, "image", "tiles", self.verbose)
+        for row, column in shown:
             window = image[slice(*row.window), slice(*column.window)]
             batch = images_to_tensor([window], self.scale, self.device)
             core = self._probabilities(batch)[..., row.inner(), column.inner()]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from sksegment._inputs.nodata import NoData, nodata_of
+from sksegment._inputs.progress import in_worker
 from sksegment._inputs.samples import Samples
 from sksegment._inputs.training_set import TrainingSet, check_same_channels
 from sksegment._prediction.predictor import (
@@ -218,6 +219,7 @@ class Components:
             VIEWS if now["test_time_augmentation"] else (AS_IT_IS,),
             fused,
             self.nodata,
+            self["verbose"],
         )
 
     def _start(self, model: Model, training: TrainingSet) -> Model:
@@ -229,7 +231,7 @@ class Components:
             training.scale,
             training.encoder.classes,
         )
-        if self["verbose"] and self.processes.is_first:
+        if self["verbose"] and self.processes.is_first and not in_worker():
             if self["encoder"] is not None and self["pretrained"] == IMAGENET:
                 print(f"Weights of timm: {pretrained_name(self['encoder'])}")
             print(f"Weights not taken from pretrained: {', '.join(new) or 'none'}")

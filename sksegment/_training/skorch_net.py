@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PassthroughScoring, PrintLog
+from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
+from sksegment._inputs.progress import with_progress
 from sksegment._inputs.random import DROPOUT, random_generator
 from sksegment._torch.devices import searched_kernels
 from sksegment._torch.processes import ALONE, Processes
@@ -22,6 +23,7 @@ from sksegment._training.batches import Batches, Target
 from sksegment._training.checkpoint import Checkpoint
 from sksegment._training.class_prior import ClassPrior
 from sksegment._training.data_parallel import parallel
+from sksegment._training.epoch_log import EpochLog
 from sksegment._training.state_copy import StateCopy
 from sksegment._training.training_state import progress_of
 from sksegment.losses._base import counted_pixels, safe_divide
@@ -134,7 +136,7 @@ class SegmentationNet(NeuralNet):
         return [
             ("epoch_timer", EpochTimer()),
             ("train_loss", PassthroughScoring(name="train_loss", on_train=True)),
-            ("print_log", PrintLog()),
+            ("print_log", EpochLog()),
         ]
 
     @property
@@ -204,7 +206,9 @@ class SegmentationNet(NeuralNet):
     ) -> list[Tensor]:
         """Train on each batch; return the losses, on the device."""
         losses: list[Tensor] = []
-        for batch in batches:
+        title = f"epoch {self.first_epoch + len(self.history)}"
+        shown = with_progress(batches, len(batches), title, "batches", self.verbose)
+        for batch in shown:
             self.notify("on_batch_begin", batch=batch, training=True)
             step = step_fn(batch, **parameters)
             losses.append(self._loss_of_all(step["loss"]))

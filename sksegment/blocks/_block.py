@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ def predict_block(
     rows, columns = spans
     window = window_of(spans)
     part = image.part(window) if isinstance(image, ImageSource) else image
-    predictor = segmenter._predictor()
+    # Blocks are counted, not the tiles of one: several run at the same time.
+    predictor = replace(segmenter._predictor(), verbose=0)
     classes = segmenter.classes_ if method == "predict" else None
     pixels = read_part(part, window, predictor.scale.nodata)
     answer = predictor.part(pixels, classes)

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from sksegment._prediction.predictor import magnitude
 from sksegment.blocks._block import window_of, write_block
+from sksegment.blocks._block_progress import BlockProgress
 from sksegment.blocks._plan import BlockPlan, block_plan
 from sksegment.blocks._result_store import (
     finished_blocks,
@@ -146,15 +147,21 @@ def _write_missing(plan: BlockPlan, target: Any) -> None:
     store = delayed(target, traverse=False)
     source = delayed(plan.source, traverse=False)
     write = delayed(write_block, pure=False)
-    missing = missing_blocks(finished_blocks(target, plan.layout))
-    while wave := [*islice(missing, WAVE)]:
-        tasks = []
-        for block in wave:
-            spans = plan.layout.spans(*block)
-            is_lazy = plan.source.is_dask
-            image = plan.source.part(window_of(spans)) if is_lazy else source
-            tasks.append(write(segmenter, image, store, spans, plan.method))
-        compute(*tasks)
+
+    def write_at(place: tuple[int, int]) -> Any:
+        """Return the task that writes a block."""
+        spans = plan.layout.spans(*place)
+        is_lazy = plan.source.is_dask
+        image = plan.source.part(window_of(spans)) if is_lazy else source
+        return write(segmenter, image, store, spans, plan.method)
+
+    finished = finished_blocks(target, plan.layout)
+    missing = missing_blocks(finished)
+    n_missing = int((~finished).sum())
+    with BlockProgress(n_missing, plan.segmenter.verbose) as progress:
+        while wave := [*islice(missing, WAVE)]:
+            compute(*(write_at(place) for place in wave))
+            progress.end_wave(len(wave))
 
 
 @contextmanager

@@ -1,10 +1,9 @@
-"""Mask files: writing labels as palette pictures."""
+"""Mask files: writing labels as palette pictures and TIFFs."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,22 @@ from numpy.typing import ArrayLike, NDArray
 
 from sksegment._atomic_write import replace_file
 from sksegment._inputs.containers import check_ordered
-from sksegment._inputs.image_files import is_path
-from sksegment._inputs.image_list import as_masks
+from sksegment._inputs.image_list import ImageList, as_masks
+from sksegment._inputs.palette import palette_colors
+from sksegment.datasets._mask_encoding import encoded_png, encoded_tiff
+from sksegment.datasets._mask_targets import is_tiff_name, mask_targets
 from sksegment.datasets._voc_palette import N_COLORS, VOC_VOID, voc_palette
 
 
 def save_masks(
     masks: Any,
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     palette: ArrayLike | None = "voc",
+    *,
+    names: Sequence[str | os.PathLike[str]] | None = None,
+    extension: str = ".png",
 ) -> None:
-    """Write masks as PNG files that hold the labels and show colors.
+    """Write masks as PNG or TIFF files that hold the labels and show colors.
 
     The files are small, lossless and read back bit for bit by `fit` and by everything
     else here that takes paths of masks. A viewer shows the colors of the palette.
@@ -31,26 +35,35 @@ def save_masks(
     Parameters
     ----------
     masks : array-like of shape (n, height, width) or sequence of mask or of path
-        Labels from 0 to 255, as integers or booleans: what `predict` returns.
-    paths : sequence of str or path-like
-        A file name that ends in .png for each mask. Existing files are replaced; the
-        folders must exist.
-    palette : "voc", array-like of shape (n_colors, 3) or None, default="voc"
-        The color of each label, 0 to 255: those of PASCAL VOC, your own (the label
-        255 may be left out of them, for void pixels), or, with None, shades of grey.
+        Labels, as integers or booleans: what `predict` returns. In a PNG they are from
+        0 to 255; a TIFF, which is compressed by deflate, keeps any integer dtype.
+    paths : sequence of str or path-like, or one str or path-like
+        A file name that ends in .png or .tif for each mask; one name that ends in .tif,
+        for a stack with a page for each mask; or, with `names`, a folder. Existing
+        files are replaced, missing folders are made.
+    palette : "voc", "display", array-like of shape (n_colors, 3) or None, default="voc"
+        The color of each label, 0 to 255: those of PASCAL VOC, those of the displays,
+        your own (the label 255 may be left out of them, for void pixels), or, with
+        None, shades of grey. TIFFs have them if the labels are bytes, stacks never.
+    names : sequence of str or path-like, default=None
+        What the files in the folder `paths` are named after: the paths of the images.
+    extension : {".png", ".tif", ".tiff"}, default=".png"
+        What the names get in place of that of the images.
 
     Raises
     ------
     ValueError, TypeError
-        If a mask holds anything but whole numbers from 0 to 255, or a label without a
-        color; if there are more or fewer masks than paths, a path twice, or one that
-        does not end in .png.
-    FileNotFoundError
-        If a folder is missing. Nothing is written then, nor after any of the above.
+        If a mask holds anything but integers, or for a PNG anything but 0 to 255; if a
+        label has no color; if there are more or fewer masks than paths, a path twice,
+        or one with another ending; if masks of a stack differ in size or dtype. Nothing
+        is written then.
+    OSError
+        If a file cannot be written.
 
     See Also
     --------
     load_image_pairs : Lists images and masks of two folders.
+    load_stack : Reads a stack.
     colors_to_labels : The way back from pictures that lost their palette.
 
     Notes
@@ -64,21 +77,50 @@ def save_masks(
     >>> from pathlib import Path
     >>> import numpy as np
     >>> from sksegment.datasets import save_masks
-    >>> path = Path(tempfile.mkdtemp()) / "cell_1.png"
-    >>> save_masks(np.array([[[0, 1], [2, 255]]]), [path])
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> save_masks(np.array([[[0, 1], [2, 255]]]), [folder / "cell_1.png"])
     >>> from PIL import Image
-    >>> np.array(Image.open(path)).tolist()
+    >>> np.array(Image.open(folder / "cell_1.png")).tolist()
     [[0, 1], [2, 255]]
+
+    Named after the images, in a folder that is made:
+
+    >>> save_masks(np.zeros((2, 4, 4), int), folder / "masks", names=["a.jpg", "b.jpg"])
+    >>> sorted(path.name for path in (folder / "masks").iterdir())
+    ['a.png', 'b.png']
     """
     check_ordered("palette", palette)
     check_ordered("paths", paths)
+    check_ordered("names", names)
     colors = _palette_array(palette)
     labels = as_masks(masks, "masks")
-    files = _checked_paths(paths, len(labels))
-    for index, mask in enumerate(labels):
-        _check_labels(mask, colors, labels.name(index))
-    for mask, path in zip(labels, files, strict=True):
-        _write(mask.astype(np.uint8), _full(colors), path)
+    targets = mask_targets(paths, len(labels), names, extension)
+    if isinstance(targets, Path):
+        _write_stack(labels, targets)
+        return
+    for index, (mask, path) in enumerate(zip(labels, targets, strict=True)):
+        _check_labels(mask, colors, labels.name(index), path)
+    for folder in {path.parent for path in targets}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for mask, path in zip(labels, targets, strict=True):
+        encode = encoded_tiff if is_tiff_name(path) else encoded_png
+        replace_file(path, encode(mask, _full(colors)))
+
+
+def _write_stack(labels: ImageList, path: Path) -> None:
+    """Write all masks into one TIFF, a page each."""
+    pages = list(labels)
+    for index, page in enumerate(pages):
+        _check_integers(page, labels.name(index))
+        if (page.shape, page.dtype) != (pages[0].shape, pages[0].dtype):
+            raise ValueError(
+                f"{labels.name(index)} has shape {page.shape} and dtype {page.dtype}, "
+                f"but {labels.name(0)} has {pages[0].shape} and {pages[0].dtype}; "
+                f"expected the same in a stack. Pass a list of paths for one file each."
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Without a palette, whose pages a reader of images would turn into colors.
+    replace_file(path, encoded_tiff(np.stack(pages), None))
 
 
 def _palette_array(palette: Any) -> NDArray[np.uint8] | None:
@@ -87,9 +129,12 @@ def _palette_array(palette: Any) -> NDArray[np.uint8] | None:
         return None
     if isinstance(palette, str) and palette == "voc":
         return voc_palette()
+    if isinstance(palette, str) and palette == "display":
+        shown = palette_colors(N_COLORS - 1)  # 255 stays void
+        return np.asarray(255 * shown).round().astype(np.uint8)
     expected = (
-        f"expected 'voc', None or an array of shape (n_colors, 3) of whole numbers, "
-        f"with 1 to {N_COLORS} colors"
+        f"expected 'voc', 'display', None or an array of shape (n_colors, 3) of whole "
+        f"numbers, with 1 to {N_COLORS} colors"
     )
     try:
         colors = np.asarray(palette)
@@ -118,63 +163,28 @@ def _full(colors: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
     return full
 
 
-def _checked_paths(paths: Any, n_masks: int) -> list[Path]:
-    """Return one path per mask, or say what is wrong with them."""
-    if is_path(paths):
-        raise TypeError(f"paths is one path, {str(paths)!r}; expected a list.")
-    if not np.iterable(paths):
-        raise TypeError(f"paths is {paths!r}; expected a list of one path per mask.")
-    files = [_png_path(path) for path in paths]
-    if len(files) != n_masks:
-        raise ValueError(
-            f"paths has {len(files)} entries for {n_masks} masks; expected one per "
-            f"mask."
-        )
-    _check_distinct(files)
-    for folder in {path.parent for path in files}:
-        if not folder.is_dir():
-            raise FileNotFoundError(
-                f"The folder {str(folder)!r} of paths does not exist; create it first."
-            )
-    return files
-
-
-def _png_path(path: Any) -> Path:
-    if not is_path(path):
-        raise TypeError(f"paths holds {path!r}; expected str or path-like.")
-    if Path(path).suffix.lower() != ".png":
-        raise ValueError(
-            f"paths holds {str(path)!r}; expected a name that ends in .png."
-        )
-    return Path(path)
-
-
-def _check_distinct(files: list[Path]) -> None:
-    seen: set[Path] = set()
-    for path in files:
-        if path in seen:
-            raise ValueError(
-                f"paths holds {str(path)!r} twice; expected one file per mask."
-            )
-        seen.add(path)
-
-
 def _check_labels(
-    mask: NDArray[Any], colors: NDArray[np.uint8] | None, name: str
+    mask: NDArray[Any], colors: NDArray[np.uint8] | None, name: str, path: Path
 ) -> None:
+    _check_integers(mask, name)
+    low, high = int(mask.min()), int(mask.max())
+    are_bytes = low >= 0 and high <= N_COLORS - 1
+    if not is_tiff_name(path) and not are_bytes:
+        raise ValueError(
+            f"{name} has labels from {low} to {high}; expected 0 to 255, which is what "
+            f"a PNG with a palette holds, or a name that ends in .tif."
+        )
+    has_palette = not is_tiff_name(path) or mask.dtype in (np.uint8, np.bool_)
+    if colors is not None and has_palette:
+        _check_colored(mask[mask != VOC_VOID], len(colors), name)
+
+
+def _check_integers(mask: NDArray[Any], name: str) -> None:
     if mask.dtype.kind not in "bui":
         raise TypeError(
             f"{name} has dtype {mask.dtype}; expected integers or booleans. Map other "
             f"labels to integers from 0 to 255 first."
         )
-    low, high = int(mask.min()), int(mask.max())
-    if low < 0 or high > 255:
-        raise ValueError(
-            f"{name} has labels from {low} to {high}; expected 0 to 255, which is what "
-            f"a palette file holds."
-        )
-    if colors is not None:
-        _check_colored(mask[mask != VOC_VOID], len(colors), name)
 
 
 def _check_colored(labels: NDArray[Any], n_colors: int, name: str) -> None:
@@ -183,17 +193,3 @@ def _check_colored(labels: NDArray[Any], n_colors: int, name: str) -> None:
             f"{name} has the label {labels.max()}, but palette has {n_colors} colors; "
             f"expected one for each label."
         )
-
-
-def _write(
-    mask: NDArray[np.uint8], colors: NDArray[np.uint8] | None, path: Path
-) -> None:
-    """Write one file in one step, so that it is whole or not there."""
-    from PIL import Image
-
-    image = Image.fromarray(np.ascontiguousarray(mask))
-    if colors is not None:
-        image.putpalette(colors.tobytes())
-    content = BytesIO()
-    image.save(content, format="PNG")
-    replace_file(path, content.getbuffer())

@@ -31,8 +31,10 @@ def ignored_without_data(y: Any, y_pred: Any, nodata: NoData) -> tuple[Any, Any]
 
     Returns
     -------
-    y, y_pred : list of ndarray
-        With the label `nodata.ignored` there.
+    y : list of ndarray, or None
+        The true masks, with the label `nodata.ignored` there.
+    y_pred : list of ndarray
+        The predicted masks, likewise.
     """
     masks = [np.asarray(mask) for mask in y_pred]
     missing = [mask == nodata.label for mask in masks]

@@ -30,6 +30,13 @@ DOCSTRING = """{summary}
     float
         The score; greater is better.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If `X` and `y` do not match, or a label of `y` is none of the estimator's.
+    NotFittedError
+        If the estimator is not fitted.
+
     See Also
     --------
     {function} : The score itself, for masks that were predicted already.

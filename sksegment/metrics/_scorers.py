@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
 from sksegment._inputs.nodata import split_off
 from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.progress import with_progress
 from sksegment._inputs.sample_weight import as_weights
 from sksegment.metrics._accumulator import Accumulator, accumulate_part
 from sksegment.metrics._confusion_matrix import as_labels, positions
@@ -297,7 +298,9 @@ def accumulate_predictions(
     predict = getattr(estimator, response_method)
     fitted = final_estimator(estimator)
     nodata = getattr(fitted, "_nodata", None)
-    for start, chunk in _chunks(masks):
+    verbose = getattr(fitted, "verbose", 0) if hasattr(fitted, "_predictor") else 0
+    shown = with_progress(masks, len(masks), "scoring", "images", verbose)
+    for start, chunk in _chunks(shown):
         rows = slice(start, start + len(chunk))
         predictions = _predict_part(predict, X, rows)
         if nodata is not None:
@@ -351,7 +354,7 @@ def _check_labels(masks: ImageList, labels: Any, ignore_label: Any) -> None:
 
 
 def _chunks(
-    masks: Sequence[NDArray[Any]],
+    masks: Iterable[NDArray[Any]],
 ) -> Iterator[tuple[int, list[NDArray[Any]]]]:
     """Yield masks in lists of about `CHUNK_PIXELS` pixels, with the first's index."""
     chunk: list[NDArray[Any]] = []

@@ -208,6 +208,11 @@ class FCN32s(FullyConvolutionalVGG16):
     margin : int
         Radius of the receptive field in pixels.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not an integer of at least 1, or `dropout` not between 0 and 1.
+
     See Also
     --------
     FCN16s : Adds the scores of the fourth pooling.
@@ -256,6 +261,11 @@ class FCN16s(FullyConvolutionalVGG16):
     margin : int
         Radius of the receptive field in pixels.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not an integer of at least 1, or `dropout` not between 0 and 1.
+
     See Also
     --------
     FCN32s : The coarser network, with more about the layers.
@@ -301,6 +311,11 @@ class FCN8s(FullyConvolutionalVGG16):
         The grid, in pixels, on which the network sees all positions alike: 32.
     margin : int
         Radius of the receptive field in pixels.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is not an integer of at least 1, or `dropout` not between 0 and 1.
 
     See Also
     --------

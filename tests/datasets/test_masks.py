@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import torch
 from numpy.testing import assert_array_equal
 from PIL import Image
@@ -20,11 +21,13 @@ from skimage.draw import disk
 
 from sksegment import FCNSegmenter, _atomic_write
 from sksegment._inputs.image_files import read_image, read_mask
+from sksegment._inputs.palette import palette_colors
 from sksegment.datasets import (
     Finding,
     check_masks,
     colors_to_labels,
     load_image_pairs,
+    load_stack,
     make_shapes,
     save_masks,
 )
@@ -641,7 +644,12 @@ def test_no_two_writers_share_a_temporary_name(
         ([[[0, 2]]], [[0, 0, 0]] * 2, ValueError, "label 2, but palette has 2 colors"),
         ([[[0, 1]]], "cityscapes", ValueError, "palette is 'cityscapes'"),
         ([[[0, 1]]], [0, 1, 2], ValueError, "palette is"),
-        ([[[0, 1]]], [(0, 0, 0), (1, 1)], ValueError, "palette is .* 'voc', None or"),
+        (
+            [[[0, 1]]],
+            [(0, 0, 0), (1, 1)],
+            ValueError,
+            "palette is .* 'voc', 'display', None or",
+        ),
         ([[[0, 1]]], np.zeros((2, 3)), ValueError, "palette is"),
         ([[[0, 1]]], [[0, 0, 0]] * 257, ValueError, "1 to 256 colors"),
         ([[[0, 1]]], [[0, 0, 999]] * 2, ValueError, "palette has values from 0 to 999"),
@@ -661,8 +669,7 @@ def test_what_no_palette_file_holds_raises(
         (["a.png"], ValueError, "paths has 1 entries for 2 masks"),
         (["a.png", "a.png"], ValueError, "a.png' twice"),
         (["a.png", "b.jpg"], ValueError, r"b.jpg'; expected a name that ends in .png"),
-        (["a.png", "b"], ValueError, "ends in .png"),
-        (["a.png", "no/b.png"], FileNotFoundError, r"folder '.*no' .* does not exist"),
+        (["a.png", "b"], ValueError, r"ends in .png or .tif"),
     ],
 )
 def test_bad_paths_raise_before_anything_is_written(
@@ -678,6 +685,92 @@ def test_a_faulty_mask_stops_all_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mask 1 has labels"):
         save_masks(masks, [tmp_path / "a.png", tmp_path / "b.png"])
     assert not os.listdir(tmp_path)
+
+
+STACK = np.array([[[0, 7], [3, 1]], [[2, 2], [0, 5]], [[9, 9], [9, 8]]])
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "<u4", ">i4", "i8", "?"])
+@pytest.mark.parametrize("palette", ["voc", "display", None])
+def test_tiffs_keep_the_dtype(palette: Any, dtype: str, tmp_path: Path) -> None:
+    masks = STACK.astype(dtype)
+    if masks.dtype.kind == "i":
+        masks = -masks
+    paths = [tmp_path / f"new/{index}.tif" for index in range(3)]
+    save_masks(masks, paths, palette)
+    for path, mask in zip(paths, masks, strict=True):
+        found = read_mask(path)
+        assert_array_equal(found, mask)
+        expected = np.dtype("u1") if dtype == "?" else masks.dtype.newbyteorder("=")
+        assert found.dtype == expected
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages[0]
+            assert page.compression.name in ("ADOBE_DEFLATE", "DEFLATE")
+            is_colored = palette is not None and expected == np.uint8
+            assert (page.photometric.name == "PALETTE") == is_colored
+
+
+@pytest.mark.parametrize("n_masks", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("dtype", ["u1", "i4"])
+def test_a_stack_has_a_page_for_each_mask(
+    n_masks: int, dtype: str, tmp_path: Path
+) -> None:
+    masks = (np.arange(n_masks * 6) % 7).reshape(n_masks, 2, 3).astype(dtype)
+    save_masks(masks, tmp_path / "deep" / "stack.tiff")
+    found = load_stack(tmp_path / "deep" / "stack.tiff")
+    assert_array_equal(found, masks)
+    assert found.dtype == masks.dtype
+
+
+def test_masks_of_a_stack_must_be_alike(tmp_path: Path) -> None:
+    masks = [np.zeros((2, 2), int), np.zeros((2, 3), int)]
+    with pytest.raises(ValueError, match=r"mask 1 .*shape \(2, 3\).*in a stack"):
+        save_masks(masks, tmp_path / "stack.tif")
+    assert not os.listdir(tmp_path)
+
+
+def test_files_are_named_after_images(tmp_path: Path) -> None:
+    images = [Path("/data/field.1.tif"), "C.JPEG", tmp_path / "x" / "b.png"]
+    save_masks(STACK, tmp_path / "masks", names=images)
+    found = sorted(path.name for path in (tmp_path / "masks").iterdir())
+    assert found == ["C.png", "b.png", "field.1.png"]
+    assert_array_equal(read_mask(tmp_path / "masks" / "C.png"), STACK[1])
+    save_masks(-STACK, tmp_path / "tiffs", names=images, extension=".tif")
+    assert_array_equal(read_mask(tmp_path / "tiffs" / "b.tif"), -STACK[2])
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ({"names": ["a", "b"]}, ValueError, "names has 2 entries for 3 masks"),
+        ({"names": ["a.x", "a.y", "b"]}, ValueError, "names leads to .*a.png' twice"),
+        ({"names": "a"}, TypeError, "names is 'a'; expected a list"),
+        ({"names": [1, 2, 3]}, TypeError, "names holds 1"),
+        ({"names": ["a", "b", ""]}, ValueError, "names holds ''"),
+        ({"names": list("abc"), "extension": "jpg"}, ValueError, "extension is 'jpg'"),
+        (
+            {"paths": "m.png", "names": list("abc")},
+            ValueError,
+            "expected a folder for them",
+        ),
+        ({"paths": ["a.png"], "names": list("abc")}, TypeError, "expected one folder"),
+        ({"paths": "folder"}, TypeError, "or a folder together with names="),
+        ({"palette": "viridis", "names": list("abc")}, ValueError, "'display', None"),
+    ],
+)
+def test_bad_names(
+    arguments: dict[str, Any], error: type[Exception], message: str, tmp_path: Path
+) -> None:
+    given = {"paths": tmp_path / "masks", **arguments}
+    with pytest.raises(error, match=message):
+        save_masks(STACK, given.pop("paths"), **given)
+    assert not os.listdir(tmp_path)
+
+
+def test_colors_of_the_displays(tmp_path: Path) -> None:
+    save_masks(ALL_LABELS, [tmp_path / "d.png"], "display")
+    shown = read_image(tmp_path / "d.png")[ALL_LABELS[0] < 255]
+    np.testing.assert_allclose(shown / 255, palette_colors(255), atol=1 / 500)
 
 
 def test_paths_that_are_no_list_of_paths_raise() -> None:

@@ -20,11 +20,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sksegment._inputs.image_files import read_mask
+from sksegment._inputs.palette import PALETTE
 from sksegment.datasets import load_image_pairs, load_voc, make_shapes
 from sksegment.display import SegmentationDisplay
 from sksegment.display._pictures import (
     ERROR_COLOR,
-    PALETTE,
     class_colors,
     displayable,
     error_picture,

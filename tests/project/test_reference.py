@@ -76,3 +76,10 @@ def test_the_inventories_have_the_names_that_we_link_to() -> None:
     for project, listed in made["projects"]().items():
         expected = sorted(line.rstrip() for line in made["lines"](listed["objects"]))
         assert inventory_lines(project) == expected, "run make_inventories.py"
+
+
+def test_the_order_of_the_gallery_names_every_example_once() -> None:
+    order = runpy.run_path(str(DOCS / "_ext" / "gallery_order.py"))["ORDER"]
+    assert len(order) == len(set(order))
+    examples = {path.stem.removeprefix("plot_") for path in ROOT.glob("examples/*.py")}
+    assert examples <= set(order), "name the new example in docs/_ext/gallery_order.py"

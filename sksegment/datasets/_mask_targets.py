@@ -1,0 +1,118 @@
+"""Where masks are written: one file each, one stack, or a folder with names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sksegment._inputs.checks import format_choices
+from sksegment._inputs.image_files import is_path
+
+PNG, TIFFS = ".png", (".tif", ".tiff")
+SUFFIXES = (PNG, *TIFFS)
+
+
+def mask_targets(
+    paths: Any, n_masks: int, names: Any, extension: str
+) -> list[Path] | Path:
+    """Return one path per mask, or the path of a stack for all of them.
+
+    Parameters
+    ----------
+    paths : sequence of path, or path
+        A list of files; or a TIFF for a stack; or, with `names`, a folder.
+    n_masks : int
+        How many masks there are.
+    names : sequence of path or None
+        The images' paths.
+    extension : str
+        Of the files in a folder.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they do not fit.
+    """
+    if names is not None:
+        return _in_folder(paths, n_masks, names, extension)
+    if is_path(paths):
+        return _stack(paths)
+    if not np.iterable(paths):
+        raise TypeError(f"paths is {paths!r}; expected a list of one path per mask.")
+    return _distinct([_mask_path(path) for path in paths], n_masks, "paths")
+
+
+def is_tiff_name(path: Path) -> bool:
+    """Tell whether a path names a TIFF."""
+    return path.suffix.lower() in TIFFS
+
+
+def _stack(path: Any) -> Path:
+    if not is_tiff_name(Path(path)):
+        raise TypeError(
+            f"paths is one path, {str(path)!r}; expected a list, a name that ends in "
+            f".tif for a stack of all masks, or a folder together with names=."
+        )
+    return Path(path)
+
+
+def _in_folder(
+    folder: Any, n_masks: int, names: Any, extension: str
+) -> list[Path] | Path:
+    """Return paths in a folder, named like the images."""
+    if not is_path(folder):
+        raise TypeError(
+            f"paths is {folder!r}, and names are given; expected one folder for them."
+        )
+    if Path(folder).suffix.lower() in SUFFIXES:
+        raise ValueError(
+            f"paths is {str(folder)!r}, and names are given; expected a folder for "
+            f"them, not a file."
+        )
+    if extension not in SUFFIXES:
+        raise ValueError(
+            f"extension is {extension!r}; expected {format_choices(SUFFIXES)}."
+        )
+    if is_path(names) or not np.iterable(names):
+        raise TypeError(f"names is {names!r}; expected a list of the images' paths.")
+    files = [Path(folder, _stem(name) + extension) for name in names]
+    return _distinct(files, n_masks, "names")
+
+
+def _stem(name: Any) -> str:
+    if not is_path(name):
+        raise TypeError(f"names holds {name!r}; expected str or path-like.")
+    stem = Path(os.fspath(name)).stem
+    if not stem:
+        raise ValueError(f"names holds {str(name)!r}; expected the name of a file.")
+    return stem
+
+
+def _mask_path(path: Any) -> Path:
+    if not is_path(path):
+        raise TypeError(f"paths holds {path!r}; expected str or path-like.")
+    if Path(path).suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"paths holds {str(path)!r}; expected a name that ends in .png or .tif."
+        )
+    return Path(path)
+
+
+def _distinct(files: list[Path], n_masks: int, argument: str) -> list[Path]:
+    """Return the files, as many as masks, each of them once."""
+    if len(files) != n_masks:
+        raise ValueError(
+            f"{argument} has {len(files)} entries for {n_masks} masks; expected one "
+            f"per mask."
+        )
+    seen: set[Path] = set()
+    for path in files:
+        if path in seen:
+            raise ValueError(
+                f"{argument} leads to {str(path)!r} twice; expected one file per mask."
+            )
+        seen.add(path)
+    return files
