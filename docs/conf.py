@@ -61,6 +61,8 @@ intersphinx_mapping = {
     ).items()
 }
 
+copybutton_exclude = ".linenos, .gp, .go"  # neither the prompts nor what is printed
+
 # Markdown
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3  # the anchors of headings that the code host has, too
@@ -76,7 +78,6 @@ sphinx_gallery_conf = {
     "parallel": 2,
     "abort_on_example_error": False,  # Sphinx names all that failed, and then fails
     "show_memory": False,
-    "min_reported_time": 5,
     "remove_config_comments": True,
 }
 

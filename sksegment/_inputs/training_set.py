@@ -28,6 +28,7 @@ from sksegment._inputs.nodata_marks import likely_mark, warn_of_marks
 from sksegment._inputs.progress import with_progress
 from sksegment._inputs.sample_weight import check_weight_size
 from sksegment._inputs.samples import Samples, as_samples
+from sksegment._inputs.scribbles import label_of_rest, warn_of_strokes
 
 # A pixel this far from the mean, in standard deviations, with this share of the
 # variance, alone determines the scale.
@@ -56,6 +57,8 @@ class TrainingSet(Samples):
         The dtype of each image.
     marks : list of float or None
         For each image a value that probably marks pixels without data.
+    rests : list of object
+        For each mask of strokes the label of the rest; None for others.
     """
 
     sizes: list[tuple[int, int]]
@@ -66,6 +69,7 @@ class TrainingSet(Samples):
     n_labelled: NDArray[np.float64]
     dtypes: list[np.dtype[Any]]
     marks: list[float | None]
+    rests: list[Any]
 
     @property
     def scale(self) -> Scale:
@@ -88,6 +92,7 @@ class TrainingSet(Samples):
             n_labelled=self.n_labelled[indices],
             dtypes=[self.dtypes[index] for index in indices],
             marks=[self.marks[index] for index in indices],
+            rests=[self.rests[index] for index in indices],
         )
 
 
@@ -125,6 +130,7 @@ def survey(
     sizes: list[tuple[int, int]] = []
     dtypes: list[np.dtype[Any]] = []
     marks: list[float | None] = []
+    rests: list[Any] = []
     n_channels = samples.images[0].shape[-1]
     with _pairs(samples) as pairs:
         shown = with_progress(pairs, len(samples), "checking", "images", verbose)
@@ -140,6 +146,9 @@ def survey(
             is_told = samples.nodata is not None
             marks.append(None if is_told else likely_mark(image, counted))
             counts.append(count_labels(mask, weight))
+            # Who names classes, or an ignored label, knows what the labels are.
+            is_told = classes is not None or ignore_label is not None
+            rests.append(None if is_told else label_of_rest(mask, counts[-1]))
     labels = [count.labels for count in counts]
     encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
     if samples.nodata is not None:
@@ -161,6 +170,7 @@ def survey(
         n_labelled=n_labelled,
         dtypes=dtypes,
         marks=marks,
+        rests=rests,
     )
 
 
@@ -188,6 +198,8 @@ def training_set(
     warn_of_marks(marks, len(found), found.images.name)
     if not marks:
         _warn_of_outlier(found)
+    rests = {i: rest for i, rest in enumerate(found.rests) if rest is not None}
+    warn_of_strokes(rests, len(found), found.masks.name)
     return found
 
 

@@ -38,6 +38,7 @@ CURES = {
     "not_finite": "Mark unlabelled pixels with a whole number; pass ignore_label=.",
     "instances": "Turn numbers into classes: mask > 0 if all objects are of one class.",
     "void": "Pass ignore_label={label} if it marks pixels without a class.",
+    "scribbles": "Pass ignore_label={label} if it marks what is not labelled.",
     "one_class": "Check the export of these masks; keep them if nothing else is there.",
     "unlabelled": "Leave these images out, or check ignore_label=.",
     "duplicates": "Keep one of each, or keep copies in one fold (GroupKFold).",

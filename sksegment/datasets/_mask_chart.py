@@ -22,6 +22,11 @@ from sksegment._inputs.labels import (
     merge_labels,
 )
 from sksegment._inputs.mixed_scales import images_of_16_bits, masks_of_255
+from sksegment._inputs.scribbles import (
+    label_of_rest,
+    most_common_rest,
+    strokes_text,
+)
 from sksegment.datasets._findings import CURES, Finding, make_finding
 from sksegment.datasets._mask_faults import (
     Note,
@@ -62,8 +67,9 @@ OF_PIXELS = (
 class MaskChart:
     """What is noted about all masks together."""
 
-    def __init__(self, ignore_label: Any) -> None:
+    def __init__(self, ignore_label: Any, nodata: float | None = None) -> None:
         self._ignore_label = ignore_label
+        self._nodata = nodata
         self._same: dict[bytes, list[int]] = defaultdict(list)
         self._masks: dict[int, bytes] = {}
         self._labels: dict[int, NDArray[Any]] = {}
@@ -75,10 +81,11 @@ class MaskChart:
         self._by_tags: dict[int, str] = {}
         self._swapped: dict[int, Note] = {}
         self._hints: dict[int, str] = {}
+        self._rests: dict[int, Any] = {}
 
     def add(self, image: Any, mask: Any, index: int) -> Iterator[Note]:
         """Note image and mask `index`; yield what is wrong with them."""
-        picture, trouble = read_picture(image)
+        picture, trouble = read_picture(image, self._nodata)
         yield from trouble
         if picture is not None:
             self._same[_digest(picture)].append(index)
@@ -142,7 +149,8 @@ class MaskChart:
             yield Note("refused", refusal)
             return
         mask = pixels.reshape(pixels.shape[:2])
-        labels, counts, _ = count_labels(mask, None)
+        found = count_labels(mask, None)
+        labels, counts, _ = found
         kept = ~is_ignored(labels, self._ignore_label)
         labels, counts = labels[kept], counts[kept]
         note = value_note(mask, labels, counts)
@@ -150,6 +158,9 @@ class MaskChart:
             yield note
             return
         self._labels[index] = labels
+        rest = None if self._ignore_label is not None else label_of_rest(mask, found)
+        if rest is not None:
+            self._rests[index] = rest
         if not len(labels):
             text = f"All pixels are ignore_label={self._ignore_label!r}."
             yield Note("unlabelled", text)
@@ -174,6 +185,7 @@ class MaskChart:
         yield from self._depths()
         yield from self._instances()
         yield from self._voids()
+        yield from self._strokes()
         yield from self._duplicates()
 
     def _transposed(self) -> Iterator[Finding]:
@@ -270,6 +282,15 @@ class MaskChart:
                     if is_ignored(found, void).any()
                 )
                 yield Finding("void", holders, text, CURES["void"].format(label=void))
+
+    def _strokes(self) -> Iterator[Finding]:
+        """Find masks of strokes, whose rest would become a class."""
+        found = most_common_rest(self._rests, len(self._labels))
+        if found:
+            label = self._rests[found[0]]
+            text = strokes_text(label, len(found), len(self._labels))
+            cure = CURES["scribbles"].format(label=repr(label))
+            yield Finding("scribbles", tuple(found), text, cure)
 
     def _duplicates(self) -> Iterator[Finding]:
         groups = [group for group in self._same.values() if len(group) > 1]

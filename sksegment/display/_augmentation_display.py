@@ -21,7 +21,13 @@ from sksegment.display._figure import (
     fit_titles,
     require_matplotlib,
 )
-from sksegment.display._pictures import class_colors, color_mask, displayable
+from sksegment.display._pictures import (
+    check_has_channels,
+    check_shown_channels,
+    class_colors,
+    color_mask,
+    displayable,
+)
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -109,6 +115,7 @@ class AugmentationDisplay:
         random_state: int = 0,
         ax: Any = None,
         cmap: str | Colormap | None = None,
+        channels: int | Sequence[int] | None = None,
     ) -> AugmentationDisplay:
         """Draw from the augmenters of a Pipeline, and show what comes out.
 
@@ -137,6 +144,9 @@ class AugmentationDisplay:
             themselves, 2 per row. None makes a new figure.
         cmap : str or Colormap, default=None
             Colors of the classes.
+        channels : int or sequence of 3 int, default=None
+            The channels to show, counted from 0: one in grey, or red, green and blue.
+            By default, of 2 channels the first, and of more the first three.
 
         Returns
         -------
@@ -158,12 +168,18 @@ class AugmentationDisplay:
         pairs = draw_pairs(steps, image, mask, n_draws, ignore_label, random_state)
         images, masks = zip(*pairs, strict=True)
         display = cls(images, masks, ignore_label=ignore_label)
-        return display.plot(ax=ax, cmap=cmap)
+        return display.plot(ax=ax, cmap=cmap, channels=channels)
 
     def plot(
-        self, *, ax: Any = None, cmap: str | Colormap | None = None
+        self,
+        *,
+        ax: Any = None,
+        cmap: str | Colormap | None = None,
+        channels: int | Sequence[int] | None = None,
     ) -> AugmentationDisplay:
         """Draw the display.
+
+        All images have the brightness of the first, so that changes of it show.
 
         Parameters
         ----------
@@ -171,6 +187,9 @@ class AugmentationDisplay:
             As in `from_estimator`.
         cmap : str or Colormap, default=None
             Colors of the classes.
+        channels : int or sequence of 3 int, default=None
+            The channels to show, counted from 0: one in grey, or red, green and blue.
+            By default, of 2 channels the first, and of more the first three.
 
         Returns
         -------
@@ -189,6 +208,8 @@ class AugmentationDisplay:
         classes = unique_labels(masks, self.ignore_label)
         encoder = LabelEncoder(classes, self.ignore_label)
         colors = class_colors(len(classes), cmap)
+        shown = check_shown_channels(channels)
+        check_has_channels(images[0], shown, 0)
         shape = (len(images), 2)
         aspects = [image.shape[0] / image.shape[1] for image in images]
         self.figure_, self.axes_ = axes_grid(ax, shape, aspects, [])
@@ -197,7 +218,8 @@ class AugmentationDisplay:
             check_pair(image, mask, masks, row)
             codes = encoder.encode(mask, masks.name(row))
             title = f"draw {row}" if row else "as it is"
-            draw(self.axes_[row, 0], displayable(image), title)
+            picture = displayable(image, None, shown, reference=images[0])
+            draw(self.axes_[row, 0], picture, title)
             draw(self.axes_[row, 1], color_mask(codes, colors), "")
         fit_titles(self.axes_, ax is None)
         self.ax_ = self.axes_[0, 0]

@@ -37,6 +37,7 @@ NORMALIZE: dict[str | None, tuple[int, ...]] = {
     "all": (0, 1),
 }
 CELL_SIZE = 0.42  # inches
+UPRIGHT = 3  # names of up to so many characters stand side by side
 MARGIN = 1.9  # inches: names of classes and color bar
 
 
@@ -287,7 +288,8 @@ class ConfusionDisplay:
         self.figure_.colorbar(self.im_, ax=self.ax_, label=title, shrink=0.8)
         self.text_ = _write_values(self.ax_, self.im_, values, normalize)
         ticks = np.arange(len(names))
-        self.ax_.set_xticks(ticks, names, rotation=90)
+        is_short = max(map(len, names)) <= UPRIGHT
+        self.ax_.set_xticks(ticks, names, rotation=0 if is_short else 90)
         self.ax_.set_yticks(ticks, names)
         self.ax_.set(xlabel="Predicted class", ylabel="True class")
         return self

@@ -25,6 +25,7 @@ def displayable(
     image: NDArray[Any],
     counted: NDArray[np.bool_] | None = None,
     channels: Sequence[int] | None = None,
+    reference: NDArray[Any] | None = None,
 ) -> NDArray[np.float32]:
     """Return an image of any kind in a form that can be displayed.
 
@@ -38,6 +39,8 @@ def displayable(
     channels : sequence of int, default=None
         One channel, or three: red, green and blue. By default, of 2 channels the first
         is shown, of 4 or more the first three.
+    reference : ndarray of shape (height, width, n_channels), default=None
+        The image whose values set the brightness, in place of its own.
 
     Returns
     -------
@@ -47,22 +50,30 @@ def displayable(
         each channel separately if there are 4 or more. Chosen channels out of 4 or more
         are stretched whatever their dtype.
     """
-    n_channels = image.shape[-1]
-    are_bands = n_channels > 3
-    if channels is None:
-        shown = image[..., :3] if n_channels > 2 else image[..., 0]
-        keeps = image.dtype == np.uint8
-    else:
-        shown = image[..., list(channels)]
-        shown = shown[..., 0] if len(channels) == 1 else shown
-        keeps = image.dtype == np.uint8 and not are_bands
-    if keeps:
-        return (shown / np.float32(255)).astype(np.float32)
+    are_bands = image.shape[-1] > 3
+    base = image if reference is None else reference
+    shown, measured = _chosen(image, channels), _chosen(base, channels)
+    if base.dtype == np.uint8 and (channels is None or not are_bands):
+        return (shown / np.float32(255)).clip(0.0, 1.0).astype(np.float32)
+    keeps_unit = channels is None or not are_bands
+    if reference is not None:
+        counted = None  # of the image, not of the reference
     if are_bands and shown.ndim == 3:
         # Bands measure different things: each has its own brightness.
-        bands = [_stretched(shown[..., i], counted, channels) for i in range(3)]
+        bands = [
+            _stretched(shown[..., i], measured[..., i], counted, keeps_unit)
+            for i in range(3)
+        ]
         return np.stack(bands, axis=-1)
-    return _stretched(shown, counted, channels if are_bands else None)
+    return _stretched(shown, measured, counted, keeps_unit)
+
+
+def _chosen(image: NDArray[Any], channels: Sequence[int] | None) -> NDArray[Any]:
+    """Return the channels to show, without their axis if there is one."""
+    if channels is None:
+        return image[..., :3] if image.shape[-1] > 2 else image[..., 0]
+    chosen = image[..., list(channels)]
+    return chosen[..., 0] if len(channels) == 1 else chosen
 
 
 def check_shown_channels(channels: Any) -> tuple[int, ...] | None:
@@ -99,18 +110,20 @@ def check_has_channels(
 
 def _stretched(
     shown: NDArray[Any],
+    measured: NDArray[Any],
     counted: NDArray[np.bool_] | None,
-    chosen: Sequence[int] | None,
+    keeps_unit: bool,
 ) -> NDArray[np.float32]:
-    values = shown.astype(np.float64)
+    """Stretch values to 0 to 1, by the range of those that are measured."""
+    values = measured.astype(np.float64)
     some = values if counted is None or not counted.any() else values[counted]
     some = some[~np.isnan(some)]
     if not some.size:  # nothing but pixels without data
-        return np.zeros(values.shape, np.float32)
-    low, high = _brightness_range(shown.dtype, some, keeps_unit=chosen is None)
+        return np.zeros(shown.shape, np.float32)
+    low, high = _brightness_range(measured.dtype, some, keeps_unit)
     if high == low:
-        return np.full(values.shape, 0.5, dtype=np.float32)
-    stretched = ((values - low) / (high - low)).clip(0.0, 1.0)
+        return np.full(shown.shape, 0.5, dtype=np.float32)
+    stretched = ((shown.astype(np.float64) - low) / (high - low)).clip(0.0, 1.0)
     return np.nan_to_num(stretched, nan=0.0).astype(np.float32)
 
 

@@ -19,7 +19,11 @@ from sksegment.display._figure import (
     is_top_of_kind,
     require_matplotlib,
 )
-from sksegment.display._pictures import displayable
+from sksegment.display._pictures import (
+    check_has_channels,
+    check_shown_channels,
+    displayable,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,6 +111,7 @@ class UncertaintyDisplay:
         n_images: int = 4,
         ax: Any = None,
         cmap: str | Colormap = "cividis",
+        channels: int | Sequence[int] | None = None,
     ) -> UncertaintyDisplay:
         """Compute the uncertainty about the first images, and draw it.
 
@@ -123,6 +128,8 @@ class UncertaintyDisplay:
         ax : matplotlib Axes or array of them, default=None
             See `plot`.
         cmap : str or Colormap, default="cividis"
+            See `plot`.
+        channels : int or sequence of 3 int, default=None
             See `plot`.
 
         Returns
@@ -156,6 +163,7 @@ class UncertaintyDisplay:
             label=LABELS[method],
             ax=ax,
             cmap=cmap,
+            channels=channels,
         )
 
     @classmethod
@@ -168,6 +176,7 @@ class UncertaintyDisplay:
         label: str = "uncertainty",
         ax: Any = None,
         cmap: str | Colormap = "cividis",
+        channels: int | Sequence[int] | None = None,
     ) -> UncertaintyDisplay:
         """Draw the first images with maps that have been computed.
 
@@ -184,6 +193,8 @@ class UncertaintyDisplay:
         ax : matplotlib Axes or array of them, default=None
             See `plot`.
         cmap : str or Colormap, default="cividis"
+            See `plot`.
+        channels : int or sequence of 3 int, default=None
             See `plot`.
 
         Returns
@@ -204,7 +215,7 @@ class UncertaintyDisplay:
         """
         require_matplotlib(f"{cls.__name__}.from_predictions")
         check_integer("n_images", n_images, 1)
-        images = as_images(X)
+        images = as_images(X, nodata=np.nan)  # pixels without data are drawn, too
         if len(images) != len(uncertainties):
             raise ValueError(
                 f"There are {len(images)} images in X and {len(uncertainties)} "
@@ -213,10 +224,14 @@ class UncertaintyDisplay:
         n_shown = min(n_images, len(images))
         maps = [np.asarray(uncertainties[index]) for index in range(n_shown)]
         display = cls(list(images.take(range(n_shown))), maps, label=label)
-        return display.plot(ax=ax, cmap=cmap)
+        return display.plot(ax=ax, cmap=cmap, channels=channels)
 
     def plot(
-        self, *, ax: Any = None, cmap: str | Colormap = "cividis"
+        self,
+        *,
+        ax: Any = None,
+        cmap: str | Colormap = "cividis",
+        channels: int | Sequence[int] | None = None,
     ) -> UncertaintyDisplay:
         """Draw the display.
 
@@ -227,6 +242,9 @@ class UncertaintyDisplay:
             themselves, 2 per image. None makes a new figure.
         cmap : str or Colormap, default="cividis"
             A matplotlib color map. The default reads the same with any color vision.
+        channels : int or sequence of 3 int, default=None
+            The channels to show, counted from 0: one in grey, or red, green and blue.
+            By default, of 2 channels the first, and of more the first three.
 
         Returns
         -------
@@ -241,7 +259,8 @@ class UncertaintyDisplay:
             If images and maps do not match, or `ax` does not fit.
         """
         require_matplotlib(f"{type(self).__name__}.plot")
-        images = list(as_images(list(self.images)))
+        images = list(as_images(list(self.images), nodata=np.nan))
+        shown = check_shown_channels(channels)
         maps = _checked_maps(images, self.uncertainties)
         aspects = [image.shape[0] / image.shape[1] for image in images]
         shape = (len(images), 2)
@@ -249,13 +268,14 @@ class UncertaintyDisplay:
         if ax is None:
             self.figure_.set_figwidth(self.figure_.get_figwidth() + COLORBAR_WIDTH)
         self.images_ = np.empty(shape, dtype=object)
-        highest = max(float(values.max()) for values in maps) or 1.0
+        highest = max(map(_highest, maps)) or 1.0
         scale = {"cmap": cmap, "vmin": 0.0, "vmax": highest, "interpolation": "nearest"}
         for row, (image, values) in enumerate(zip(images, maps, strict=True)):
+            check_has_channels(image, shown, row)
             left, right = self.axes_[row]
             is_first = is_top_of_kind(self.axes_, row, 0)
             self.images_[row, 0] = draw(
-                left, displayable(image), "Image" if is_first else ""
+                left, displayable(image, None, shown), "Image" if is_first else ""
             )
             self.images_[row, 1] = right.imshow(values, **scale)
             right.set_title("Uncertainty" if is_first else "", fontsize="medium")
@@ -266,6 +286,10 @@ class UncertaintyDisplay:
             self.images_[0, 1], ax=self.axes_[:, 1].tolist(), label=self.label
         )
         return self
+
+
+def _highest(values: NDArray[Any]) -> float:
+    return float(values.max(initial=0.0, where=~np.isnan(values)))
 
 
 def _checked_maps(
@@ -279,9 +303,9 @@ def _checked_maps(
                 f"The uncertainty of image {index} has shape {values.shape}, but the "
                 f"image has height and width {image.shape[:2]}; expected the same."
             )
-        if not np.isfinite(values).all():
+        if np.isinf(values).any():
             raise ValueError(
-                f"The uncertainty of image {index} is NaN or infinite somewhere; "
-                f"expected finite numbers."
+                f"The uncertainty of image {index} is infinite somewhere; expected "
+                f"finite numbers, and NaN where there is no data."
             )
     return maps

@@ -137,7 +137,7 @@ def test_overlapping_by_hand_is_wrong_where_blocks_are_not(
 
     by_hand = da.map_overlap(
         predict,
-        da.from_array(twice, chunks=(67, 67, 3)),
+        da.from_array(twice, chunks=(131, 87, 3)),
         depth={0: segmenter.margin_, 1: segmenter.margin_},
         boundary="reflect",
         drop_axis=2,

@@ -12,7 +12,11 @@ from sklearn.base import BaseEstimator
 
 from sksegment._inputs.labels import IGNORED
 from sksegment.datasets import make_shapes
-from sksegment.display import SegmentationDisplay
+from sksegment.display import (
+    AugmentationDisplay,
+    SegmentationDisplay,
+    UncertaintyDisplay,
+)
 from sksegment.display._overlays import TINT, enlarged, outlined, tinted
 from sksegment.display._pictures import ERROR_COLOR, class_colors, displayable
 from sksegment.metrics import image_scores
@@ -301,3 +305,37 @@ def test_strokes_in_overlays() -> None:
         display = draw(X, true, predicted, ignore_label=9, mode=mode)
         drawn = np.asarray(display.images_[0, 0].get_array())
         assert (drawn == class_colors(2)[0]).all(axis=-1).any()
+
+
+# The other displays of images
+
+
+def test_draws_have_the_brightness_of_the_first(pyplot: ModuleType) -> None:
+    bands = np.random.default_rng(0).integers(0, 9000, (12, 12, 5)).astype(np.uint16)
+    darker = (bands // 2).astype(np.float32)
+    mask = np.zeros((12, 12), int)
+    display = AugmentationDisplay([bands, darker], [mask, mask])
+    display.plot(channels=(4, 0, 1))
+    first, second = (
+        np.asarray(panel.get_images()[0].get_array()) for panel in display.axes_[:, 0]
+    )
+    assert first.max() == 1.0
+    assert second.max() < 0.6
+    np.testing.assert_allclose(first, displayable(bands, None, (4, 0, 1)))
+    with pytest.raises(ValueError, match="image 0 has 5"):
+        display.plot(channels=5)
+
+
+def test_uncertainty_without_data_and_by_channel(pyplot: ModuleType) -> None:
+    X = np.random.default_rng(0).uniform(0, 50, (2, 8, 9, 4))
+    X[0, :3] = np.nan
+    maps = np.full((2, 8, 9), 0.5)
+    maps[0, :3] = np.nan
+    display = UncertaintyDisplay.from_predictions(X, maps, channels=3)
+    assert display.colorbar_.vmax == 0.5
+    shown = np.asarray(display.images_[0, 0].get_array())
+    assert shown.shape == (8, 9)
+    assert np.isfinite(shown).all()
+    assert (shown[3:] > 0).any()
+    # Not a pixel with data at all.
+    UncertaintyDisplay.from_predictions(X * np.nan, maps * np.nan)

@@ -65,8 +65,8 @@ def test_bad_input(model: FCNSegmenter) -> None:
         UncertaintyDisplay.from_predictions(X, np.zeros((4, 16, 16)))
     with pytest.raises(ValueError, match=r"image 0 has shape \(8, 8\)"):
         UncertaintyDisplay.from_predictions(X, np.zeros((5, 8, 8)))
-    with pytest.raises(ValueError, match="image 0 is NaN or infinite"):
-        UncertaintyDisplay.from_predictions(X, np.full((5, 16, 16), np.nan))
+    with pytest.raises(ValueError, match="image 0 is infinite"):
+        UncertaintyDisplay.from_predictions(X, np.full((5, 16, 16), np.inf))
     with pytest.raises(NotFittedError):
         UncertaintyDisplay.from_estimator(FCNSegmenter(), X)
     with pytest.raises(ValueError, match="method is 'x'"):

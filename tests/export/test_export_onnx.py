@@ -115,7 +115,7 @@ def test_the_file_says_what_it_takes_and_returns(
 def test_the_service_of_the_page_answers_over_http(
     segmenter: FCNSegmenter, exported: Path, tmp_path: Path
 ) -> None:
-    page = (ROOT / "docs" / "production.md").read_text()
+    page = (ROOT / "docs" / "guide" / "production.md").read_text()
     (script,) = (part for part in page.split("```") if "BaseHTTPRequestHandler" in part)
     (tmp_path / "cells.onnx").write_bytes(exported.read_bytes())
     with contextlib.chdir(tmp_path):

@@ -238,7 +238,7 @@ def test_the_deadline_interrupts_when_it_is_over(load: Load) -> None:
 
 
 def test_the_page_for_users_of_keras_runs() -> None:
-    page = (ROOT / "docs" / "from_keras.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "guide" / "from_keras.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert len(blocks) >= 5
     names: dict[str, Any] = {}

@@ -365,20 +365,6 @@ def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (tmp_path / "segmenter.joblib").is_file()
 
 
-def test_the_guide_runs_from_top_to_bottom(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", guide, flags=re.DOTALL)
-    assert blocks
-    names: dict[str, Any] = {}
-    for block in blocks:
-        # A fold that cannot be scored is a warning, and warnings are errors.
-        exec(compile(block, "<guide.md>", "exec"), names)
-    assert names["search"].best_score_ > 0
-
-
 def test_the_code_of_the_landing_page_runs_on_two_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

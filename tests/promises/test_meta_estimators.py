@@ -32,7 +32,7 @@ from sksegment.datasets import make_shapes
 from sksegment.ensemble import VotingSegmenter
 
 X, y = make_shapes(6, size=16, n_classes=2, random_state=0)
-GUIDE = Path(__file__).parents[2] / "docs" / "guide.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "messages.md"
 
 
 def segmenter():
