@@ -20,8 +20,13 @@ from sksegment._inputs.labels import NO_DATA
 from sksegment._inputs.nodata import missing_pixels
 from sksegment._training.class_prior import ClassPrior
 from sksegment.calibration import TemperatureScaling
-from sksegment.datasets import check_masks, make_shapes
-from sksegment.display import SegmentationDisplay
+from sksegment.datasets import check_masks, find_mask_errors, make_shapes
+from sksegment.display import (
+    CalibrationDisplay,
+    ConfusionDisplay,
+    ScoreDisplay,
+    SegmentationDisplay,
+)
 from sksegment.ensemble import VotingSegmenter, predict_uncertainty
 from sksegment.metrics import (
     iou_score,
@@ -362,6 +367,36 @@ def test_displays_show_them_as_ignored(fitted: Any, pyplot: Any) -> None:
     title = display.axes_[0, 3].get_title()
     assert title == f"Errors ({100 * right:.1f}% right)"
     SegmentationDisplay.from_estimator(segmenter, X, mode="overlay")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"ignore_label": VOID},
+        {"nodata_label": -1},
+        {"ignore_label": VOID, "nodata_label": 254},
+    ],
+)
+def test_displays_of_scores_leave_them_out(labels: Any, pyplot: Any) -> None:
+    X, y, missing = marked(math.nan)
+    segmenter = small(nodata=math.nan, **labels).fit(X, y)
+    confusion = ConfusionDisplay.from_estimator(segmenter, X, y, normalize=None)
+    assert confusion.confusion_matrix.sum() == (~missing).sum()
+    scores = ScoreDisplay.from_estimator(segmenter, X, y, n_resamples=10)
+    (report,) = scores.reports.values()
+    assert report["mean_iou"] == pytest.approx(segmenter.score(X, y))
+    CalibrationDisplay.from_estimator(segmenter, X, y)
+
+
+def test_mask_errors_are_not_found_there(fitted: Any) -> None:
+    segmenter, X, y, missing = fitted
+    y = np.where(missing, 0, y)
+    found = find_mask_errors(y, segmenter.predict_proba(X), min_pixels=1)
+    inside = np.where(missing, VOID, y)
+    expected = find_mask_errors(
+        inside, segmenter.predict_proba(X), ignore_label=VOID, min_pixels=1
+    )
+    assert str(found) == str(expected)
 
 
 def test_the_mask_doctor_knows_them(fitted: Any) -> None:
