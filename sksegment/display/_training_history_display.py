@@ -149,7 +149,6 @@ class TrainingHistoryDisplay:
             label = f"best epoch: {self.best_epoch}"
             self.ax_.axvline(self.best_epoch, color="gray", ls=":", label=label)
         self.ax_.set(xlabel="Epoch", ylabel="Loss")
-        self.ax_.xaxis.get_major_locator().set_params(integer=True)  # no epoch 2.5
         self.ax_.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
         self._add_legend()
         return self
