@@ -47,7 +47,7 @@ model = make_pipeline(
     RandomNoise(0.03),
     FCNSegmenter(max_epochs=20, random_state=0),
 )
-AugmentationDisplay.from_estimator(model, photo[piece], tissue[piece], n_draws=3)
+AugmentationDisplay.from_estimator(model, photo[piece], tissue[piece], n_draws=2)
 plt.show()
 
 # %%

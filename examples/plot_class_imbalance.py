@@ -19,7 +19,8 @@ from sksegment.model_selection import cut_blocks
 
 photo = data.hubble_deep_field()[:768, :960]
 light = filters.gaussian(photo / 255, 1, channel_axis=-1)
-shines = morphology.remove_small_objects(light.max(axis=-1) > 0.25, max_size=8)
+bright = (light.max(axis=-1) > 0.25).astype(np.uint8)
+shines = morphology.area_opening(bright, 9) > 0  # specks are noise
 sky = np.zeros(shines.shape, np.uint8)
 sky[shines] = 1
 sky[shines & (light[..., 0] > 1.3 * light[..., 2])] = 2

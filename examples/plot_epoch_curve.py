@@ -35,7 +35,6 @@ from sksegment.model_selection import SpatialBlockKFold, epoch_curve
 
 constant = FCNSegmenter(
     learning_rate_schedule="constant",
-    learning_rate=1e-3,
     batch_size=4,
     width=8,
     depth=2,

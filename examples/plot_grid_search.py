@@ -75,8 +75,8 @@ plt.show()
 # %%
 # The best setting has been trained once more on all images, and ``search`` predicts
 # with it. One split says little about small differences: more folds, such as ``cv=5``,
-# take that many times as long. Had the best value been at the border of the grid, the
-# next search would go on beyond it.
+# take that many times as long. A best value at the border of the grid asks for a
+# second search beyond it.
 
 print(search.best_estimator_)
 print("sees", search.best_estimator_.margin_, "pixels around each pixel")

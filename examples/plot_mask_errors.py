@@ -78,7 +78,7 @@ for axis, title in zip(axes[:, 0], ("image", "mask", "out of fold"), strict=True
 plt.show()
 
 # %%
-# The first findings are worth a look, the later ones less and less; the two sound
-# masks above are where the networks are wrong. On road scenes with
-# one mask in ten spoiled, 14 to 17 of the first 20 findings were right (the benchmark
-# *Mask errors* of the documentation).
+# The first findings are worth a look, the later ones less and less; where a sound mask
+# is listed, it is the networks that are wrong. On road scenes with one mask in ten
+# spoiled, 14 to 17 of the first 20 findings were right
+# (:doc:`/benchmarks/mask_errors`).

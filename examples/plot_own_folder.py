@@ -92,7 +92,7 @@ y_pred = model.predict(X_test)
 
 names = ["bare", "brown", "nucleus"]
 SegmentationDisplay.from_predictions(
-    X_test, y_test, y_pred, ignore_label=255, class_names=names
+    X_test, y_test, y_pred, n_images=2, ignore_label=255, class_names=names
 )
 plt.show()
 

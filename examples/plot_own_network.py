@@ -76,9 +76,9 @@ import matplotlib.pyplot as plt
 from sksegment import SegmentationDisplay
 
 SegmentationDisplay.from_predictions(
-    X_test[:4],
-    y_test[:4],
-    fitted["dilated"].predict(X_test[:4]),
+    X_test[:2],
+    y_test[:2],
+    fitted["dilated"].predict(X_test[:2]),
     class_names=["background", "disk", "square", "triangle"],
 )
 plt.show()

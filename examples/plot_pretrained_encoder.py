@@ -11,7 +11,7 @@ that were measured elsewhere, and says so.
 # What was measured, once, on photos of PASCAL VOC with four classes (background,
 # animal, person, other): 60, 20 or 5 photos for training and 30 others for scoring, at
 # about the same processor time. One seed, two for 5 photos. These numbers are copied
-# from the benchmark *Few labels* of the documentation; nothing below computes them.
+# from :doc:`/benchmarks/few_labels`; nothing below computes them.
 
 import matplotlib.pyplot as plt
 

@@ -86,3 +86,10 @@ for place, score in enumerate(scores.values()):
 axes[3].set_xticks(range(len(scores)), scores)
 axes[3].set(xlim=(-0.5, 2.5), ylim=(0, 1), ylabel="mean IoU")
 plt.show()
+
+# %%
+# Random folds promise what only places can keep that the network has seen parts of.
+# Spatial folds tell about how it does elsewhere, with a spread that shows how much four
+# blocks can say. ``margin`` keeps training tiles away from test blocks: take the
+# distance over which your scenes resemble themselves, and ``margin_`` of the segmenter
+# at least.

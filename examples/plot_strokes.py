@@ -98,4 +98,4 @@ plt.show()
 # exactly; it is several times as fast, too. The network is made for patterns that show
 # in the neighbourhood only: from strokes on half a percent of a slice of cell
 # membranes, it reached a mean IoU of 0.678, and the forest 0.656 (measured elsewhere,
-# on images that are not shipped: see the benchmark *Few labels*).
+# on images that are not shipped: :doc:`/benchmarks/few_labels`).

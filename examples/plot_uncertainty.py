@@ -20,9 +20,8 @@ photo = transform.downscale_local_mean(data.retina(), (2, 2, 1)).astype(np.uint8
 ridges = filters.sato(photo[..., 1], sigmas=(1.5, 2, 3), black_ridges=True)
 inside = np.s_[113:593, 113:593]
 photo, ridges = photo[inside], ridges[inside]
-vessels = morphology.remove_small_objects(
-    ridges > np.quantile(ridges, 0.89), max_size=150
-)
+vessels = (ridges > np.quantile(ridges, 0.89)).astype(np.uint8)
+vessels = morphology.area_opening(vessels, 150)
 tiles, masks, positions = cut_blocks(photo[np.newaxis], vessels[np.newaxis], 120)
 X, y = np.array(tiles), np.array(masks)
 upper = positions[:, 1] < 240

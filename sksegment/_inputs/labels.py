@@ -15,6 +15,8 @@ from sksegment._inputs.containers import as_array, check_ordered
 
 # The code of an ignored pixel. Negative, so that it can never be taken for a class.
 IGNORED = -1
+# In training, that of a pixel without data: not even an unlabelled one.
+NO_DATA = -2
 # Labels that usually mark pixels without a class.
 USUAL_VOIDS = (255, -1)
 # More labels than this, in all masks together, are not classes but instance ids or an

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 # A first look takes every n-th row and column, so that about this many pixels are left.
 SAMPLE = 2**14
-# A mark lies outside the range of all other values by this share of its width.
-FAR = 0.5
+# A mark lies outside the range of all other values by this many times its width. Black
+# borders and saturated pixels of photos do not.
+FAR = 3
+# Images of fewer other values are drawings, and any of their values may be far away.
+MIN_VALUES = 8
 # It covers a rectangle of at least this many pixels, filled to this share, or this
 # share of an edge of the image.
 MIN_PIXELS, FILLED, EDGE = 16, 0.95, 0.25
@@ -34,13 +37,17 @@ def likely_mark(image: NDArray[Any], counted: NDArray[np.bool_] | None) -> float
     step = max(1, int((image.shape[0] * image.shape[1] / SAMPLE) ** 0.5))
     some = image[::step, ::step]
     for value in (some.min(), some.max()):
-        if _is_far(some, value) and _is_far(image, value):
+        if _has_shades(some, value) and _is_far(some, value) and _is_far(image, value):
             found = (image == value).any(axis=-1)
             if counted is not None:
                 found &= counted
             if _is_rectangle(found) or _is_at_edge(found):
                 return float(value)
     return None
+
+
+def _has_shades(image: NDArray[Any], value: Any) -> bool:
+    return len(np.unique(image[image != value])) >= MIN_VALUES
 
 
 def _is_far(image: NDArray[Any], value: Any) -> bool:
@@ -50,7 +57,7 @@ def _is_far(image: NDArray[Any], value: Any) -> bool:
         return False
     low, high = float(others.min()), float(others.max())
     distance = max(low - float(value), float(value) - high)
-    return high > low and distance > FAR * (high - low)
+    return distance > FAR * (high - low)
 
 
 def _is_rectangle(found: NDArray[np.bool_]) -> bool:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sksegment._inputs.labels import IGNORED
+
 # Shares are averages over about this many batches: the network that they come from
 # changes from batch to batch.
 N_BATCHES = 10
@@ -66,7 +68,8 @@ class ClassPrior(nn.Module):
         scores : Tensor of shape (n, n_classes, height, width)
             Scores before softmax.
         codes : Tensor of shape (n, height, width)
-            Class codes, negative where not labelled.
+            Class codes, `IGNORED` where not labelled, `NO_DATA` where there is nothing
+            to label.
 
         Returns
         -------
@@ -84,7 +87,7 @@ class ClassPrior(nn.Module):
         one_hot = F.one_hot(codes.clamp(min=0), len(self.labelled)).float()
         labelled, n_labelled = _share(one_hot, is_labelled)
         probabilities = scores.softmax(dim=1).movedim(1, -1)
-        unlabelled, n_unlabelled = _share(probabilities, ~is_labelled)
+        unlabelled, n_unlabelled = _share(probabilities, codes == IGNORED)
         # Without a question that makes the program wait for the GPU.
         has_both = (n_labelled * n_unlabelled > 0).float()
         self.n_batches += has_both

@@ -29,7 +29,8 @@ class EpochLog(PrintLog):
 
     def on_epoch_end(self, net: Any, **parameters: Any) -> None:
         """Print a line of the table."""
-        if not in_worker():
+        # A program without a console has no stdout.
+        if sys.stdout is not None and not in_worker():
             super().on_epoch_end(net, **parameters)
 
 
@@ -49,6 +50,8 @@ def print_summary(
     history : list of dict
         Its epochs.
     """
+    if sys.stdout is None:
+        return
     # In one call: lines of several processes would else be mixed up.
     line = summary(segmenter, training, seed, history)
     sys.stdout.write(line + "\n")

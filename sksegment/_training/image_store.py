@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sksegment._inputs.file_threads import MAX_WAITING
 from sksegment._inputs.image_list import Window
-from sksegment._inputs.labels import IGNORED
+from sksegment._inputs.labels import IGNORED, NO_DATA
 from sksegment._inputs.nodata import with_nan
 from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.devices import to_device
@@ -163,7 +163,8 @@ class ImageStore:
     @property
     def _codes_dtype(self) -> np.dtype[Any]:
         """Signed and as narrow as possible: codes are sent to the device, and stay."""
-        return np.min_scalar_type(-len(self.samples.encoder.classes))
+        n_classes = len(self.samples.encoder.classes)
+        return np.min_scalar_type(min(-n_classes, NO_DATA))
 
     def _send(self, tensor: Tensor) -> Tensor:
         return to_device(tensor, self.device)
@@ -187,10 +188,14 @@ class ImageStore:
     def _encoded(self, index: int, window: Window) -> NDArray[np.int32]:
         masks = self.samples.masks
         mask = self.files.crop(masks, index, window)
-        if self.samples.nodata is not None:
-            image = self.files.crop(self.samples.images, index, window)
-            mask = self.samples.relabelled(mask, image, index)
-        return self.samples.encoder.encode(mask, masks.name(index))
+        nodata = self.samples.nodata
+        if nodata is None:
+            return self.samples.encoder.encode(mask, masks.name(index))
+        image = self.files.crop(self.samples.images, index, window)
+        mask = self.samples.relabelled(mask, image, index)
+        codes = self.samples.encoder.encode(mask, masks.name(index))
+        codes[nodata.missing(image)] = NO_DATA
+        return codes
 
     def _read_weights(self, index: int, window: Window) -> Tensor | None:
         weight = self.samples.weight(index)

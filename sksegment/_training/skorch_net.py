@@ -14,6 +14,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
+from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.progress import with_progress
 from sksegment._inputs.random import DROPOUT, random_generator
 from sksegment._torch.devices import searched_kernels
@@ -262,7 +263,9 @@ class SegmentationNet(NeuralNet):
             )
         codes, weights = y_true
         if training and self.class_prior is not None:
-            counted = codes if weights is None else codes.masked_fill(weights == 0, -1)
+            counted = codes
+            if weights is not None:
+                counted = codes.masked_fill((weights == 0) & (codes >= 0), IGNORED)
             y_pred = self.class_prior.to_labelled(y_pred, counted)
         loss: Tensor = self.criterion_(y_pred, codes, weights)
         if self.processes.is_alone:

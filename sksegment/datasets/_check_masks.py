@@ -17,7 +17,9 @@ from sksegment.datasets._mask_faults import Note
 __all__ = ["CURES", "Finding", "check_masks"]
 
 
-def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
+def check_masks(
+    X: Any, y: Any, ignore_label: Any = None, nodata: float | None = None
+) -> list[Finding]:
     """Look for what usually goes wrong with masks, and say how to cure it.
 
     Every image and every mask is read once. What is found is returned, not raised, and
@@ -32,6 +34,9 @@ def check_masks(X: Any, y: Any, ignore_label: Any = None) -> list[Finding]:
         Their masks.
     ignore_label : object, default=None
         The label value that is not a class.
+    nodata : float, default=None
+        The value that marks pixels of images without data, as of `FCNSegmenter`; it may
+        be NaN.
 
     Returns
     -------
@@ -91,7 +96,7 @@ ignore_label=255 if it marks pixels without a class.
     if len(images) != len(masks):
         text = f"There are {len(images)} images and {len(masks)} masks."
         notes["number"][min(len(images), len(masks))] = Note("number", text)
-    chart = MaskChart(ignore_label)
+    chart = MaskChart(ignore_label, nodata)
     for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
         if is_own_mask(image, mask):
             notes["own_mask"][index] = Note(

@@ -224,6 +224,9 @@ def _contradictions(
         codes = encoder.encode(mask, masks.name(index)).astype(np.intp)
         proba = np.asarray(probabilities[index])
         _check_shape(proba, mask.shape, len(order), index)
+        # Without data, a segmenter with `nodata` gives NaN for all classes.
+        missing = np.isnan(proba).all(axis=0)
+        codes[missing & ~missing.all()] = IGNORED  # all of them are a mistake
         counted = codes != IGNORED
         # Pixels that do not count may hold anything, NaN included.
         proba = np.where(counted, proba[order], 1 / len(order)).astype(np.float32)

@@ -67,8 +67,9 @@ OF_PIXELS = (
 class MaskChart:
     """What is noted about all masks together."""
 
-    def __init__(self, ignore_label: Any) -> None:
+    def __init__(self, ignore_label: Any, nodata: float | None = None) -> None:
         self._ignore_label = ignore_label
+        self._nodata = nodata
         self._same: dict[bytes, list[int]] = defaultdict(list)
         self._masks: dict[int, bytes] = {}
         self._labels: dict[int, NDArray[Any]] = {}
@@ -84,7 +85,7 @@ class MaskChart:
 
     def add(self, image: Any, mask: Any, index: int) -> Iterator[Note]:
         """Note image and mask `index`; yield what is wrong with them."""
-        picture, trouble = read_picture(image)
+        picture, trouble = read_picture(image, self._nodata)
         yield from trouble
         if picture is not None:
             self._same[_digest(picture)].append(index)

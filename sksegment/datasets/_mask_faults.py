@@ -40,21 +40,23 @@ class Note(NamedTuple):
     cure: str = ""  # if it is not the usual one of its kind
 
 
-def read_picture(image: Any) -> tuple[NDArray[Any] | None, list[Note]]:
+def read_picture(
+    image: Any, nodata: float | None = None
+) -> tuple[NDArray[Any] | None, list[Note]]:
     """Read an image, and tell why `fit` would reject it, if it would."""
     try:
         picture = _quietly(read_image, image) if is_path(image) else show_palette(image)
-        return np.asarray(from_torch(picture, "An image")), _refusal(picture)
+        return np.asarray(from_torch(picture, "An image")), _refusal(picture, nodata)
     except (OSError, ValueError) as error:
         return None, [Note("unreadable", f"{error}")]
     except TypeError as error:  # a tensor that numpy cannot hold
         return None, [Note("image", f"{error}")]
 
 
-def _refusal(picture: Any) -> list[Note]:
+def _refusal(picture: Any, nodata: float | None) -> list[Note]:
     """Return the message with which `fit` would reject an image, if it would."""
     try:
-        check_image(picture, "An image")
+        check_image(picture, "An image", nodata)
     except (TypeError, ValueError) as error:
         return [Note("image", f"{error}")]
     return []

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._figure import require_matplotlib, single_axes
+from sksegment.display._missing_data import fitted_ignore_label
 from sksegment.metrics._calibration import (
     CalibrationAccumulator,
     calibration_counts,
@@ -161,7 +162,7 @@ class CalibrationDisplay:
         require_matplotlib(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
         fitted = final_estimator(estimator)
-        ignored = getattr(fitted, "ignore_label", None)
+        ignored = fitted_ignore_label(fitted)
         counted = CalibrationAccumulator(
             fitted.classes_, ignored, n_bins=n_bins, label=label
         )

@@ -20,6 +20,7 @@ from sksegment.display._class_names import (
     _names_by_label,
 )
 from sksegment.display._figure import require_matplotlib, single_axes
+from sksegment.display._missing_data import fitted_ignore_label
 from sksegment.metrics import pixel_confusion_matrix
 from sksegment.metrics._image_counts import count_pixels
 from sksegment.metrics._scorers import accumulate_predictions
@@ -163,7 +164,7 @@ class ConfusionDisplay:
         check_is_fitted(estimator)
         check_choice("normalize", normalize, (*NORMALIZE, None))
         fitted = final_estimator(estimator)
-        ignored = getattr(fitted, "ignore_label", None)
+        ignored = fitted_ignore_label(fitted)
         counted = count_pixels(fitted.classes_, ignored, by_image=False)
         accumulate_predictions(counted, estimator, "predict", X, y, sample_weight)
         display = cls(

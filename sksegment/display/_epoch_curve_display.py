@@ -200,6 +200,7 @@ class EpochCurveDisplay:
         self._mark(self.best_epoch, "best", BEST, "-")
         self._mark(self.one_se_epoch, "within one standard error", ONE_SE, "--")
         self.ax_.set(xlabel="Epoch", ylabel=self.score_name)
+        self.ax_.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
         self.ax_.legend(frameon=False)
         return self
 

@@ -20,6 +20,7 @@ from sksegment.display._class_names import (
     _names_by_label,
 )
 from sksegment.display._figure import require_matplotlib, single_axes
+from sksegment.display._missing_data import fitted_ignore_label, ignored_without_data
 from sksegment.metrics import segmentation_report
 
 if TYPE_CHECKING:
@@ -154,11 +155,18 @@ class ScoreDisplay:
             check_is_fitted(fitted)
         classes = _common_classes(estimators)
         first = final_estimator(next(iter(estimators.values())))
+        predictions = {name: fitted.predict(X) for name, fitted in estimators.items()}
+        for name, fitted in estimators.items():
+            nodata = getattr(final_estimator(fitted), "_nodata", None)
+            if nodata is not None:
+                y, predictions[name] = ignored_without_data(
+                    y, predictions[name], nodata
+                )
         return cls.from_predictions(
             y,
-            {name: fitted.predict(X) for name, fitted in estimators.items()},
+            predictions,
             classes=classes,
-            ignore_label=getattr(first, "ignore_label", None),
+            ignore_label=fitted_ignore_label(first),
             exclude=exclude,
             sample_weight=sample_weight,
             confidence_level=confidence_level,

@@ -445,7 +445,9 @@ class SegmentationDisplay:
         for (row, column), axes in np.ndenumerate(self.axes_):
             panel = rows[row][column]
             title = self._title(panel, row, column)
-            self.images_[row, column] = draw(axes, panel.picture, title, sizes[row])
+            self.images_[row, column] = draw(
+                axes, panel.picture, title, sizes[row], has_lines=mode != "panels"
+            )
         self.legend_ = add_legend(self.figure_, self.axes_, entries, ax is None)
         fit_titles(self.axes_, ax is None)
         return self

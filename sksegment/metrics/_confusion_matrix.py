@@ -141,7 +141,9 @@ def check_not_ignored(predicted: NDArray[Any], ignore_label: Any, index: int) ->
     if is_ignored(predicted, ignore_label).any():
         raise ValueError(
             f"y_pred of image {index} holds ignore_label={ignore_label!r} where y_true "
-            f"does not; expected a class on every pixel that counts."
+            f"does not; expected a class on every pixel that counts. If a segmenter "
+            f"with nodata= predicted it where there is no data, give y_true that label "
+            f"there, too; its score method and the scorers do so."
         )
 
 

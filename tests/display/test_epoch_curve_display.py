@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sksegment import FCNSegmenter
 from sksegment.datasets import make_shapes
-from sksegment.display import EpochCurveDisplay
+from sksegment.display import EpochCurveDisplay, TrainingHistoryDisplay
 from sksegment.metrics import neg_pixel_log_loss_scorer
 from sksegment.model_selection import epoch_curve
 
@@ -51,6 +51,15 @@ def test_the_axis_says_what_is_scored() -> None:
         model, X, y, cv=2, scoring=neg_pixel_log_loss_scorer
     )
     assert display.ax_.get_ylabel() == "Neg pixel log loss"
+
+
+def test_ticks_are_whole_epochs() -> None:
+    scores, epochs = np.linspace(0, 1, 20)[np.newaxis], range(1, 21)
+    curve = EpochCurveDisplay(scores, epochs, best_epoch=20, one_se_epoch=20).plot()
+    history = TrainingHistoryDisplay([{"train_loss": 1 / epoch} for epoch in epochs])
+    for axis in (curve.ax_.xaxis, history.plot().ax_.xaxis):
+        ticks = axis.get_majorticklocs()
+        assert_array_equal(ticks, np.round(ticks))
 
 
 def test_one_fold_has_no_band() -> None:

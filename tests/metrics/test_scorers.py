@@ -164,7 +164,7 @@ def test_explicit_arguments_win_over_the_estimator():
 
 
 def test_help_of_a_scorer_says_what_it_scores():
-    assert iou_scorer.__doc__.startswith("`iou_score` as a scorer.")
+    assert iou_scorer.__doc__.startswith("The mean IoU of an estimator's masks.")
     assert "negative" in neg_pixel_log_loss_scorer.__doc__
 
 

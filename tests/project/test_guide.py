@@ -1,6 +1,8 @@
 """The pages of the user guide: their code runs, their links and pictures are there."""
 
+import ast
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -89,3 +91,11 @@ def test_pictures_are_shown_and_small() -> None:
     files = {path.name: path.stat().st_size for path in guide_pages.IMAGES.iterdir()}
     assert {*files} == shown
     assert [name for name, size in files.items() if size > 100_000] == []
+
+
+@pytest.mark.parametrize("page", ["few_labels.md", "from_trainable_segmenter.md"])
+def test_settings_for_strokes_are_those_that_were_measured(page) -> None:
+    text = (GUIDE / page).read_text(encoding="utf-8")
+    (told,) = re.findall(r"^settings = (\{.*?^\})", text, re.MULTILINE | re.DOTALL)
+    measured = ROOT / "docs" / "benchmarks" / "strokes.json"
+    assert ast.literal_eval(told) == json.loads(measured.read_text("utf-8"))

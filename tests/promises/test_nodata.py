@@ -9,16 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sksegment import FCNSegmenter, load_model, save_model
+from sksegment._inputs.labels import NO_DATA
 from sksegment._inputs.nodata import missing_pixels
+from sksegment._training.class_prior import ClassPrior
 from sksegment.calibration import TemperatureScaling
-from sksegment.datasets import make_shapes
-from sksegment.display import SegmentationDisplay
+from sksegment.datasets import check_masks, find_mask_errors, make_shapes
+from sksegment.display import (
+    CalibrationDisplay,
+    ConfusionDisplay,
+    ScoreDisplay,
+    SegmentationDisplay,
+)
 from sksegment.ensemble import VotingSegmenter, predict_uncertainty
 from sksegment.metrics import (
     iou_score,
@@ -105,6 +113,27 @@ def test_labels_and_values_there_do_not_matter(crop: Any) -> None:
         small(nodata=math.nan, nodata_label=-1, **crop).fit(images, masks)
         for images, masks in ((X, y), (other, relabelled))
     )
+    assert_array_equal(one.predict_proba(X), two.predict_proba(other))
+
+
+def test_they_are_not_unlabelled_pixels_of_a_class_prior() -> None:
+    # Whatever the network finds there must not count as a share of the image.
+    prior = ClassPrior(2)
+    scores = torch.tensor([[[[2.0, 0.0, 9.0]], [[0.0, 1.0, 0.0]]]])
+    with_it, without = ClassPrior(2), ClassPrior(2)
+    with_it.to_labelled(scores, torch.tensor([[[1, -1, NO_DATA]]]))
+    without.to_labelled(scores[..., :2], torch.tensor([[[1, -1]]]))
+    torch.testing.assert_close(with_it.state_dict(), without.state_dict())
+    assert not torch.equal(with_it.unlabelled, prior.unlabelled)
+
+
+def test_a_class_prior_does_not_depend_on_them() -> None:
+    X, y, missing = marked(math.nan)
+    y[:, 8:20] = VOID
+    other = X.copy()
+    other[missing] = [7.0, math.nan, -3.0]
+    settings = {"ignore_label": VOID, "class_prior": "unlabeled", "nodata": math.nan}
+    one, two = (small(**settings).fit(images, y) for images in (X, other))
     assert_array_equal(one.predict_proba(X), two.predict_proba(other))
 
 
@@ -340,6 +369,44 @@ def test_displays_show_them_as_ignored(fitted: Any, pyplot: Any) -> None:
     SegmentationDisplay.from_estimator(segmenter, X, mode="overlay")
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"ignore_label": VOID},
+        {"nodata_label": -1},
+        {"ignore_label": VOID, "nodata_label": 254},
+    ],
+)
+def test_displays_of_scores_leave_them_out(labels: Any, pyplot: Any) -> None:
+    X, y, missing = marked(math.nan)
+    segmenter = small(nodata=math.nan, **labels).fit(X, y)
+    confusion = ConfusionDisplay.from_estimator(segmenter, X, y, normalize=None)
+    assert confusion.confusion_matrix.sum() == (~missing).sum()
+    scores = ScoreDisplay.from_estimator(segmenter, X, y, n_resamples=10)
+    (report,) = scores.reports.values()
+    assert report["mean_iou"] == pytest.approx(segmenter.score(X, y))
+    CalibrationDisplay.from_estimator(segmenter, X, y)
+
+
+def test_mask_errors_are_not_found_there(fitted: Any) -> None:
+    segmenter, X, y, missing = fitted
+    y = np.where(missing, 0, y)
+    found = find_mask_errors(y, segmenter.predict_proba(X), min_pixels=1)
+    inside = np.where(missing, VOID, y)
+    expected = find_mask_errors(
+        inside, segmenter.predict_proba(X), ignore_label=VOID, min_pixels=1
+    )
+    assert str(found) == str(expected)
+
+
+def test_the_mask_doctor_knows_them(fitted: Any) -> None:
+    _, X, y, missing = fitted
+    y = np.where(missing, VOID, y)
+    (finding,) = check_masks(X, y, VOID)
+    assert finding.kind == "image"
+    assert check_masks(X, y, VOID, nodata=math.nan) == []
+
+
 # Without nodata: one warning
 
 
@@ -379,6 +446,18 @@ def test_a_value_far_outside_is_told_once(value: float, where: Any) -> None:
 )
 def test_what_is_no_mark(value: float, where: Any) -> None:
     small(max_epochs=1).fit(*spoilt(value, where))  # a warning is an error here
+
+
+@pytest.mark.parametrize("shades", [(0, 1, 2), (100, 255)], ids=["drawing", "photo"])
+def test_drawings_and_black_borders_are_not_told(shades: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    if len(shades) == 2:
+        X = rng.integers(*shades, (4, 16, 16, 3)).astype(np.uint8)
+    else:
+        X = rng.choice(np.array(shades, np.uint8), (4, 16, 16, 3))
+    X[:, :4] = 0 if len(shades) == 2 else 255
+    y = rng.integers(0, 2, (4, 16, 16))
+    small(max_epochs=1).fit(X, y)  # a warning is an error here
 
 
 def test_marks_that_are_ignored_or_named_are_not_told() -> None:

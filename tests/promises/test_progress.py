@@ -119,6 +119,15 @@ def test_a_notebook_without_widgets_gets_a_line(
     assert "epoch 1" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verbose", [1, 2])
+def test_a_program_without_a_console(
+    data: Any, monkeypatch: pytest.MonkeyPatch, verbose: int
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    small(verbose=verbose).fit(*data).predict(data[0])
+
+
 def run_search(backend: str) -> str:
     code = f"""
 import numpy as np, joblib
