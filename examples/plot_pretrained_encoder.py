@@ -10,15 +10,15 @@ that were measured elsewhere, and says so.
 # %%
 # What was measured, once, on photos of PASCAL VOC with four classes (background,
 # animal, person, other): 60, 20 or 5 photos for training and 30 others for scoring, at
-# about the same processor time. One seed, two for 5 photos. These numbers are copied
+# about the same processor time, means of three seeds. These numbers are copied
 # from :doc:`/benchmarks/few_labels`; nothing below computes them.
 
 import matplotlib.pyplot as plt
 
 stored = {
     "photos": [5, 20, 60],
-    "from scratch": [17.4, 28.7, 24.7],
-    "pretrained, fine-tuned": [28.0, 35.3, 38.6],
+    "from scratch": [17.0, 23.3, 23.8],
+    "pretrained, fine-tuned": [26.8, 34.3, 39.3],
 }
 figure, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
 for shift, name in enumerate(("from scratch", "pretrained, fine-tuned")):
