@@ -264,9 +264,9 @@ def _table_look_up(
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     table = np.full(high - low + 1, IGNORED, dtype=np.int32)
     table[classes.astype(np.int64) - low] = np.arange(len(classes), dtype=np.int32)
-    if mask.dtype == np.uint8 and low >= 0:
+    if mask.dtype == np.uint8 and 0 <= low <= high < 256:
         # No index can be outside: several times as fast.
-        codes = np.full(max(256, high + 1), IGNORED, dtype=np.int32)
+        codes = np.full(256, IGNORED, dtype=np.int32)
         codes[low : high + 1] = table
         return (found := codes[mask]), found != IGNORED
     inside = (mask >= low) & (mask <= high)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sksegment.display._figure import require_matplotlib, single_axes
+from sksegment.display._figure import count_epochs, require_matplotlib, single_axes
 from sksegment.model_selection import epoch_curve
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class EpochCurveDisplay:
         self._mark(self.best_epoch, "best", BEST, "-")
         self._mark(self.one_se_epoch, "within one standard error", ONE_SE, "--")
         self.ax_.set(xlabel="Epoch", ylabel=self.score_name)
-        self.ax_.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        count_epochs(self.ax_)
         self.ax_.legend(frameon=False)
         return self
 

@@ -224,3 +224,11 @@ def _panels(
 def require_matplotlib(caller: str) -> None:
     """Reject a drawing where matplotlib is not installed."""
     check_installed(caller, "plot", "matplotlib")
+
+
+def count_epochs(ax: Axes) -> None:
+    """Let the ticks of the x axis be whole numbers, unless its scale is the user's."""
+    from matplotlib.ticker import MaxNLocator
+
+    if ax.get_xscale() == "linear":
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.pipelines import final_estimator
-from sksegment.display._figure import require_matplotlib, single_axes
+from sksegment.display._figure import count_epochs, require_matplotlib, single_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,7 +149,7 @@ class TrainingHistoryDisplay:
             label = f"best epoch: {self.best_epoch}"
             self.ax_.axvline(self.best_epoch, color="gray", ls=":", label=label)
         self.ax_.set(xlabel="Epoch", ylabel="Loss")
-        self.ax_.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]
+        count_epochs(self.ax_)
         self._add_legend()
         return self
 

@@ -213,3 +213,12 @@ def test_whole_numbers_of_several_masks_stay_whole(labels):
 def test_several_ignored_labels_are_refused():
     with pytest.raises(TypeError, match=r"ignore_label is \[0, 1\]; expected one"):
         is_ignored(np.arange(2), [0, 1])
+
+
+@pytest.mark.parametrize("classes", [[10, 300], [10**9, 10**9 + 7]])
+def test_bytes_against_classes_that_no_byte_has(classes):
+    encoder = LabelEncoder(np.array(classes), ignore_label=255)
+    mask = np.array([[255, 255]], np.uint8)
+    assert (encoder.encode(mask) == IGNORED).all()
+    with pytest.raises(ValueError, match="label 200"):
+        encoder.encode(np.array([[200, 255]], np.uint8))

@@ -62,6 +62,13 @@ def test_ticks_are_whole_epochs() -> None:
         assert_array_equal(ticks, np.round(ticks))
 
 
+def test_the_scale_of_given_axes_is_kept(pyplot: Any) -> None:
+    _, ax = pyplot.subplots()
+    ax.set_xscale("log")
+    EpochCurveDisplay(SCORES, [1, 2, 3], best_epoch=3, one_se_epoch=3).plot(ax=ax)
+    assert ax.get_xscale() == "log"
+
+
 def test_one_fold_has_no_band() -> None:
     display = EpochCurveDisplay(SCORES[:1], [1, 2, 3], best_epoch=3, one_se_epoch=3)
     assert display.plot().band_ is None
