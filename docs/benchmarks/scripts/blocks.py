@@ -169,6 +169,7 @@ def page(rows: list[dict[str, Any]], source: str) -> str:
             "Workers of one thread each, blocks of 1024, the second run. The clock "
             "counts\nhere, and what else ran on the machine: see the load.\n\n"
             + markdown_table(time_header, times)
+            + "\n\nThe aim was less than 600 MiB in a worker."
         )
     return f"""# Blocks of a large image
 
