@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A first look takes every n-th row and column, so that about this many pixels are left.
-SAMPLE = 2**14
+# A first and a second look take every n-th row and column, so that about this many
+# pixels are left. Nearly all images have no mark, and the first look tells most.
+SAMPLES = 2**8, 2**14
 # A mark lies outside the range of all other values by this many times its width. Black
 # borders and saturated pixels of photos do not.
 FAR = 3
@@ -34,10 +35,10 @@ def likely_mark(image: NDArray[Any], counted: NDArray[np.bool_] | None) -> float
     counted : ndarray of shape (height, width), dtype bool, or None
         The pixels that take part in training; None for all.
     """
-    step = max(1, int((image.shape[0] * image.shape[1] / SAMPLE) ** 0.5))
-    some = image[::step, ::step]
+    few, some = (_sample(image, size) for size in SAMPLES)
     for value in (some.min(), some.max()):
-        if _has_shades(some, value) and _is_far(some, value) and _is_far(image, value):
+        looks_far = all(_is_far(look, value) for look in (few, some, image))
+        if looks_far and _has_shades(some, value):
             found = (image == value).any(axis=-1)
             if counted is not None:
                 found &= counted
@@ -46,15 +47,23 @@ def likely_mark(image: NDArray[Any], counted: NDArray[np.bool_] | None) -> float
     return None
 
 
+def _sample(image: NDArray[Any], size: int) -> NDArray[Any]:
+    step = max(1, int((image.shape[0] * image.shape[1] / size) ** 0.5))
+    return image[::step, ::step]
+
+
 def _has_shades(image: NDArray[Any], value: Any) -> bool:
     return len(np.unique(image[image != value])) >= MIN_VALUES
 
 
 def _is_far(image: NDArray[Any], value: Any) -> bool:
-    """Tell whether a value lies far outside the range of all others."""
+    """Tell whether a value lies far outside the range of all others, if there are any.
+
+    What is far in an image is far in each part of it.
+    """
     others = image[image != value]
     if not others.size:
-        return False
+        return True
     low, high = float(others.min()), float(others.max())
     distance = max(low - float(value), float(value) - high)
     return distance > FAR * (high - low)
