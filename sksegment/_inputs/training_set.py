@@ -132,6 +132,9 @@ def survey(
     marks: list[float | None] = []
     rests: list[Any] = []
     n_channels = samples.images[0].shape[-1]
+    names_nodata = samples.nodata is not None
+    # Who names classes, or an ignored label, knows what the labels are.
+    names_labels = classes is not None or ignore_label is not None
     with _pairs(samples) as pairs:
         shown = with_progress(pairs, len(samples), "checking", "images", verbose)
         for index, (image, mask) in enumerate(shown):
@@ -143,12 +146,9 @@ def survey(
             dtypes.append(image.dtype)
             counted = _counted(mask, weight, ignore_label)
             sums.append(channel_sums(image, counted))
-            is_told = samples.nodata is not None
-            marks.append(None if is_told else likely_mark(image, counted))
+            marks.append(None if names_nodata else likely_mark(image, counted))
             counts.append(count_labels(mask, weight))
-            # Who names classes, or an ignored label, knows what the labels are.
-            is_told = classes is not None or ignore_label is not None
-            rests.append(None if is_told else label_of_rest(mask, counts[-1]))
+            rests.append(None if names_labels else label_of_rest(mask, counts[-1]))
     labels = [count.labels for count in counts]
     encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
     if samples.nodata is not None:

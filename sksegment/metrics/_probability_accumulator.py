@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from sksegment.metrics._confusion_matrix import as_labels, positions
 from sksegment.metrics._image_counts import weight_of_image
 
 
-class ProbabilityAccumulator:
+class ProbabilityAccumulator(ABC):
     """Count something of the probabilities of pixels.
 
     Parameters
@@ -92,6 +93,7 @@ class ProbabilityAccumulator:
         check_probabilities(pixels, f"y_proba of image {index}")
         return self._count(self._order[codes[kept]], pixels, weights[kept])
 
+    @abstractmethod
     def _count(
         self,
         true: NDArray[np.intp],
@@ -99,7 +101,6 @@ class ProbabilityAccumulator:
         weights: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Count pixels by the position of their class, and their probabilities."""
-        raise NotImplementedError
 
     def _check_shape(self, proba: NDArray[Any], index: int) -> NDArray[Any]:
         if proba.ndim != 3:
