@@ -131,11 +131,14 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         pixels in the images that show it [2]_, the median share getting 1. A class that
         does not occur is weighted like the rarest that does. `partial_fit`, which sees
         a part of the masks at a time, takes a dict only.
-    class_prior : None or "unlabeled", default=None
-        Shares of the classes in the images. None takes them to be those among the
-        labelled pixels. "unlabeled" estimates them in training on the pixels of
-        `ignore_label` [4]_, and shifts the scores accordingly [5]_: for strokes, which
-        show as much of a rare class as of a frequent one.
+    pseudo_labels : None or "forest", default=None
+        What the pixels of `ignore_label` are taken for in training. None leaves them
+        out. With "forest", a random forest of scikit-learn first learns from the
+        labelled pixels, on the filters of ``network="filter_bank"``; what it says of
+        the others is trained on as well, weighted by its confidence [4]_: for strokes.
+        These show as much of a rare class as of a frequent one; the forest is adjusted
+        to the shares that the classes probably have [5]_. It takes about three seconds
+        a megapixel, and labels 67 million pixels at most.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
         "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,
@@ -287,10 +290,11 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
        Labels with a Common Multi-Scale Convolutional Architecture", ICCV 2015.
     .. [3] R. Wightman, "PyTorch Image Models",
        https://github.com/huggingface/pytorch-image-models
-    .. [4] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the Outputs of a
-       Classifier to New a Priori Probabilities: A Simple Procedure", Neural Computation
-       14(1), 2002.
-    .. [5] A. K. Menon et al., "Long-Tail Learning via Logit Adjustment", ICLR 2021.
+    .. [4] D.-H. Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning
+       Method for Deep Neural Networks", ICML Workshop on Challenges in Representation
+       Learning, 2013.
+    .. [5] G. Forman, "Quantifying Counts and Costs via Classification", Data Mining and
+       Knowledge Discovery 17(2), 2008.
 
     Examples
     --------
@@ -322,7 +326,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         nodata: float | None = None,
         nodata_label: Any = None,
         class_weight: Any = None,
-        class_prior: str | None = None,
+        pseudo_labels: str | None = None,
         loss: Any = "cross_entropy",
         optimizer: str = "adam",
         learning_rate: float = 3e-3,
@@ -360,7 +364,7 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         self.nodata = nodata
         self.nodata_label = nodata_label
         self.class_weight = class_weight
-        self.class_prior = class_prior
+        self.pseudo_labels = pseudo_labels
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate

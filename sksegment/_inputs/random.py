@@ -9,7 +9,7 @@ import numpy as np
 # The seed that `fit` draws is below this.
 MAX_SEED = 2**31 - 1
 
-SPLIT, ORDER, CROP, AUGMENT, DROPOUT = range(1, 6)
+SPLIT, ORDER, CROP, AUGMENT, DROPOUT, PSEUDO_LABELS = range(1, 7)
 
 
 def random_generator(purpose: int, seed: int, *key: int) -> np.random.Generator:

@@ -39,9 +39,9 @@ from sksegment._training.checkpoint import (
     lead_checkpoint,
     open_checkpoint,
 )
-from sksegment._training.class_prior import ClassPrior
 from sksegment._training.data_parallel import check_sharable
 from sksegment._training.fingerprint import fingerprint
+from sksegment._training.pseudo_labels import PseudoLabels, make_pseudo_labels
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
 from sksegment.augmentation._plan import PlannedStep
@@ -188,7 +188,15 @@ class Components:
             epoch=len(model.history),
             n_epochs=n_epochs,
             processes=self.processes,
+            pseudo_labels=self._pseudo_labels(training, model, seed),
         )
+
+    def _pseudo_labels(
+        self, training: TrainingSet, model: Model, seed: int
+    ) -> list[PseudoLabels | None] | None:
+        if self["pseudo_labels"] is None:
+            return None
+        return make_pseudo_labels(training, model.scale, seed, self["verbose"])
 
     def validation(
         self,
@@ -249,7 +257,7 @@ class Components:
         self, training: TrainingSet, n_epochs: int, schedule: str
     ) -> TrainingPlan:
         if not self.processes.is_alone:
-            check_sharable(self["loss"], self["class_prior"])
+            check_sharable(self["loss"])
         classes = training.encoder.classes
         weights = class_weights(self["class_weight"], classes, training.pixels)
         return TrainingPlan(
@@ -265,13 +273,7 @@ class Components:
             tol=self["tol"],
             callbacks=self["callbacks"] or (),
             verbose=self["verbose"] if self.processes.is_first else 0,
-            class_prior=self._class_prior(len(classes)),
         )
-
-    def _class_prior(self, n_classes: int) -> ClassPrior | None:
-        if self["class_prior"] is None:
-            return None
-        return ClassPrior(n_classes).to(self.device)
 
     def _encoder_factor(self) -> float:
         factor: float | None = self["encoder_learning_rate"]

@@ -69,7 +69,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         if name in CHECKS:
             CHECKS[name](name, value)
     _check_own_loss(parameters)
-    _check_class_prior(parameters)
+    _check_pseudo_labels(parameters)
     _check_crops(parameters)
     _check_encoder_rate(parameters)
     _check_nodata(parameters)
@@ -188,13 +188,13 @@ def _check_own_loss(parameters: dict[str, Any]) -> None:
         )
 
 
-def _check_class_prior(parameters: dict[str, Any]) -> None:
-    """Reject class weights where the shares of the classes are estimated."""
-    if parameters.get("class_prior") and parameters["class_weight"] is not None:
+def _check_pseudo_labels(parameters: dict[str, Any]) -> None:
+    """Reject pseudo-labels where no label marks the pixels that get them."""
+    if parameters.get("pseudo_labels") and parameters["ignore_label"] is None:
         raise ValueError(
-            f"class_weight={parameters['class_weight']!r} would change the shares of "
-            f"the classes, which class_prior={parameters['class_prior']!r} estimates; "
-            f"expected one of the two to be None."
+            f"pseudo_labels={parameters['pseudo_labels']!r} are for the pixels of "
+            f"ignore_label, which is None; expected the label of pixels without a "
+            f"class, or pseudo_labels=None."
         )
 
 
@@ -343,7 +343,7 @@ CHECKS: dict[str, Check] = {
     "nodata": _or_none(_nodata),
     "nodata_label": _label,
     "class_weight": _class_weight,
-    "class_prior": partial(check_choice, choices=(None, "unlabeled")),
+    "pseudo_labels": partial(check_choice, choices=(None, "forest")),
     "loss": _choice_or_callable(LOSSES, "(scores, codes, weights) -> loss"),
     "optimizer": partial(check_choice, choices=OPTIMIZERS),
     "learning_rate": partial(check_number, low=0, closed="neither"),

@@ -25,6 +25,7 @@ from sksegment._torch.devices import arithmetic_device
 from sksegment._torch.processes import ALONE, Processes
 from sksegment._torch.tensors import standardize
 from sksegment._training.image_store import Example, ImageStore, mirror_indices
+from sksegment._training.pseudo_labels import PseudoLabels
 from sksegment.augmentation._apply import augment_batch
 from sksegment.augmentation._plan import PlannedStep
 
@@ -104,6 +105,8 @@ class Batches:
         Those that train together: each gets its share of every batch.
     n_epochs : int or None
         Epochs of this training; None if it may go on.
+    pseudo_labels : sequence of PseudoLabels or None
+        What unlabelled pixels are taken for, image by image.
     """
 
     samples: TrainingSet
@@ -118,6 +121,7 @@ class Batches:
     room: float = 0
     processes: Processes = ALONE
     n_epochs: int | None = None
+    pseudo_labels: Sequence[PseudoLabels | None] | None = None
     # Of the batch that is trained on: its images, and which of them are here.
     n_images: int = field(default=0, init=False)
     own_images: slice = field(default_factory=lambda: slice(None), init=False)
@@ -212,7 +216,7 @@ class Batches:
     @cached_property
     def _store(self) -> ImageStore:
         device = arithmetic_device(self.device)
-        return ImageStore(self.samples, device, self.room)
+        return ImageStore(self.samples, device, self.room, self.pseudo_labels)
 
     def _window(self, crop: Crop) -> Window:
         """Draw where a crop lies in its image."""

@@ -22,18 +22,13 @@ from sksegment.networks._layers import BatchNorm
 MEAN_LOSSES = ("cross_entropy", "focal")
 
 
-def check_sharable(loss: Any, class_prior: Any) -> None:
-    """Reject parameters that need a whole batch in one process."""
+def check_sharable(loss: Any) -> None:
+    """Reject a loss that needs a whole batch in one process."""
     if not (isinstance(loss, str) and loss in MEAN_LOSSES):
         raise ValueError(
             f"loss is {loss!r}, which several processes cannot compute from their "
             f"shares of a batch; expected one of {MEAN_LOSSES}, or training in one "
             f"process."
-        )
-    if class_prior is not None:
-        raise ValueError(
-            f"class_prior is {class_prior!r}, which several processes cannot estimate "
-            f"from their shares of a batch; expected None, or training in one process."
         )
 
 

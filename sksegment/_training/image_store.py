@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.devices import to_device
 from sksegment._torch.tensors import in_torch_dtype, torch_dtype
 from sksegment._training.file_cache import FileCache
+from sksegment._training.pseudo_labels import PseudoLabels
 
 # The largest image, in bytes, that is read as a whole to be kept. Larger ones may not
 # fit into memory, and are read part by part.
@@ -89,6 +90,8 @@ class ImageStore:
         Where the examples are wanted.
     capacity : float
         Bytes that images kept on the device may take.
+    pseudo_labels : sequence of PseudoLabels or None, default=None
+        What unlabelled pixels are taken for, image by image.
     files : FileCache
         What was read from files.
     """
@@ -96,6 +99,7 @@ class ImageStore:
     samples: TrainingSet
     device: torch.device
     capacity: float
+    pseudo_labels: Sequence[PseudoLabels | None] | None = None
     files: FileCache = field(default_factory=FileCache)
     _kept: dict[int, Example] = field(default_factory=dict)
 
@@ -156,7 +160,7 @@ class ImageStore:
         """
         height, width = self.samples.sizes[index]
         pixel = torch_dtype(self._pixels(index, CORNER).dtype).itemsize
-        weights = 0 if self.samples.weights is None else np.float32().itemsize
+        weights = np.float32().itemsize if self._is_weighted else 0
         each = self.samples.n_channels * pixel + self._codes_dtype.itemsize + weights
         return height * width * each
 
@@ -171,7 +175,7 @@ class ImageStore:
 
     def _read(self, index: int, window: Window) -> Example:
         # The mask first: around a class, it was read for the window just before.
-        codes = self._encoded(index, window)
+        codes = self._with_pseudo_labels(index, window)
         image = self._pixels(index, window)
         return Example(
             torch.from_numpy(in_torch_dtype(image)),
@@ -197,10 +201,25 @@ class ImageStore:
         codes[nodata.missing(image)] = NO_DATA
         return codes
 
+    def _with_pseudo_labels(self, index: int, window: Window) -> NDArray[np.int32]:
+        codes = self._encoded(index, window)
+        pseudo = None if self.pseudo_labels is None else self.pseudo_labels[index]
+        if pseudo is None:
+            return codes
+        return np.where(codes == IGNORED, pseudo.codes[window], codes)
+
+    @property
+    def _is_weighted(self) -> bool:
+        return self.samples.weights is not None or self.pseudo_labels is not None
+
     def _read_weights(self, index: int, window: Window) -> Tensor | None:
-        weight = self.samples.weight(index)
-        if weight is None:
+        if not self._is_weighted:
             return None
+        weight = self.samples.weight(index)
         size = self.samples.sizes[index]
-        cut: NDArray[Any] = np.broadcast_to(weight, size)[window]
-        return torch.from_numpy(cut.astype(np.float32))
+        cut: NDArray[Any] = np.broadcast_to(1.0 if weight is None else weight, size)
+        weights = cut[window].astype(np.float32)
+        pseudo = None if self.pseudo_labels is None else self.pseudo_labels[index]
+        if pseudo is not None:
+            weights *= pseudo.confidence[window]
+        return torch.from_numpy(weights)

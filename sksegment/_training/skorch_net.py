@@ -14,7 +14,6 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
-from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.progress import with_progress
 from sksegment._inputs.random import DROPOUT, random_generator
 from sksegment._torch.devices import searched_kernels
@@ -22,7 +21,6 @@ from sksegment._torch.processes import ALONE, Processes
 from sksegment._torch.random import MAX_TORCH_SEED, seed_torch
 from sksegment._training.batches import Batches, Target
 from sksegment._training.checkpoint import Checkpoint
-from sksegment._training.class_prior import ClassPrior
 from sksegment._training.data_parallel import parallel
 from sksegment._training.epoch_log import EpochLog
 from sksegment._training.state_copy import StateCopy
@@ -100,8 +98,6 @@ class SegmentationNet(NeuralNet):
         Arithmetic of the forward pass.
     checkpoint : Checkpoint or None, default=None
         Where progress is kept after each epoch.
-    class_prior : ClassPrior or None, default=None
-        What estimates the shares of the classes, if they are not those of the labels.
     segmenter : FCNSegmenter or None, default=None
         One that is fitted with the network in training.
     processes : Processes, default=ALONE
@@ -118,7 +114,6 @@ class SegmentationNet(NeuralNet):
         first_epoch: int = 0,
         precision: torch.dtype = torch.float32,
         checkpoint: Checkpoint | None = None,
-        class_prior: ClassPrior | None = None,
         segmenter: Any = None,
         processes: Processes = ALONE,
         **parameters: Any,
@@ -127,7 +122,6 @@ class SegmentationNet(NeuralNet):
         self.first_epoch = first_epoch
         self.precision = precision
         self.checkpoint = checkpoint
-        self.class_prior = class_prior
         self.segmenter = segmenter
         self.processes = processes
         super().__init__(module, **parameters)
@@ -262,11 +256,6 @@ class SegmentationNet(NeuralNet):
                 "requires_grad=True. Check the parameters network and callbacks."
             )
         codes, weights = y_true
-        if training and self.class_prior is not None:
-            counted = codes
-            if weights is not None:
-                counted = codes.masked_fill((weights == 0) & (codes >= 0), IGNORED)
-            y_pred = self.class_prior.to_labelled(y_pred, counted)
         loss: Tensor = self.criterion_(y_pred, codes, weights)
         if self.processes.is_alone:
             return loss

@@ -22,7 +22,6 @@ from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
 from sksegment._training.checkpoint import Checkpoint, load_progress
-from sksegment._training.class_prior import ClassPrior
 from sksegment._training.data_parallel import shared_layers
 from sksegment._training.encoded_batches import EncodedBatches
 from sksegment._training.epoch_scoring import scoring_images
@@ -80,8 +79,6 @@ class TrainingPlan:
         Callbacks of the user.
     verbose : int
         Whether a table is printed.
-    class_prior : ClassPrior or None
-        What estimates the shares of the classes, if they are not those of the labels.
     segmenter : FCNSegmenter or None, default=None
         One that is fitted with the network in training, for callbacks that score.
     kept_epoch : int or None, default=None
@@ -101,7 +98,6 @@ class TrainingPlan:
     tol: float
     callbacks: Sequence[Any]
     verbose: int
-    class_prior: ClassPrior | None
     segmenter: Any = None
     kept_epoch: int | None = None
 
@@ -344,7 +340,6 @@ def _net(
         first_epoch=batches.epoch,
         precision=plan.precision,
         checkpoint=checkpoint,
-        class_prior=plan.class_prior,
         segmenter=plan.segmenter,
         processes=batches.processes,
         criterion=plan.criterion,

@@ -35,7 +35,6 @@ def progress_of(net: Any) -> dict[str, Any]:
         # What callbacks froze at some epoch, which does not come again.
         "requires_grad": _requires_grad(net.module_),
         "optimizer": net.optimizer_.state_dict(),
-        "class_prior": net.class_prior.state_dict() if net.class_prior else None,
         "history": [_row_to_python(row) for row in net.history],
         "early_stopping": {
             name: to_python(getattr(stopping, name))
@@ -70,8 +69,6 @@ def restore_progress(net: Any, progress: dict[str, Any]) -> None:
     for name, parameter in net.module_.named_parameters():
         parameter.requires_grad_(progress["requires_grad"][name])
     net.optimizer_.load_state_dict(deepcopy(progress["optimizer"]))
-    if net.class_prior:
-        net.class_prior.load_state_dict(progress["class_prior"])
     for row in progress["history"]:
         net.history.append({**row, "batches": []})
 

@@ -64,13 +64,13 @@ def test_tiles_equal_the_whole_image(fitted: FCNSegmenter) -> None:
         fitted.set_params(tile_size="auto")
 
 
-def test_a_model_file_keeps_network_and_class_prior(
+def test_a_model_file_keeps_network_and_pseudo_labels(
     fitted: FCNSegmenter, tmp_path: Path
 ) -> None:
     X, _, _ = disks_and_strokes()
     save_model(fitted, tmp_path / "strokes.safetensors")
     loaded = load_model(tmp_path / "strokes.safetensors")
-    assert loaded.class_prior == "unlabeled"
+    assert loaded.pseudo_labels == "forest"
     np.testing.assert_array_equal(loaded.predict_proba(X), fitted.predict_proba(X))
 
 

@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 
 from sksegment import FCNSegmenter, load_model, save_model
-from sksegment._inputs.labels import NO_DATA
 from sksegment._inputs.nodata import missing_pixels
-from sksegment._training.class_prior import ClassPrior
 from sksegment.calibration import TemperatureScaling
 from sksegment.datasets import check_masks, find_mask_errors, make_shapes
 from sksegment.display import (
@@ -116,23 +113,12 @@ def test_labels_and_values_there_do_not_matter(crop: Any) -> None:
     assert_array_equal(one.predict_proba(X), two.predict_proba(other))
 
 
-def test_they_are_not_unlabelled_pixels_of_a_class_prior() -> None:
-    # Whatever the network finds there must not count as a share of the image.
-    prior = ClassPrior(2)
-    scores = torch.tensor([[[[2.0, 0.0, 9.0]], [[0.0, 1.0, 0.0]]]])
-    with_it, without = ClassPrior(2), ClassPrior(2)
-    with_it.to_labelled(scores, torch.tensor([[[1, -1, NO_DATA]]]))
-    without.to_labelled(scores[..., :2], torch.tensor([[[1, -1]]]))
-    torch.testing.assert_close(with_it.state_dict(), without.state_dict())
-    assert not torch.equal(with_it.unlabelled, prior.unlabelled)
-
-
-def test_a_class_prior_does_not_depend_on_them() -> None:
+def test_pseudo_labels_do_not_depend_on_them() -> None:
     X, y, missing = marked(math.nan)
     y[:, 8:20] = VOID
     other = X.copy()
     other[missing] = [7.0, math.nan, -3.0]
-    settings = {"ignore_label": VOID, "class_prior": "unlabeled", "nodata": math.nan}
+    settings = {"ignore_label": VOID, "pseudo_labels": "forest", "nodata": math.nan}
     one, two = (small(**settings).fit(images, y) for images in (X, other))
     assert_array_equal(one.predict_proba(X), two.predict_proba(other))
 

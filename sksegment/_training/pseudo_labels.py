@@ -1,0 +1,191 @@
+"""Labels for pixels that have none, from a forest that has learned from the others."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sksegment._inputs.channel_scale import Scale
+from sksegment._inputs.labels import IGNORED, NO_DATA
+from sksegment._inputs.progress import with_progress
+from sksegment._inputs.random import PSEUDO_LABELS, random_generator
+from sksegment._inputs.training_set import TrainingSet
+from sksegment._training.pixel_forest import PixelForest, Rows, filter_rows
+
+# Labelled pixels that the forest learns from at most, and others that the shares of the
+# classes are estimated on.
+MAX_SAMPLE = 50_000
+# Pixels that get pseudo-labels at most: each takes a few bytes, and a microsecond or
+# two.
+MAX_PIXELS = 2**26
+
+
+class PseudoLabels(NamedTuple):
+    """What the pixels of an image are taken for in training.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (height, width)
+        Class codes where the image has no label, `IGNORED` elsewhere.
+    confidence : ndarray of shape (height, width), float16
+        From 0 to 1; 1 where the image has a label.
+    """
+
+    codes: NDArray[np.signedinteger]
+    confidence: NDArray[np.float16]
+
+
+class _Sample(NamedTuple):
+    """Some pixels of all images: answers of filters, and codes."""
+
+    rows: Rows
+    codes: NDArray[np.intp]
+
+
+def make_pseudo_labels(
+    training: TrainingSet, scale: Scale, seed: int, verbose: int = 0
+) -> list[PseudoLabels | None] | None:
+    """Return pseudo-labels for the images with unlabelled pixels.
+
+    Parameters
+    ----------
+    training : TrainingSet
+        The images with their masks.
+    scale : Scale
+        How the images are standardised.
+    seed : int
+        The seed of the forest, and of which pixels it sees.
+    verbose : int, default=0
+        With 2, progress is shown.
+
+    Returns
+    -------
+    list of PseudoLabels or None, or None
+        One for each image; None for those that are labelled all over, or beyond the
+        limit of pixels; None instead of a list if there are no others.
+    """
+    chosen = _choose_images(training, seed)
+    n_chosen = len(chosen)
+    shown = with_progress(chosen, n_chosen, "forest", "images", verbose)
+    sample = _join([_sample(training, index, scale, seed) for index in shown])
+    labelled = sample.codes >= 0
+    unlabelled = sample.codes == IGNORED
+    if not unlabelled.any():
+        return None
+    forest = PixelForest.fit(
+        sample.rows[labelled],
+        sample.codes[labelled],
+        sample.rows[unlabelled],
+        len(training.encoder.classes),
+        seed,
+    )
+    found: list[PseudoLabels | None] = [None] * len(training)
+    for index in with_progress(chosen, n_chosen, "pseudo-labels", "images", verbose):
+        found[index] = _label_image(training, index, scale, forest)
+    return found
+
+
+def _choose_images(training: TrainingSet, seed: int) -> list[int]:
+    """Return which images get pseudo-labels: all, or as many as there is room for."""
+    n_pixels = np.prod(training.sizes, axis=1)
+    order = random_generator(PSEUDO_LABELS, seed).permutation(len(training))
+    chosen = np.sort(order[np.cumsum(n_pixels[order]) <= MAX_PIXELS])
+    if not len(chosen):
+        raise ValueError(
+            f"pseudo_labels='forest' labels {MAX_PIXELS:,} pixels at most, but "
+            f"{training.images.name(int(order[0]))} has {n_pixels[order[0]]:,}; "
+            f"expected smaller images: cut out the parts around the labels."
+        )
+    if len(chosen) < len(training):
+        warnings.warn(
+            f"{len(training) - len(chosen)} of {len(training)} images get no "
+            f"pseudo-labels: together they have {n_pixels.sum():,} pixels, and at most "
+            f"{MAX_PIXELS:,} are labelled by the forest. The others are trained on "
+            f"with the labels that they have.",
+            UserWarning,
+            stacklevel=2,
+        )
+    return [int(index) for index in chosen]
+
+
+def _sample(training: TrainingSet, index: int, scale: Scale, seed: int) -> _Sample:
+    """Draw labelled and unlabelled pixels of an image, as its part of the sample."""
+    image, codes = _read(training, index)
+    rng = random_generator(PSEUDO_LABELS, seed, index)
+    n_labelled = training.n_labelled
+    n_others = np.prod(training.sizes, axis=1) - n_labelled
+    places = np.sort(
+        np.concatenate(
+            [
+                _draw(np.flatnonzero(codes >= 0), n_labelled.sum(), rng),
+                _draw(np.flatnonzero(codes == IGNORED), n_others.sum(), rng),
+            ]
+        )
+    )
+    width = codes.shape[1]
+    rows = [
+        strip[_between(places, part, width) - part.start * width]
+        for part, strip in filter_rows(image, scale)
+    ]
+    return _Sample(np.concatenate(rows), codes.ravel()[places].astype(np.intp))
+
+
+def _draw(
+    places: NDArray[np.intp], n_in_all: float, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Draw as many pixels of an image as its part of a sample of all images."""
+    wanted = int(np.ceil(len(places) * min(1.0, MAX_SAMPLE / max(1, n_in_all))))
+    return rng.choice(places, wanted, replace=False) if len(places) else places
+
+
+def _between(places: NDArray[np.intp], rows: slice, width: int) -> NDArray[np.intp]:
+    """Return those of sorted places that lie in some rows."""
+    first, last = np.searchsorted(places, [rows.start * width, rows.stop * width])
+    return places[first:last]
+
+
+def _join(samples: list[_Sample]) -> _Sample:
+    rows, codes = zip(*samples, strict=True)
+    return _Sample(np.concatenate(rows), np.concatenate(codes))
+
+
+def _label_image(
+    training: TrainingSet, index: int, scale: Scale, forest: PixelForest
+) -> PseudoLabels | None:
+    """Return what the forest says of an image where it has no labels."""
+    image, codes = _read(training, index)
+    if not (codes == IGNORED).any():
+        return None
+    found = np.full(codes.shape, IGNORED, np.min_scalar_type(-forest.n_classes))
+    confidence = np.ones(codes.shape, np.float16)
+    for rows, strip in filter_rows(image, scale):
+        unlabelled = codes[rows] == IGNORED
+        if unlabelled.any():
+            probabilities = forest.predict_proba(strip[unlabelled.ravel()])
+            found[rows][unlabelled] = probabilities.argmax(axis=1)
+            confidence[rows][unlabelled] = _confidence(probabilities)
+    return PseudoLabels(found, confidence)
+
+
+def _confidence(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much the largest probability exceeds that of a guess, up to 1."""
+    guess = 1 / probabilities.shape[1]
+    excess = probabilities.max(axis=1) - guess
+    return np.asarray(excess / max(1 - guess, np.finfo(float).tiny))
+
+
+def _read(
+    training: TrainingSet, index: int
+) -> tuple[NDArray[np.generic], NDArray[np.int32]]:
+    """Return an image and its class codes, ignored where the weight is 0."""
+    image, mask = training.read(index)
+    codes = training.encoder.encode(mask, training.masks.name(index))
+    weight = training.weight(index)
+    if weight is not None:
+        codes[np.broadcast_to(weight, codes.shape) == 0] = IGNORED
+    if training.nodata is not None:
+        codes[training.nodata.missing(image)] = NO_DATA
+    return image, codes
