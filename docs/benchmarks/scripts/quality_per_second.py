@@ -41,7 +41,8 @@ EPOCHS = (1, 2, 4, 8, 16)
 PIXELS = (100, 400, 1600)
 # Budgets beyond this many seconds are not tried.
 LONGEST = 60.0
-BEST = {"crop_size": 128, "batch_size": 4, "dropout": 0.0}
+CROPS = {"crop_size": 128, "batch_size": 4, "dropout": 0.0}
+SMALL = {"width": 8, "crop_size": 96, "batch_size": 4, "dropout": 0.0}
 
 Predict = Callable[[ImageSet], Any]
 Train = Callable[[ImageSet, int, int], Predict]
@@ -134,9 +135,16 @@ def padded(tensor: Tensor) -> Tensor:
     return tensor[..., rows, :][..., columns.clamp(max=tensor.shape[-1] - 1)]
 
 
+def described(parameters: dict[str, Any]) -> str:
+    """Return a segmenter as one would write it."""
+    words = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+    return f"FCNSegmenter({words})"
+
+
 CONTESTANTS = (
     Contestant("FCNSegmenter()", segmenter, EPOCHS),
-    Contestant(f"FCNSegmenter, {BEST}", partial(segmenter, **BEST), EPOCHS),
+    Contestant(described(CROPS), partial(segmenter, **CROPS), EPOCHS),
+    Contestant(described(SMALL), partial(segmenter, **SMALL), EPOCHS),
     Contestant("random forest", forest, PIXELS),
     Contestant("PyTorch, loop of the tutorials", plain_loop, EPOCHS),
 )

@@ -172,8 +172,8 @@ def from_scratch(seed: int, n_epochs: int) -> Any:
 
 METHODS: dict[str, Callable[[int], Any]] = {
     "strokes.json": ours,
-    "strokes.json, 3 epochs": partial(ours, max_epochs=3),
-    "strokes.json, class_prior=None": partial(ours, class_prior=None),
+    "strokes.json, 2 epochs": partial(ours, max_epochs=2),
+    "strokes.json, without the forest": partial(ours, pseudo_labels=None),
     "forest": forest,
     "logistic regression": logistic_regression,
     "defaults, 10 epochs": partial(from_scratch, n_epochs=10),
@@ -223,7 +223,7 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
 
     for name in dict.fromkeys(row["task"]["set"] for row in rows):
         figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-        for method in METHODS:
+        for index, method in enumerate(METHODS):
             results = [
                 row["result"]
                 for row in rows
@@ -232,7 +232,7 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
             if results:
                 seconds = [result["fit"] for result in results]
                 scores = [np.mean(result["iou"]) for result in results]
-                axes.scatter(seconds, scores, label=method)
+                axes.scatter(seconds, scores, color=f"C{index}", label=method)
         axes.set(
             xscale="log",
             xlabel="fit: processor seconds of one core",
