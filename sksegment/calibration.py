@@ -28,7 +28,7 @@ from sksegment._inputs.image_list import (
     check_pairs,
 )
 from sksegment._inputs.labels import IGNORED, LabelEncoder, format_labels
-from sksegment._inputs.nodata import NoData, split_off
+from sksegment._inputs.nodata import fitted_ignore_label, fitted_nodata, split_off
 from sksegment._inputs.pipelines import final_estimator, fit_with_weights
 from sksegment._inputs.sample_weight import as_weights, check_weight_size
 from sksegment._prediction.collect import collect
@@ -135,16 +135,12 @@ def held_out_pixels(
     n_images : int
         All held-out images, of which these may be some.
     """
-    fitted = final_estimator(estimator)
-    nodata = getattr(fitted, "_nodata", None)
+    fitted, nodata = final_estimator(estimator), fitted_nodata(estimator)
     value = None if nodata is None else nodata.value
     images = as_images(X, getattr(fitted, "n_features_in_", None), value)
     masks, weights = as_masks(y), as_weights(sample_weight, len(y))
     check_pairs(images, masks)
-    ignored = getattr(fitted, "ignore_label", None)
-    encoder = LabelEncoder(
-        fitted.classes_, ignored if nodata is None else nodata.ignored
-    )
+    encoder = LabelEncoder(fitted.classes_, fitted_ignore_label(estimator))
     n_classes = len(fitted.classes_)
     n_kept = max(1, MAX_VALUES // n_classes // n_images)
     answers = predict_tilewise(
@@ -427,14 +423,18 @@ class TemperatureScaling(
     @property
     def ignore_label(self) -> Any:
         """The label value that is no class, as the segmenter has it."""
-        estimator = getattr(self, "estimator_", self.estimator)
-        return getattr(final_estimator(estimator), "ignore_label", None)
+        return self._of_segmenter("ignore_label")
 
     @property
-    def _nodata(self) -> NoData | None:
-        """What marks pixels without data, as the segmenter has it."""
-        estimator = getattr(self, "estimator_", self.estimator)
-        return getattr(final_estimator(estimator), "_nodata", None)
+    def nodata(self) -> float | None:
+        """The value that marks pixels without data, as the segmenter has it."""
+        value: float | None = self._of_segmenter("nodata")
+        return value
+
+    @property
+    def nodata_label(self) -> Any:
+        """The label of pixels without data, as the segmenter has it."""
+        return self._of_segmenter("nodata_label")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "temperature_")
@@ -444,6 +444,11 @@ class TemperatureScaling(
         tags.input_tags.two_d_array = False  # images have three or four axes
         tags.input_tags.three_d_array = True
         return tags
+
+    def _of_segmenter(self, name: str) -> Any:
+        """Return a parameter of the segmenter; None if it has no such parameter."""
+        estimator = getattr(self, "estimator_", self.estimator)
+        return getattr(final_estimator(estimator), name, None)
 
     def _out_of_fold(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> HeldOut:
         """Return the held-out pixels of all folds, each predicted by its own clone."""
@@ -481,5 +486,4 @@ class TemperatureScaling(
 
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
-        nodata = None if self._nodata is None else self._nodata.value
-        return as_images(X, getattr(self, "n_features_in_", None), nodata)
+        return as_images(X, getattr(self, "n_features_in_", None), self.nodata)

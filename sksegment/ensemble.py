@@ -14,10 +14,11 @@ from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
+from sksegment._inputs.containers import as_array
 from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images
 from sksegment._inputs.labels import format_labels
-from sksegment._inputs.nodata import NoData
+from sksegment._inputs.nodata import fitted_nodata
 from sksegment._inputs.pipelines import final_estimator, fit_with_weights
 from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
@@ -87,7 +88,7 @@ def _normalize_weights(weights: Any, named: Named) -> NDArray[np.float64]:
     kept = np.array([not _is_dropped(member) for _, member in named])
     if weights is None:
         return np.full(kept.sum(), 1 / kept.sum())
-    array = np.asarray(weights)
+    array = as_array(weights, "weights")
     if array.dtype.kind not in "biuf" or array.shape != kept.shape:
         raise ValueError(
             f"weights is {weights!r}; expected {len(kept)} numbers, one per estimator."
@@ -385,12 +386,18 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
     @property
     def ignore_label(self) -> Any:
         """The label value that is no class, which all members share."""
-        members = getattr(self, "estimators_", None)
-        if members is None:
-            members = [member for _, member in self.estimators]
-        finals = map(final_estimator, members)
-        known = [one.ignore_label for one in finals if hasattr(one, "ignore_label")]
-        return known[0] if known else None
+        return self._shared("ignore_label")
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that marks pixels without data, which all members share."""
+        value: float | None = self._shared("nodata")
+        return value
+
+    @property
+    def nodata_label(self) -> Any:
+        """The label of pixels without data, which all members share."""
+        return self._shared("nodata_label")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, with those of the members.
@@ -471,22 +478,22 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
 
     def _labels_of(self, mean: NDArray[Any]) -> NDArray[Any]:
         """Return the most probable labels."""
-        nodata = self._nodata
+        nodata = fitted_nodata(self)
         if nodata is None:
             return np.asarray(self.classes_[mean.argmax(axis=0)])
         labels = nodata.extended(self.classes_)
         missing = np.isnan(mean[0])
         return np.where(missing, labels[-1], labels[mean.argmax(axis=0)])
 
-    @property
-    def _nodata(self) -> NoData | None:
-        """What marks pixels without data, which all members share."""
-        members = getattr(self, "estimators_", [])
+    def _shared(self, name: str) -> Any:
+        """Return a parameter that all members share; None if none of them has it."""
+        members = getattr(self, "estimators_", None)
+        if members is None:
+            members = [member for _, member in self.estimators]
         finals = map(final_estimator, members)
-        known = [one._nodata for one in finals if hasattr(one, "_nodata")]
+        known = [getattr(one, name) for one in finals if hasattr(one, name)]
         return known[0] if known else None
 
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
-        nodata = None if self._nodata is None else self._nodata.value
-        return as_images(X, getattr(self, "n_features_in_", None), nodata)
+        return as_images(X, getattr(self, "n_features_in_", None), self.nodata)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from sksegment._inputs.nodata import fitted_ignore_label
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._figure import require_matplotlib, single_axes
-from sksegment.display._missing_data import fitted_ignore_label
 from sksegment.metrics._calibration import (
     CalibrationAccumulator,
     calibration_counts,

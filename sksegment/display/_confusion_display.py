@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from sksegment._inputs.checks import check_choice
 from sksegment._inputs.image_list import as_masks
 from sksegment._inputs.labels import label_array
+from sksegment._inputs.nodata import fitted_ignore_label
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._class_names import (
     Names,
@@ -20,7 +21,6 @@ from sksegment.display._class_names import (
     _names_by_label,
 )
 from sksegment.display._figure import require_matplotlib, single_axes
-from sksegment.display._missing_data import fitted_ignore_label
 from sksegment.metrics import pixel_confusion_matrix
 from sksegment.metrics._image_counts import count_pixels
 from sksegment.metrics._scorers import accumulate_predictions

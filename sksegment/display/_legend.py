@@ -61,8 +61,7 @@ def add_legend(
 
 def _make_room(figure: Figure, panels: list[Any], legend: Legend) -> None:
     """Press given panels together, as a color bar does, so that a legend has room."""
-    renderer: Any = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    width = legend.get_window_extent(renderer).width / figure.bbox.width + GAP
+    width = legend.get_window_extent().width / figure.bbox.width + GAP
     # Their places: equal aspect makes of them what is drawn.
     boxes = [panel.get_position(original=True) for panel in panels]
     left, right = min(box.x0 for box in boxes), max(box.x1 for box in boxes)

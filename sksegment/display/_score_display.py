@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.image_list import as_masks
 from sksegment._inputs.labels import label_array
+from sksegment._inputs.nodata import (
+    fitted_ignore_label,
+    fitted_nodata,
+    split_off_all,
+)
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._class_names import (
     Names,
@@ -20,8 +26,8 @@ from sksegment.display._class_names import (
     _names_by_label,
 )
 from sksegment.display._figure import require_matplotlib, single_axes
-from sksegment.display._missing_data import fitted_ignore_label, ignored_without_data
 from sksegment.metrics import segmentation_report
+from sksegment.metrics._accumulator import check_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,19 +160,21 @@ class ScoreDisplay:
         for fitted in estimators.values():
             check_is_fitted(fitted)
         classes = _common_classes(estimators)
-        first = final_estimator(next(iter(estimators.values())))
+        ignored = _common_ignore_label(estimators)
         predictions = {name: fitted.predict(X) for name, fitted in estimators.items()}
         for name, fitted in estimators.items():
-            nodata = getattr(final_estimator(fitted), "_nodata", None)
+            nodata = fitted_nodata(fitted)
             if nodata is not None:
-                y, predictions[name] = ignored_without_data(
-                    y, predictions[name], nodata
+                masks = as_masks(y)
+                check_numbers(masks, predictions[name])
+                y, predictions[name] = split_off_all(
+                    masks, predictions[name], replace(nodata, ignored=ignored), classes
                 )
         return cls.from_predictions(
             y,
             predictions,
             classes=classes,
-            ignore_label=fitted_ignore_label(first),
+            ignore_label=ignored,
             exclude=exclude,
             sample_weight=sample_weight,
             confidence_level=confidence_level,
@@ -350,6 +358,18 @@ def _common_classes(estimators: Mapping[str, Any]) -> Any:
                 f"{expected.tolist()}; expected estimators of the same classes."
             )
     return expected
+
+
+def _common_ignore_label(estimators: Mapping[str, Any]) -> Any:
+    """Return one ignored label for all estimators, that of masks if there is one."""
+    of_masks = [
+        getattr(final_estimator(fitted), "ignore_label", None)
+        for fitted in estimators.values()
+    ]
+    of_missing = map(fitted_ignore_label, estimators.values())
+    return next(
+        (label for label in (*of_masks, *of_missing) if label is not None), None
+    )
 
 
 def _rows(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:

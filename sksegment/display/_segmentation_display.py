@@ -18,7 +18,7 @@ from sksegment._inputs.image_list import (
     check_pairs,
 )
 from sksegment._inputs.labels import LabelEncoder
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.nodata import fitted_ignore_label, fitted_nodata
 from sksegment.display._class_names import (
     Names,
     _as_names,
@@ -34,7 +34,7 @@ from sksegment.display._figure import (
     require_matplotlib,
 )
 from sksegment.display._legend import add_legend
-from sksegment.display._missing_data import fitted_ignore_label, ignored_without_data
+from sksegment.display._missing_data import ignored_without_data
 from sksegment.display._panels import (
     MODES,
     Panel,
@@ -263,10 +263,10 @@ class SegmentationDisplay:
             _checked_pairs(X, y)
         if order == "first":
             X, y = _head(X, n_images), None if y is None else _head(y, n_images)
-        fitted = final_estimator(estimator)
-        y_pred, ignore_label = estimator.predict(X), fitted_ignore_label(fitted)
-        if getattr(fitted, "_nodata", None) is not None:
-            y, y_pred = ignored_without_data(y, y_pred, fitted._nodata)
+        y_pred, nodata = estimator.predict(X), fitted_nodata(estimator)
+        classes: Any = getattr(estimator, "classes_", None)
+        if nodata is not None:
+            y, y_pred = ignored_without_data(y, y_pred, nodata, classes)
         return cls.from_predictions(
             X,
             y,
@@ -275,8 +275,8 @@ class SegmentationDisplay:
             order=order,
             mode=mode,
             channels=channels,
-            classes=getattr(estimator, "classes_", None),
-            ignore_label=ignore_label,
+            classes=classes,
+            ignore_label=fitted_ignore_label(estimator),
             class_names=class_names,
             ax=ax,
             cmap=cmap,

@@ -141,10 +141,12 @@ class TrainingHistoryDisplay:
             )
         self.figure_, self.ax_ = single_axes(ax, (5.6, 3.6))
         self.lines_ = {}
+        # Continued training may have validation images from a later epoch on.
+        names = set[str]().union(*self.history)
         for name, (label, color) in LOSSES.items():
-            if name in self.history[0]:
+            if name in names:
                 self._draw(self.ax_, name, label, color)
-        self.iou_ax_ = self._draw_iou() if "valid_iou" in self.history[0] else None
+        self.iou_ax_ = self._draw_iou() if "valid_iou" in names else None
         if self.best_epoch is not None:
             label = f"best epoch: {self.best_epoch}"
             self.ax_.axvline(self.best_epoch, color="gray", ls=":", label=label)

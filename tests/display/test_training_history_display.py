@@ -52,6 +52,8 @@ def test_epochs_without_validation_are_gaps(pyplot: ModuleType) -> None:
     rows = [{"train_loss": 1.0, "valid_iou": 0.2}, {"train_loss": 0.5}]
     display = TrainingHistoryDisplay(rows).plot()
     assert np.isnan(display.lines_["valid_iou"].get_ydata()[1])
+    display = TrainingHistoryDisplay(rows[::-1]).plot()
+    assert np.isnan(display.lines_["valid_iou"].get_ydata()[0])
 
 
 def test_estimators_without_a_history_are_refused(pyplot: ModuleType) -> None:

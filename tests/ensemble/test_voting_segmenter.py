@@ -295,6 +295,11 @@ def test_weights_that_do_not_fit(members: Members, weights: Any) -> None:
         voting(members, weights=weights)
 
 
+def test_weights_of_several_lengths_are_named(members: Members) -> None:
+    with pytest.raises(ValueError, match="weights is not a rectangular array"):
+        voting(members, weights=[[1], [1, 2], [3]])
+
+
 @pytest.mark.parametrize(
     "estimators, cure",
     [
