@@ -283,7 +283,8 @@ class CalibrationDisplay:
             ylim=LIMITS,
             aspect="equal",
         )
-        self.ax_.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+        # Within the axes, where the curves of other models join in.
+        self.ax_.legend(loc="best", fontsize="small")
         return self
 
     def _draw_diagonal(self) -> None:

@@ -1,4 +1,4 @@
-"""The legend of a figure of panels, in a place where it covers nothing."""
+"""Legends, in places where they cover nothing."""
 
 from __future__ import annotations
 
@@ -57,6 +57,25 @@ def add_legend(
     if figure.get_layout_engine() is None:
         _make_room(figure, panels, legend)
     return legend
+
+
+def add_plot_legend(
+    figure: Figure, ax: Axes, entries: list[Any], is_ours: bool, inside: Any
+) -> Legend:
+    """Put the legend of a plot below our own figure, or at a place in given axes.
+
+    Not above the axes: there goes the title, and there may be other axes.
+    """
+    if is_ours:
+        columns = legend_columns(entries, figure.get_figwidth())
+        return figure.legend(
+            handles=entries,
+            loc="outside lower center",
+            ncols=columns,
+            frameon=False,
+            fontsize="small",
+        )
+    return ax.legend(handles=entries, loc=inside, fontsize="small")
 
 
 def _make_room(figure: Figure, panels: list[Any], legend: Legend) -> None:

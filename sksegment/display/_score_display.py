@@ -26,6 +26,7 @@ from sksegment.display._class_names import (
     _names_by_label,
 )
 from sksegment.display._figure import require_matplotlib, single_axes
+from sksegment.display._legend import add_plot_legend
 from sksegment.metrics import segmentation_report
 from sksegment.metrics._accumulator import check_numbers
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 ROW_HEIGHT = 0.26  # inches
 # Models are told apart by markers as well as by colors.
@@ -61,6 +63,9 @@ class ScoreDisplay:
         The axes.
     errorbars_ : dict of str to matplotlib ErrorbarContainer
         The points and intervals of each model.
+    legend_ : matplotlib Legend or None
+        The names of several models: below the figure, or within the axes that were
+        given.
 
     See Also
     --------
@@ -89,6 +94,7 @@ class ScoreDisplay:
     figure_: Figure
     ax_: Axes
     errorbars_: dict[str, ErrorbarContainer]
+    legend_: Legend | None
 
     def __init__(self, reports: Mapping[str, Mapping[str, Any]]) -> None:
         self.reports = reports
@@ -306,9 +312,11 @@ class ScoreDisplay:
         self.ax_.set_yticks(np.arange(len(rows)), [*rows[:-1], "mean"])
         self.ax_.set(xlim=LIMITS, ylim=(len(rows) - 0.5, -0.5), xlabel=self._label())
         self.ax_.grid(axis="x", alpha=0.3)
+        self.legend_ = None
         if len(self.reports) > 1:
-            self.ax_.legend(
-                loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False
+            models = [*self.errorbars_.values()]
+            self.legend_ = add_plot_legend(
+                self.figure_, self.ax_, models, ax is None, "best"
             )
         return self
 

@@ -19,6 +19,7 @@ from sksegment._inputs.image_list import (
 )
 from sksegment._inputs.labels import LabelEncoder
 from sksegment._inputs.nodata import fitted_ignore_label, fitted_nodata
+from sksegment._inputs.positions import first_items
 from sksegment.display._class_names import (
     Names,
     _as_names,
@@ -59,11 +60,6 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
-
-
-def _head(data: Any, n: int) -> Any:
-    """Return the first `n` items in the container that they came in."""
-    return data.iloc[:n] if hasattr(data, "iloc") else data[:n]
 
 
 def _chosen(
@@ -259,10 +255,11 @@ class SegmentationDisplay:
         check_integer("n_images", n_images, 1)
         check_choice("order", order, ORDERS)
         if y is not None:
-            # All images are checked: the slices below would hide a mismatch.
+            # All of them: their first items would hide a mismatch.
             _checked_pairs(X, y)
         if order == "first":
-            X, y = _head(X, n_images), None if y is None else _head(y, n_images)
+            X = first_items(X, n_images, "X")
+            y = None if y is None else first_items(y, n_images, "y")
         y_pred, nodata = estimator.predict(X), fitted_nodata(estimator)
         classes: Any = getattr(estimator, "classes_", None)
         if nodata is not None:

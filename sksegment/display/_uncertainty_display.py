@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing
 
 from sksegment._inputs.checks import check_integer
 from sksegment._inputs.image_list import as_images
+from sksegment._inputs.positions import first_items
 from sksegment.display._figure import (
     axes_grid,
     draw,
@@ -155,7 +155,7 @@ class UncertaintyDisplay:
         from sksegment._prediction.uncertainty import predict_uncertainty
 
         check_integer("n_images", n_images, 1)
-        first = _safe_indexing(X, slice(0, n_images))
+        first = first_items(X, n_images, "X")
         return cls.from_predictions(
             first,
             predict_uncertainty(estimator, first, method),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
 from sksegment._inputs.nodata import (
@@ -18,6 +17,7 @@ from sksegment._inputs.nodata import (
     split_off_all,
 )
 from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.positions import items_at, n_items
 from sksegment._inputs.progress import with_progress
 from sksegment._inputs.sample_weight import as_weights
 from sksegment.metrics._accumulator import Accumulator, accumulate_part
@@ -315,7 +315,7 @@ def accumulate_predictions(
 
 def _predict_part(predict: Callable[[Any], Any], X: Any, rows: slice) -> Any:
     try:
-        return predict(_slice(X, rows))
+        return predict(items_at(X, rows))
     except (OSError, TypeError, ValueError) as error:
         # The estimator counts from the start of what it was given.
         if rows.start:
@@ -324,14 +324,11 @@ def _predict_part(predict: Callable[[Any], Any], X: Any, rows: slice) -> Any:
 
 
 def _check_lengths(X: Any, masks: ImageList) -> None:
-    if is_path(X) or not hasattr(X, "__len__"):
-        raise TypeError(
-            f"X is {X!r}; expected images: an array, or a list of arrays or of paths."
-        )
-    if len(X) != len(masks):
+    n_images = n_items(X, "X")
+    if n_images != len(masks):
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: X has "
-            f"{len(X)} images and y has {len(masks)} masks; expected one mask per "
+            f"{n_images} images and y has {len(masks)} masks; expected one mask per "
             f"image."
         )
 
@@ -358,8 +355,3 @@ def _chunks(
         chunk.append(mask)
         n_pixels += mask.size
     yield start, chunk
-
-
-def _slice(X: Any, rows: slice) -> Any:
-    """Slice images by position out of any container, keeping its kind."""
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
