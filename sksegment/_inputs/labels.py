@@ -72,6 +72,8 @@ class LabelEncoder:
         self, mask: NDArray[Any]
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         classes = self.classes
+        if not len(classes):  # every pixel is ignored, or unknown
+            return np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.bool_)
         if _both_integers(mask, classes):
             low, high = int(classes[0]), int(classes[-1])
             if high - low < TABLE_SPAN and high <= MAX_INT64:

@@ -163,6 +163,7 @@ class AugmentationDisplay:
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         check_integer("n_draws", n_draws, 1)
+        check_integer("random_state", random_state, 0)
         steps = _planned_steps(estimator)
         nodata = fitted_nodata(estimator)
         if ignore_label is None:
@@ -214,7 +215,7 @@ class AugmentationDisplay:
         masks = as_masks(list(self.masks))
         classes = unique_labels(masks, self.ignore_label)
         encoder = LabelEncoder(classes, self.ignore_label)
-        colors = class_colors(len(classes), cmap)
+        colors = class_colors(max(1, len(classes)), cmap)  # all may be ignored
         shown = check_shown_channels(channels)
         check_has_channels(images[0], shown, 0)
         shape = (len(images), 2)

@@ -382,6 +382,8 @@ def _common_ignore_label(estimators: Mapping[str, Any]) -> Any:
 
 def _rows(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the names of the classes, and that of their mean."""
+    if not reports:
+        raise ValueError("reports is empty; expected the report of a model, or more.")
     classes = [
         [name for name, scores in report.items() if isinstance(scores, Mapping)]
         for report in reports.values()

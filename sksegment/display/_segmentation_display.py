@@ -93,6 +93,14 @@ def _checked_pairs(X: Any, y: Any) -> ImageList:
     return images
 
 
+def _check_number(name: str, values: Sequence[Any] | None, n_images: int) -> None:
+    if values is not None and len(values) != n_images:
+        raise ValueError(
+            f"{name} has {len(values)} entries for {n_images} images; expected one per "
+            f"image."
+        )
+
+
 class SegmentationDisplay:
     """Images with their masks, and where a prediction is wrong.
 
@@ -425,6 +433,8 @@ class SegmentationDisplay:
         check_choice("mode", mode, MODES)
         classes, by_class = _sorted_classes(self.classes, _as_names(self.class_names))
         names = _names_by_label(classes, by_class)
+        for name in ("indices", "scores"):
+            _check_number(name, getattr(self, name), len(self.images))
         colors = class_colors(len(classes), cmap)
         images, masks, sizes = self._thinned(classes, n_images)
         shown = check_shown_channels(channels)

@@ -26,6 +26,12 @@ LOSSES = {
 IOU_COLOR = "#009E73"
 
 
+def _is_history(history: Any) -> bool:
+    is_list = isinstance(history, Sequence) and len(history) > 0
+    are_rows = is_list and all(isinstance(row, Mapping) for row in history)
+    return are_rows and "train_loss" in history[0]
+
+
 class TrainingHistoryDisplay:
     """The losses of each epoch and, with validation images, their mean IoU.
 
@@ -139,7 +145,7 @@ class TrainingHistoryDisplay:
             If the history is empty, or has no training loss.
         """
         require_matplotlib(f"{type(self).__name__}.plot")
-        if not len(self.history) or "train_loss" not in self.history[0]:
+        if not _is_history(self.history):
             raise ValueError(
                 f"history is {self.history!r}; expected one dict per epoch, with "
                 f"'train_loss'."

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import check_integer
+from sksegment._inputs.containers import as_array
 from sksegment._inputs.image_list import as_images
-from sksegment._inputs.positions import first_items
+from sksegment._inputs.positions import first_items, n_items
 from sksegment.display._figure import (
     axes_grid,
     draw,
@@ -20,6 +21,7 @@ from sksegment.display._figure import (
     require_matplotlib,
 )
 from sksegment.display._pictures import (
+    check_cmap,
     check_has_channels,
     check_shown_channels,
     displayable,
@@ -216,14 +218,9 @@ class UncertaintyDisplay:
         require_matplotlib(f"{cls.__name__}.from_predictions")
         check_integer("n_images", n_images, 1)
         images = as_images(X, nodata=np.nan)  # pixels without data are drawn, too
-        if len(images) != len(uncertainties):
-            raise ValueError(
-                f"There are {len(images)} images in X and {len(uncertainties)} "
-                f"uncertainties; expected one map per image."
-            )
-        n_shown = min(n_images, len(images))
-        maps = [np.asarray(uncertainties[index]) for index in range(n_shown)]
-        display = cls(list(images.take(range(n_shown))), maps, label=label)
+        _check_numbers(len(images), n_items(uncertainties, "uncertainties"))
+        maps = [*first_items(uncertainties, n_images, "uncertainties")]
+        display = cls(list(images.take(range(len(maps)))), maps, label=label)
         return display.plot(ax=ax, cmap=cmap, channels=channels)
 
     def plot(
@@ -261,6 +258,7 @@ class UncertaintyDisplay:
         require_matplotlib(f"{type(self).__name__}.plot")
         images = list(as_images(list(self.images), nodata=np.nan))
         shown = check_shown_channels(channels)
+        check_cmap(cmap)
         maps = _checked_maps(images, self.uncertainties)
         aspects = [image.shape[0] / image.shape[1] for image in images]
         shape = (len(images), 2)
@@ -292,12 +290,27 @@ def _highest(values: NDArray[Any]) -> float:
     return float(values.max(initial=0.0, where=~np.isnan(values)))
 
 
+def _check_numbers(n_images: int, n_maps: int) -> None:
+    if n_images != n_maps:
+        raise ValueError(
+            f"There are {n_images} images in X and {n_maps} uncertainties; expected "
+            f"one map per image."
+        )
+
+
 def _checked_maps(
     images: Sequence[NDArray[Any]], uncertainties: Sequence[Any]
 ) -> list[NDArray[Any]]:
     """Return one map per image, each as large as its image and finite."""
-    maps = [np.asarray(values, np.float64) for values in uncertainties]
-    for index, (image, values) in enumerate(zip(images, maps, strict=True)):
+    _check_numbers(len(images), n_items(uncertainties, "uncertainties"))
+    maps = []
+    for index, (image, given) in enumerate(zip(images, uncertainties, strict=True)):
+        values = as_array(given, f"The uncertainty of image {index}")
+        if values.dtype.kind not in "biuf":
+            raise TypeError(
+                f"The uncertainty of image {index} has dtype {values.dtype}; expected "
+                f"numbers."
+            )
         if values.shape != image.shape[:2]:
             raise ValueError(
                 f"The uncertainty of image {index} has shape {values.shape}, but the "
@@ -308,4 +321,5 @@ def _checked_maps(
                 f"The uncertainty of image {index} is infinite somewhere; expected "
                 f"finite numbers, and NaN where there is no data."
             )
+        maps.append(values.astype(np.float64))
     return maps
