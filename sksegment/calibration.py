@@ -138,7 +138,8 @@ def held_out_pixels(
     fitted, nodata = final_estimator(estimator), fitted_nodata(estimator)
     value = None if nodata is None else nodata.value
     images = as_images(X, getattr(fitted, "n_features_in_", None), value)
-    masks, weights = as_masks(y), as_weights(sample_weight, len(y))
+    masks = as_masks(y)
+    weights = as_weights(sample_weight, len(masks))
     check_pairs(images, masks)
     encoder = LabelEncoder(fitted.classes_, fitted_ignore_label(estimator))
     n_classes = len(fitted.classes_)
@@ -331,10 +332,11 @@ class TemperatureScaling(
         """
         masks = as_masks(y)  # first: without masks, nothing else matters
         check_pairs(as_images(X), masks)
+        as_weights(sample_weight, len(masks))
         if isinstance(self.estimator, FrozenEstimator):
             check_is_fitted(self.estimator)
             fitted = self.estimator
-            held_out = held_out_pixels(fitted, X, y, sample_weight, len(y))
+            held_out = held_out_pixels(fitted, X, y, sample_weight, len(masks))
         else:
             held_out = self._out_of_fold(X, y, sample_weight, groups)
             fitted = fit_with_weights(clone(self.estimator), X, y, sample_weight)

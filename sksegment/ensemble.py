@@ -83,9 +83,8 @@ def _check_is_member(name: str, member: Any) -> None:
         )
 
 
-def _normalize_weights(weights: Any, named: Named) -> NDArray[np.float64]:
-    """Return the weights of the members that are not dropped, summing to 1."""
-    kept = np.array([not _is_dropped(member) for _, member in named])
+def _normalize_weights(weights: Any, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the weights of the members that are kept, summing to 1."""
     if weights is None:
         return np.full(kept.sum(), 1 / kept.sum())
     array = as_array(weights, "weights")
@@ -381,7 +380,9 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
     @property
     def weights_(self) -> NDArray[np.float64]:
         """How much each of `estimators_` counts; they sum to 1."""
-        return _normalize_weights(self.weights, self.estimators)
+        # A member that is dropped now counts until the next fit.
+        fitted = [name in self.named_estimators_ for name, _ in self.estimators]
+        return _normalize_weights(self.weights, np.array(fitted))
 
     @property
     def ignore_label(self) -> Any:
@@ -455,7 +456,8 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
             raise ValueError("All estimators are dropped; expected one that is not.")
         for name, member in kept:
             _check_is_member(name, member)
-        _normalize_weights(self.weights, named)
+        are_kept = [not _is_dropped(member) for _, member in named]
+        _normalize_weights(self.weights, np.array(are_kept))
         return kept
 
     def _adopt(self, named: Named) -> Self:

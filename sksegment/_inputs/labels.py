@@ -44,10 +44,13 @@ class LabelEncoder:
         The label values of the classes, sorted and distinct.
     ignore_label : object, default=None
         The label value that is not a class.
+    argument : str, default="classes"
+        What the user calls the classes.
     """
 
     classes: NDArray[Any]
     ignore_label: Any = None
+    argument: str = "classes"
 
     def encode(self, mask: NDArray[Any], name: str = "the mask") -> NDArray[np.int32]:
         """Return the class code of each pixel, `IGNORED` where it has none.
@@ -89,8 +92,8 @@ class LabelEncoder:
         raise ValueError(
             f"{name} holds the label {format_labels(unknown)}, expected the classes "
             f"{format_labels(self.classes)}{self._ignored_text()}. Name every label "
-            f"of the task with classes=, or mark a label that is not a class with "
-            f"ignore_label=."
+            f"of the task with {self.argument}=, or mark a label that is not a class "
+            f"with ignore_label=."
         )
 
     def _ignored_text(self) -> str:

@@ -206,6 +206,11 @@ def test_a_frozen_estimator_that_is_not_fitted() -> None:
         TemperatureScaling(small()).predict(X)
 
 
+def test_weights_of_other_images_are_named() -> None:
+    with pytest.raises(ValueError, match="sample_weight has 2 entries for"):
+        TemperatureScaling(small(), cv=2).fit(X, y, sample_weight=[1, 1])
+
+
 @pytest.mark.parametrize("cv", [1, 0, True, 99])
 def test_folds_that_cannot_be(cv: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
