@@ -246,6 +246,19 @@ def label_kind(dtype: np.dtype[Any]) -> str:
     return {"U": "strings", "S": "bytes"}.get(dtype.kind, "numbers")
 
 
+def labels_in_json(labels: NDArray[Any]) -> list[Any]:
+    """Return labels as JSON can hold them, bytes as text.
+
+    Examples
+    --------
+    >>> labels_in_json(np.array([b"sky", b"road"]))
+    ['sky', 'road']
+    """
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "backslashreplace")
+    return list(labels.tolist())
+
+
 def check_one_kind(labels: Iterable[NDArray[Any]]) -> None:
     """Reject masks of several kinds of labels."""
     kinds = sorted({label_kind(found.dtype) for found in labels}, reverse=True)
