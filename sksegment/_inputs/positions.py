@@ -6,7 +6,7 @@ from typing import Any
 
 from sksegment._inputs.containers import has_no_order
 from sksegment._inputs.image_files import is_path
-from sksegment._inputs.image_list import not_images_error
+from sksegment._inputs.items import not_images_error
 
 
 def n_items(data: Any, argument: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sksegment._inputs.image import from_torch
-from sksegment._inputs.image_list import as_items, not_images_error
+from sksegment._inputs.items import as_items, not_images_error
 from sksegment._inputs.own_masks import is_own_mask
 from sksegment.datasets._findings import CURES, Finding, make_finding
 from sksegment.datasets._mask_chart import MaskChart
