@@ -167,15 +167,9 @@ class ScoreDisplay:
             check_is_fitted(fitted)
         classes = _common_classes(estimators)
         ignored = _common_ignore_label(estimators)
-        predictions = {name: fitted.predict(X) for name, fitted in estimators.items()}
+        predictions = {}
         for name, fitted in estimators.items():
-            nodata = fitted_nodata(fitted)
-            if nodata is not None:
-                masks = as_masks(y)
-                check_numbers(masks, predictions[name])
-                y, predictions[name] = split_off_all(
-                    masks, predictions[name], replace(nodata, ignored=ignored), classes
-                )
+            y, predictions[name] = _predicted(fitted, X, y, ignored)
         return cls.from_predictions(
             y,
             predictions,
@@ -378,6 +372,17 @@ def _common_ignore_label(estimators: Mapping[str, Any]) -> Any:
     return next(
         (label for label in (*of_masks, *of_missing) if label is not None), None
     )
+
+
+def _predicted(estimator: Any, X: Any, y: Any, ignore_label: Any) -> tuple[Any, Any]:
+    """Return true and predicted masks, to be left out where there are no data."""
+    y_pred, nodata = estimator.predict(X), fitted_nodata(estimator)
+    if nodata is None:
+        return y, y_pred
+    masks = as_masks(y)
+    check_numbers(masks, y_pred)
+    common = replace(nodata, ignored=ignore_label)
+    return split_off_all(masks, y_pred, common, final_estimator(estimator).classes_)
 
 
 def _rows(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -10,13 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_choice, check_integer
-from sksegment._inputs.image_list import (
-    ImageList,
-    as_images,
-    as_masks,
-    check_pair,
-    check_pairs,
-)
 from sksegment._inputs.labels import LabelEncoder
 from sksegment._inputs.nodata import fitted_ignore_label, fitted_nodata
 from sksegment._inputs.positions import first_items
@@ -48,49 +41,23 @@ from sksegment.display._pictures import (
     check_shown_channels,
     class_colors,
 )
+from sksegment.display._shown_images import (
+    ORDERS,
+    checked_pairs,
+    shown_images,
+    worst_images,
+)
 from sksegment.display._thinning import (
     ThinMasks,
     thin_image,
     thin_masks,
     thinning_factor,
 )
-from sksegment.display._worst_images import ORDERS, worst_images
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
-
-
-def _chosen(
-    X: Any, y_true: Any, y_pred: Any, indices: Sequence[int] | None
-) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None, list[NDArray[Any]]]:
-    """Return some of the images (None: all), and their masks."""
-    images = as_images(X, nodata=np.nan)  # pixels without data are drawn, too
-    taken = range(len(images)) if indices is None else indices
-    shown = list(images.take(taken))
-    predicted = _masks_of(images, shown, y_pred, taken)
-    true = None if y_true is None else _masks_of(images, shown, y_true, taken)
-    return shown, true, predicted
-
-
-def _masks_of(
-    images: ImageList, shown: list[NDArray[Any]], y: Any, taken: Sequence[int]
-) -> list[NDArray[Any]]:
-    """Return the masks of the images taken, each as large as its image."""
-    masks = as_masks(y)
-    check_pairs(images, masks)
-    chosen = [masks[index] for index in taken]
-    for index, image, mask in zip(taken, shown, chosen, strict=True):
-        check_pair(image, mask, masks, index)
-    return chosen
-
-
-def _checked_pairs(X: Any, y: Any) -> ImageList:
-    """Return the images, as many as there are masks."""
-    images = as_images(X)
-    check_pairs(images, as_masks(y))
-    return images
 
 
 def _check_number(name: str, values: Sequence[Any] | None, n_images: int) -> None:
@@ -264,7 +231,7 @@ class SegmentationDisplay:
         check_choice("order", order, ORDERS)
         if y is not None:
             # All of them: their first items would hide a mismatch.
-            _checked_pairs(X, y)
+            checked_pairs(X, y)
         if order == "first":
             X = first_items(X, n_images, "X")
             y = None if y is None else first_items(y, n_images, "y")
@@ -358,7 +325,7 @@ class SegmentationDisplay:
         check_integer("n_images", n_images, 1)
         check_choice("order", order, ORDERS)
         names = _as_names(class_names)
-        n_pairs = len(_checked_pairs(X, y_pred))
+        n_pairs = len(checked_pairs(X, y_pred))
         indices: Any = range(min(n_images, n_pairs))
         scores: Any = None
         if order == "worst":
@@ -366,7 +333,7 @@ class SegmentationDisplay:
             indices, scores = worst_images(
                 y_true, y_pred, n_images, known, ignore_label
             )
-        shown, true, predicted = _chosen(X, y_true, y_pred, indices)
+        shown, true, predicted = shown_images(X, y_true, y_pred, indices)
         if classes is None:
             masks = [*predicted, *(true or [])]
             classes = _found_classes(masks, ignore_label, names)
@@ -466,7 +433,9 @@ class SegmentationDisplay:
         if n_images is not None:
             check_integer("n_images", n_images, 1)
         indices = range(len(self.images))[:n_images]
-        images, y_true, y_pred = _chosen(self.images, self.y_true, self.y_pred, indices)
+        images, y_true, y_pred = shown_images(
+            self.images, self.y_true, self.y_pred, indices
+        )
         encoder = LabelEncoder(classes, self.ignore_label)
         sizes = [image.shape[:2] for image in images]
         factors = [thinning_factor(*size) for size in sizes]
