@@ -131,9 +131,10 @@ def _distinct(files: list[Path], n_masks: int, argument: str) -> list[Path]:
         )
     seen: set[Path] = set()
     for path in files:
-        if path in seen:
+        place = path.resolve()
+        if place in seen:
             raise ValueError(
                 f"{argument} leads to {str(path)!r} twice; expected one file per mask."
             )
-        seen.add(path)
+        seen.add(place)
     return files

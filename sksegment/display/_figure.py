@@ -27,6 +27,8 @@ MAX_ROWS = 4
 CHARACTER = 0.58
 FONT_SIZES = (6.0, 10.0)  # points; where smaller ones were needed, lines are broken
 SMALLEST = 3.5
+# Of axes from 0 to 1, with room for markers at both ends.
+UNIT_LIMITS = (-0.02, 1.02)
 
 
 def draw(

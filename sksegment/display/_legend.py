@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
 
-MAX_ROWS = 12  # beside given axes
+MAX_ENTRIES = 12  # in a column beside given axes
 # Where a legend beside given axes leaves them less than this share of their width, it
 # goes on over the edge of the figure.
 MIN_SHARE = 0.3
@@ -49,7 +49,7 @@ def add_legend(
         handles=entries,
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
-        ncols=-(-len(entries) // MAX_ROWS),
+        ncols=-(-len(entries) // MAX_ENTRIES),
         fontsize="small",
         handlelength=1.2,
         frameon=False,

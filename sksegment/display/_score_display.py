@@ -25,7 +25,11 @@ from sksegment.display._class_names import (
     _found_classes,
     _names_by_label,
 )
-from sksegment.display._figure import require_matplotlib, single_axes
+from sksegment.display._figure import (
+    UNIT_LIMITS,
+    require_matplotlib,
+    single_axes,
+)
 from sksegment.display._legend import add_plot_legend
 from sksegment.metrics import segmentation_report
 from sksegment.metrics._accumulator import check_numbers
@@ -40,7 +44,6 @@ ROW_HEIGHT = 0.26  # inches
 # Models are told apart by markers as well as by colors.
 MARKERS = "osD^vPX*"
 MEAN = "mean_iou"
-LIMITS = (-0.02, 1.02)  # with room for markers at 0 and 1
 
 
 class ScoreDisplay:
@@ -304,7 +307,9 @@ class ScoreDisplay:
         # The mean is set apart from what it is the mean of.
         self.ax_.axhline(len(rows) - 1.5, color="gray", lw=0.8, alpha=0.6)
         self.ax_.set_yticks(np.arange(len(rows)), [*rows[:-1], "mean"])
-        self.ax_.set(xlim=LIMITS, ylim=(len(rows) - 0.5, -0.5), xlabel=self._label())
+        self.ax_.set(
+            xlim=UNIT_LIMITS, ylim=(len(rows) - 0.5, -0.5), xlabel=self._label()
+        )
         self.ax_.grid(axis="x", alpha=0.3)
         self.legend_ = None
         if len(self.reports) > 1:

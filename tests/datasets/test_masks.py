@@ -613,6 +613,16 @@ def refuse(*names: Any) -> None:
     raise OSError("No space left on device")
 
 
+def test_one_file_by_two_names_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(ValueError, match="twice"):
+        save_masks(
+            np.zeros((2, 4, 4), int),
+            [tmp_path / "a.png", tmp_path / "sub" / ".." / "a.png"],
+        )
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_names_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
     path = tmp_path / f"{'m' * 251}.png"
     save_masks(np.array([[[0, 3]]]), [path])
