@@ -487,6 +487,8 @@ def test_the_mask_doctor_knows_them(fitted: Any) -> None:
     (finding,) = check_masks(X, y, VOID)
     assert finding.kind == "image"
     assert check_masks(X, y, VOID, nodata=math.nan) == []
+    with pytest.raises(TypeError, match="nodata is '-9999'"):
+        check_masks(X, y, VOID, nodata="-9999")  # type: ignore[arg-type]
 
 
 # Without nodata: one warning
