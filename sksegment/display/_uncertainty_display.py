@@ -16,7 +16,6 @@ from sksegment.display._figure import (
     axes_grid,
     draw,
     fit_titles,
-    frame,
     is_top_of_kind,
     require_matplotlib,
 )
@@ -26,6 +25,7 @@ from sksegment.display._pictures import (
     check_shown_channels,
     displayable,
 )
+from sksegment.display._thinning import thin_image, thinning_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,8 +45,9 @@ LABELS = {
 class UncertaintyDisplay:
     """Images beside maps of how uncertain a model is about each pixel.
 
-    One row per image: the image, and its map. All maps share one scale of colors. Make
-    one with `from_estimator` or `from_predictions`.
+    One row per image: the image, and its map. All maps share one scale of colors. Of
+    images with a side above 1024 pixels, averages of squares are drawn. Make one with
+    `from_estimator` or `from_predictions`.
 
     Parameters
     ----------
@@ -259,6 +260,8 @@ class UncertaintyDisplay:
         images = list(as_images(list(self.images), nodata=np.nan))
         shown = check_shown_channels(channels)
         check_cmap(cmap)
+        for index, image in enumerate(images):
+            check_has_channels(image, shown, index)
         maps = _checked_maps(images, self.uncertainties)
         aspects = [image.shape[0] / image.shape[1] for image in images]
         shape = (len(images), 2)
@@ -267,23 +270,37 @@ class UncertaintyDisplay:
             self.figure_.set_figwidth(self.figure_.get_figwidth() + COLORBAR_WIDTH)
         self.images_ = np.empty(shape, dtype=object)
         highest = max(map(_highest, maps)) or 1.0
-        scale = {"cmap": cmap, "vmin": 0.0, "vmax": highest, "interpolation": "nearest"}
+        scale = {"cmap": cmap, "vmin": 0.0, "vmax": highest}
         for row, (image, values) in enumerate(zip(images, maps, strict=True)):
-            check_has_channels(image, shown, row)
-            left, right = self.axes_[row]
             is_first = is_top_of_kind(self.axes_, row, 0)
-            self.images_[row, 0] = draw(
-                left, displayable(image, None, shown), "Image" if is_first else ""
+            titles = ("Image", "Uncertainty") if is_first else ("", "")
+            self.images_[row] = _draw_pair(
+                self.axes_[row], image, values, titles, shown, scale
             )
-            self.images_[row, 1] = right.imshow(values, **scale)
-            right.set_title("Uncertainty" if is_first else "", fontsize="medium")
-            frame(right)
         fit_titles(self.axes_, ax is None)
         self.ax_ = self.axes_[0, 1]
         self.colorbar_ = self.figure_.colorbar(
             self.images_[0, 1], ax=self.axes_[:, 1].tolist(), label=self.label
         )
         return self
+
+
+def _draw_pair(
+    axes: NDArray[np.object_],
+    image: NDArray[Any],
+    values: NDArray[np.float64],
+    titles: tuple[str, str],
+    channels: tuple[int, ...] | None,
+    scale: dict[str, Any],
+) -> list[Any]:
+    """Draw an image and its map into two axes, and return what was drawn."""
+    size = image.shape[0], image.shape[1]
+    factor = thinning_factor(*size)
+    picture = displayable(thin_image(image, factor), None, channels)
+    thin = thin_image(values[..., np.newaxis], factor)[..., 0]
+    left = draw(axes[0], picture, titles[0], size)
+    right = draw(axes[1], thin, titles[1], size, scale)
+    return [left, right]
 
 
 def _highest(values: NDArray[Any]) -> float:

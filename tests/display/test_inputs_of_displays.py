@@ -64,6 +64,11 @@ CASES: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         "2 images in X and 1 uncertainties",
     ),
+    "no such channel": (
+        lambda: maps(IMAGES, MASKS, channels=3),
+        ValueError,
+        "channels is",
+    ),
     "one number": (
         lambda: SegmentationDisplay(
             [*IMAGES], None, [*MASKS], classes=[0, 1], indices=[3]
