@@ -54,8 +54,8 @@ stopped.fit(X[train], careless[train], X_val=X[valid], y_val=y[valid])
 figure, axes = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
 TrainingHistoryDisplay.from_estimator(to_the_end, ax=axes[0])
 TrainingHistoryDisplay.from_estimator(stopped, ax=axes[1])
-axes[0].set_title("to the end", pad=36)
-axes[1].set_title("early stopping", pad=36)
+axes[0].set_title("to the end")
+axes[1].set_title("early stopping")
 for axis in axes:
     axis.set(xlim=(0, 81), ylim=(0, 2.5))  # the first validation losses are higher
 plt.show()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
@@ -20,18 +16,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_integer, is_integer
 from sksegment._inputs.documentation_link import DocumentationLinkMixin
-from sksegment._inputs.image_list import (
-    ImageList,
-    as_images,
-    as_masks,
-    check_pair,
-    check_pairs,
-)
-from sksegment._inputs.labels import IGNORED, LabelEncoder, format_labels
-from sksegment._inputs.nodata import NoData, split_off
+from sksegment._inputs.image_list import ImageList, as_images, as_masks, check_pairs
+from sksegment._inputs.labels import format_labels
 from sksegment._inputs.pipelines import final_estimator, fit_with_weights
-from sksegment._inputs.sample_weight import as_weights, check_weight_size
+from sksegment._inputs.sample_weight import as_weights
 from sksegment._prediction.collect import collect
+from sksegment._prediction.held_out import (
+    HeldOut,
+    best_temperature,
+    held_out_pixels,
+    join_pixels,
+)
 from sksegment._prediction.of_estimator import predictor_of_estimator
 from sksegment._prediction.tempered import TemperedPredictor
 from sksegment._prediction.tilewise import predict_tilewise
@@ -40,151 +35,9 @@ from sksegment.model_selection import StratifiedImageKFold
 
 __all__ = ["TemperatureScaling"]
 
-# Values (pixels x classes) of log-probabilities that are kept for the fit: 64 MiB.
-# One number is estimated from them, so a sample of the pixels will do.
-MAX_VALUES = 2**24
-# Temperatures that are tried; the best of a useful model lies well inside.
-LIMITS = (1 / 50, 50.0)
-
 
 def __dir__() -> list[str]:
     return __all__
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What is kept of held-out pixels.
-
-    Parameters
-    ----------
-    logs : ndarray of shape (n_classes, n_pixels)
-        Logarithms of the probabilities.
-    codes : ndarray of shape (n_pixels,)
-        The true class of each pixel.
-    weights : ndarray of shape (n_pixels,)
-        How much each pixel counts.
-    """
-
-    logs: NDArray[np.float32]
-    codes: NDArray[np.intp]
-    weights: NDArray[np.float64]
-
-    def loss(self, temperature: float) -> float:
-        """Return the log loss at a temperature."""
-        scores = self.logs / np.float32(temperature)
-        true = np.take_along_axis(scores, self.codes[np.newaxis], axis=0)[0]
-        losses = logsumexp(scores, axis=0) - true
-        return float(np.average(losses.astype(np.float64), weights=self.weights))
-
-
-def join_pixels(parts: Sequence[HeldOut]) -> HeldOut:
-    """Return the pixels of several images together."""
-    return HeldOut(
-        np.concatenate([part.logs for part in parts], axis=1),
-        np.concatenate([part.codes for part in parts]),
-        np.concatenate([part.weights for part in parts]),
-    )
-
-
-def best_temperature(held_out: HeldOut) -> float:
-    """Return the temperature of the smallest log loss.
-
-    The loss is convex in its inverse, so it has one minimum on the scale of its
-    logarithm, too.
-
-    Raises
-    ------
-    ValueError
-        If no pixel counts, or all that do are of one class.
-    """
-    counted = np.unique(held_out.codes[held_out.weights > 0])
-    if len(counted) < 2:
-        raise ValueError(
-            f"The held-out masks show {len(counted)} of the classes; expected at least "
-            f"two, or a temperature cannot be fitted. Pass more images, or a splitter "
-            f"that spreads the classes, such as StratifiedImageKFold, as cv=."
-        )
-    found = minimize_scalar(
-        lambda log: held_out.loss(float(np.exp(log))),
-        bounds=tuple(np.log(LIMITS)),
-        method="bounded",
-        options={"xatol": 1e-4},
-    )
-    temperature = float(np.exp(found.x))
-    if min(map(held_out.loss, LIMITS)) <= held_out.loss(temperature):
-        warnings.warn(
-            f"No temperature between {LIMITS[0]} and {LIMITS[1]} is best: the held-out "
-            f"pixels are all right, or no better than chance. Pass more images.",
-            UserWarning,
-            stacklevel=3,
-        )
-    return temperature
-
-
-def held_out_pixels(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, n_images: int
-) -> HeldOut:
-    """Predict held-out images, and keep a sample of their pixels.
-
-    Parameters
-    ----------
-    estimator : estimator
-        A fitted segmenter.
-    X, y, sample_weight : sequences
-        Images that it has not seen, their masks, and weights or None.
-    n_images : int
-        All held-out images, of which these may be some.
-    """
-    fitted = final_estimator(estimator)
-    nodata = getattr(fitted, "_nodata", None)
-    value = None if nodata is None else nodata.value
-    images = as_images(X, getattr(fitted, "n_features_in_", None), value)
-    masks, weights = as_masks(y), as_weights(sample_weight, len(y))
-    check_pairs(images, masks)
-    ignored = getattr(fitted, "ignore_label", None)
-    encoder = LabelEncoder(
-        fitted.classes_, ignored if nodata is None else nodata.ignored
-    )
-    n_classes = len(fitted.classes_)
-    n_kept = max(1, MAX_VALUES // n_classes // n_images)
-    answers = predict_tilewise(
-        predictor_of_estimator(estimator), images, n_classes, lambda part: part
-    )
-    parts = []
-    for index, probabilities in enumerate(answers):
-        mask = masks[index]
-        check_pair(images[index], mask, masks, index)
-        if nodata is not None:
-            mask, probabilities = split_off(
-                mask, probabilities, nodata, fitted.classes_
-            )
-        codes = encoder.encode(mask, masks.name(index))
-        weight = np.array(1.0) if weights is None else weights[index]
-        check_weight_size(weight, mask, index)
-        parts.append(_sample(probabilities, codes, weight, n_kept, index))
-    return join_pixels(parts)
-
-
-def _sample(
-    probabilities: NDArray[Any],
-    codes: NDArray[np.int32],
-    weight: NDArray[np.float64],
-    n_kept: int,
-    index: int,
-) -> HeldOut:
-    """Keep at most `n_kept` of the pixels of one image that count, drawn at random."""
-    weights = np.broadcast_to(weight, codes.shape).ravel()
-    counted = np.flatnonzero((codes.ravel() != IGNORED) & (weights > 0))
-    scale = 1.0
-    if len(counted) > n_kept:
-        scale = len(counted) / n_kept  # those kept stand for the others, too
-        rng = np.random.default_rng(index)
-        counted = np.sort(rng.choice(counted, n_kept, replace=False))
-    chosen = probabilities.reshape(len(probabilities), -1)[:, counted]
-    smallest = np.finfo(np.float32).tiny
-    logs = np.log(np.maximum(chosen.astype(np.float32), smallest))
-    kept_codes = codes.ravel()[counted].astype(np.intp)
-    return HeldOut(logs, kept_codes, weights[counted] * scale)
 
 
 def _fold(
@@ -335,10 +188,11 @@ class TemperatureScaling(
         """
         masks = as_masks(y)  # first: without masks, nothing else matters
         check_pairs(as_images(X), masks)
+        as_weights(sample_weight, len(masks))
         if isinstance(self.estimator, FrozenEstimator):
             check_is_fitted(self.estimator)
             fitted = self.estimator
-            held_out = held_out_pixels(fitted, X, y, sample_weight, len(y))
+            held_out = held_out_pixels(fitted, X, y, sample_weight, len(masks))
         else:
             held_out = self._out_of_fold(X, y, sample_weight, groups)
             fitted = fit_with_weights(clone(self.estimator), X, y, sample_weight)
@@ -427,14 +281,18 @@ class TemperatureScaling(
     @property
     def ignore_label(self) -> Any:
         """The label value that is no class, as the segmenter has it."""
-        estimator = getattr(self, "estimator_", self.estimator)
-        return getattr(final_estimator(estimator), "ignore_label", None)
+        return self._of_segmenter("ignore_label")
 
     @property
-    def _nodata(self) -> NoData | None:
-        """What marks pixels without data, as the segmenter has it."""
-        estimator = getattr(self, "estimator_", self.estimator)
-        return getattr(final_estimator(estimator), "_nodata", None)
+    def nodata(self) -> float | None:
+        """The value that marks pixels without data, as the segmenter has it."""
+        value: float | None = self._of_segmenter("nodata")
+        return value
+
+    @property
+    def nodata_label(self) -> Any:
+        """The label of pixels without data, as the segmenter has it."""
+        return self._of_segmenter("nodata_label")
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "temperature_")
@@ -444,6 +302,11 @@ class TemperatureScaling(
         tags.input_tags.two_d_array = False  # images have three or four axes
         tags.input_tags.three_d_array = True
         return tags
+
+    def _of_segmenter(self, name: str) -> Any:
+        """Return a parameter of the segmenter; None if it has no such parameter."""
+        estimator = getattr(self, "estimator_", self.estimator)
+        return getattr(final_estimator(estimator), name, None)
 
     def _out_of_fold(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> HeldOut:
         """Return the held-out pixels of all folds, each predicted by its own clone."""
@@ -481,5 +344,4 @@ class TemperatureScaling(
 
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
-        nodata = None if self._nodata is None else self._nodata.value
-        return as_images(X, getattr(self, "n_features_in_", None), nodata)
+        return as_images(X, getattr(self, "n_features_in_", None), self.nodata)

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, clone
-from sklearn.pipeline import _name_estimators
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images
-from sksegment._inputs.labels import format_labels
-from sksegment._inputs.nodata import NoData
+from sksegment._inputs.members import (
+    Named,
+    check_alike,
+    check_is_member,
+    is_dropped,
+    named_members,
+    named_pairs,
+    normalized_weights,
+)
+from sksegment._inputs.nodata import fitted_nodata
 from sksegment._inputs.pipelines import final_estimator, fit_with_weights
 from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
@@ -28,77 +34,9 @@ from sksegment.metrics import iou_scorer
 
 __all__ = ["VotingSegmenter", "predict_uncertainty"]
 
-Named = list[tuple[str, Any]]
-# What all members must have in common, those that have it.
-SHARED = ("classes_", "ignore_label", "nodata", "nodata_label", "n_features_in_")
-CURE_OF_CLASSES = " Name all label values of the task with classes= of each member."
-
 
 def __dir__() -> list[str]:
     return __all__
-
-
-def _pairs(estimators: Any) -> Named:
-    """Return (name, estimator) pairs, or say what is wrong with the list."""
-    expected = "expected a list of (name, estimator) pairs"
-    if not isinstance(estimators, (list, tuple)) or not len(estimators):
-        raise TypeError(f"estimators is {estimators!r}; {expected}.")
-    for item in estimators:
-        is_pair = isinstance(item, tuple) and len(item) == 2
-        if not is_pair or not isinstance(item[0], str):
-            raise TypeError(
-                f"estimators holds {item!r}; {expected}. Fitted segmenters without "
-                f"names are for VotingSegmenter.from_fitted."
-            )
-    return list(estimators)
-
-
-def _named(estimators: Any) -> Named:
-    """Return fitted estimators with their names; names are made up for a bare list."""
-    if isinstance(estimators, Mapping):
-        raise TypeError(
-            f"estimators is a dictionary with the keys {[*estimators]}; expected a "
-            f'list: of what cross_validate returns, pass the entry "estimator".'
-        )
-    is_list = isinstance(estimators, (list, tuple, np.ndarray))
-    if is_list and len(estimators) and not isinstance(estimators[0], tuple):
-        return list(_name_estimators(list(estimators)))
-    return _pairs(estimators)
-
-
-def _is_dropped(member: Any) -> bool:
-    return isinstance(member, str) and member == "drop"
-
-
-def _check_is_member(name: str, member: Any) -> None:
-    if isinstance(member, type) or not hasattr(member, "fit"):
-        raise TypeError(
-            f"The member {name!r} is {member!r}; expected a segmenter, or 'drop'."
-        )
-    if not hasattr(member, "predict_proba"):
-        raise TypeError(
-            f"The member {name!r}, a {type(member).__name__}, has no predict_proba; "
-            f"expected a segmenter that gives probabilities."
-        )
-
-
-def _normalize_weights(weights: Any, named: Named) -> NDArray[np.float64]:
-    """Return the weights of the members that are not dropped, summing to 1."""
-    kept = np.array([not _is_dropped(member) for _, member in named])
-    if weights is None:
-        return np.full(kept.sum(), 1 / kept.sum())
-    array = np.asarray(weights)
-    if array.dtype.kind not in "biuf" or array.shape != kept.shape:
-        raise ValueError(
-            f"weights is {weights!r}; expected {len(kept)} numbers, one per estimator."
-        )
-    array = array[kept].astype(np.float64)
-    if not (np.isfinite(array).all() and array.min() >= 0 and array.sum() > 0):
-        raise ValueError(
-            f"weights is {weights!r}; expected finite numbers of at least 0, one of "
-            f"them above 0."
-        )
-    return np.asarray(array / array.sum())
 
 
 def _fit_member(name: str, member: Any, X: Any, y: Any, sample_weight: Any) -> Any:
@@ -107,36 +45,6 @@ def _fit_member(name: str, member: Any, X: Any, y: Any, sample_weight: Any) -> A
     except (OSError, TypeError, ValueError) as error:
         error.add_note(f"This is the member {name!r} of the VotingSegmenter.")
         raise
-
-
-def _check_alike(named: Named) -> None:
-    """Reject members that differ in classes, ignored label or channels."""
-    for name, member in named:
-        if not hasattr(final_estimator(member), "classes_"):
-            raise TypeError(
-                f"The member {name!r}, a {type(member).__name__}, has no classes_ "
-                f"after fit; expected a segmenter."
-            )
-    for attribute in SHARED:
-        known = [
-            (name, getattr(final_estimator(member), attribute))
-            for name, member in named
-            if hasattr(final_estimator(member), attribute)
-        ]
-        for name, value in known[1:]:
-            # NaN equals itself only as it is written.
-            is_same = np.array_equal(value, known[0][1])
-            if not is_same and repr(value) != repr(known[0][1]):
-                raise ValueError(
-                    f"The member {name!r} has {attribute}={_format(value)}, but "
-                    f"{known[0][0]!r} has {_format(known[0][1])}; expected the same."
-                    + CURE_OF_CLASSES
-                    * (attribute == "classes_")
-                )
-
-
-def _format(value: Any) -> str:
-    return format_labels(value) if isinstance(value, np.ndarray) else repr(value)
 
 
 class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition):
@@ -243,7 +151,7 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
             If the segmenters differ in their classes, their `ignore_label` or their
             channels, or `weights` do not fit.
         """
-        named = _named(estimators)
+        named = named_members(estimators)
         voting = cls(named, weights=weights)
         for name, member in voting._kept():
             check_is_fitted(member, msg=f"The member {name!r} is not fitted yet.")
@@ -380,17 +288,25 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
     @property
     def weights_(self) -> NDArray[np.float64]:
         """How much each of `estimators_` counts; they sum to 1."""
-        return _normalize_weights(self.weights, self.estimators)
+        # A member that is dropped now counts until the next fit.
+        fitted = [name in self.named_estimators_ for name, _ in self.estimators]
+        return normalized_weights(self.weights, np.array(fitted))
 
     @property
     def ignore_label(self) -> Any:
         """The label value that is no class, which all members share."""
-        members = getattr(self, "estimators_", None)
-        if members is None:
-            members = [member for _, member in self.estimators]
-        finals = map(final_estimator, members)
-        known = [one.ignore_label for one in finals if hasattr(one, "ignore_label")]
-        return known[0] if known else None
+        return self._shared("ignore_label")
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that marks pixels without data, which all members share."""
+        value: float | None = self._shared("nodata")
+        return value
+
+    @property
+    def nodata_label(self) -> Any:
+        """The label of pixels without data, which all members share."""
+        return self._shared("nodata_label")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, with those of the members.
@@ -441,19 +357,20 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
 
     def _kept(self) -> Named:
         """Return the members that are not dropped, checked."""
-        named = _pairs(self.estimators)
+        named = named_pairs(self.estimators)
         self._validate_names([name for name, _ in named])
-        kept = [(name, member) for name, member in named if not _is_dropped(member)]
+        kept = [(name, member) for name, member in named if not is_dropped(member)]
         if not kept:
             raise ValueError("All estimators are dropped; expected one that is not.")
         for name, member in kept:
-            _check_is_member(name, member)
-        _normalize_weights(self.weights, named)
+            check_is_member(name, member)
+        are_kept = [not is_dropped(member) for _, member in named]
+        normalized_weights(self.weights, np.array(are_kept))
         return kept
 
     def _adopt(self, named: Named) -> Self:
         """Take over fitted members; nothing has been changed until here."""
-        _check_alike(named)
+        check_alike(named)
         first = final_estimator(named[0][1])
         self.estimators_ = [member for _, member in named]
         self.named_estimators_ = Bunch(**dict(named))
@@ -471,22 +388,22 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
 
     def _labels_of(self, mean: NDArray[Any]) -> NDArray[Any]:
         """Return the most probable labels."""
-        nodata = self._nodata
+        nodata = fitted_nodata(self)
         if nodata is None:
             return np.asarray(self.classes_[mean.argmax(axis=0)])
         labels = nodata.extended(self.classes_)
         missing = np.isnan(mean[0])
         return np.where(missing, labels[-1], labels[mean.argmax(axis=0)])
 
-    @property
-    def _nodata(self) -> NoData | None:
-        """What marks pixels without data, which all members share."""
-        members = getattr(self, "estimators_", [])
+    def _shared(self, name: str) -> Any:
+        """Return a parameter that all members share; None if none of them has it."""
+        members = getattr(self, "estimators_", None)
+        if members is None:
+            members = [member for _, member in self.estimators]
         finals = map(final_estimator, members)
-        known = [one._nodata for one in finals if hasattr(one, "_nodata")]
+        known = [getattr(one, name) for one in finals if hasattr(one, name)]
         return known[0] if known else None
 
     def _images(self, X: Any) -> ImageList:
         check_is_fitted(self)
-        nodata = None if self._nodata is None else self._nodata.value
-        return as_images(X, getattr(self, "n_features_in_", None), nodata)
+        return as_images(X, getattr(self, "n_features_in_", None), self.nodata)

@@ -7,7 +7,9 @@ class DocumentationLinkMixin:
     """Let scikit-learn's HTML link to the pages of sksegment.
 
     With the link come tooltips that describe the parameters. It stands before
-    `BaseEstimator` among the bases, which would link to scikit-learn's pages.
+    `BaseEstimator` among the bases, which would link to scikit-learn's pages. The names
+    are those that scikit-learn offers for this; should it stop to look at them, there
+    is no link, and nothing else changes.
     """
 
     _doc_link_module = "sksegment"

@@ -44,10 +44,13 @@ class LabelEncoder:
         The label values of the classes, sorted and distinct.
     ignore_label : object, default=None
         The label value that is not a class.
+    argument : str, default="classes"
+        What the user calls the classes.
     """
 
     classes: NDArray[Any]
     ignore_label: Any = None
+    argument: str = "classes"
 
     def encode(self, mask: NDArray[Any], name: str = "the mask") -> NDArray[np.int32]:
         """Return the class code of each pixel, `IGNORED` where it has none.
@@ -72,6 +75,8 @@ class LabelEncoder:
         self, mask: NDArray[Any]
     ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         classes = self.classes
+        if not len(classes):  # every pixel is ignored, or unknown
+            return np.zeros(mask.shape, np.int32), np.zeros(mask.shape, np.bool_)
         if _both_integers(mask, classes):
             low, high = int(classes[0]), int(classes[-1])
             if high - low < TABLE_SPAN and high <= MAX_INT64:
@@ -87,8 +92,8 @@ class LabelEncoder:
         raise ValueError(
             f"{name} holds the label {format_labels(unknown)}, expected the classes "
             f"{format_labels(self.classes)}{self._ignored_text()}. Name every label "
-            f"of the task with classes=, or mark a label that is not a class with "
-            f"ignore_label=."
+            f"of the task with {self.argument}=, or mark a label that is not a class "
+            f"with ignore_label=."
         )
 
     def _ignored_text(self) -> str:
@@ -239,6 +244,19 @@ def check_one_label(ignore_label: Any) -> None:
 def label_kind(dtype: np.dtype[Any]) -> str:
     """Return the kind of labels of a dtype: labels of two kinds are never equal."""
     return {"U": "strings", "S": "bytes"}.get(dtype.kind, "numbers")
+
+
+def labels_in_json(labels: NDArray[Any]) -> list[Any]:
+    """Return labels as JSON can hold them, bytes as text.
+
+    Examples
+    --------
+    >>> labels_in_json(np.array([b"sky", b"road"]))
+    ['sky', 'road']
+    """
+    if labels.dtype.kind == "S":
+        labels = np.char.decode(labels, "utf-8", "backslashreplace")
+    return list(labels.tolist())
 
 
 def check_one_kind(labels: Iterable[NDArray[Any]]) -> None:

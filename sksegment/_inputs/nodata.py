@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.labels import is_ignored, label_kind
-
-MAX_UINT8 = 255
+from sksegment._inputs.labels import MAX_INT64, is_ignored, label_kind
+from sksegment._inputs.pipelines import final_estimator
 
 
 def missing_pixels(image: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
@@ -51,18 +52,48 @@ def with_nan(image: NDArray[Any], nodata: float) -> NDArray[Any]:
     return floats
 
 
-def label_dtype(dtype: np.dtype[Any], label: Any) -> np.dtype[Any]:
-    """Return a dtype that holds labels of a dtype, and one more label.
+def with_room_for(labels: NDArray[Any], label: Any) -> NDArray[Any]:
+    """Return a copy of labels in a dtype that holds one more label.
+
+    Raises
+    ------
+    ValueError
+        If no dtype of whole numbers holds them all.
 
     Examples
     --------
-    >>> label_dtype(np.dtype(np.uint8), 255), label_dtype(np.dtype(np.uint8), -1)
+    >>> labels = np.array([0, 1], np.uint8)
+    >>> with_room_for(labels, 255).dtype, with_room_for(labels, -1).dtype
     (dtype('uint8'), dtype('int16'))
-    >>> label_dtype(np.dtype("U3"), "void")
+    >>> with_room_for(np.array(["sky"]), "void").dtype
     dtype('<U4')
     """
-    whole = isinstance(label, float) and label.is_integer()
-    return np.result_type(dtype, np.min_scalar_type(int(label) if whole else label))
+    is_float = isinstance(label, (float, np.floating))
+    added = int(label) if is_float and float(label).is_integer() else label
+    dtype = np.result_type(labels.dtype, np.min_scalar_type(added))
+    # Of uint64 and negative numbers numpy makes floats, which lose digits.
+    if dtype.kind == "f" and labels.dtype.kind in "ui" and isinstance(added, Integral):
+        dtype = _whole_dtype(labels, int(added))
+    return labels.astype(dtype)
+
+
+def _whole_dtype(labels: NDArray[Any], label: int) -> np.dtype[Any]:
+    low, high = min(int(labels.min()), label), max(int(labels.max()), label)
+    if low < 0 and high > MAX_INT64:
+        raise ValueError(
+            f"The labels {low} and {high} fit into no dtype together; expected labels "
+            f"of pixels without data (nodata_label, ignore_label) of at least 0."
+        )
+    return np.dtype(np.int64 if high <= MAX_INT64 else np.uint64)
+
+
+def marked(
+    labels: NDArray[Any], missing: NDArray[np.bool_], label: Any
+) -> NDArray[Any]:
+    """Return a mask with a label wherever data are missing."""
+    mask = with_room_for(labels, label)
+    mask[missing] = label
+    return mask
 
 
 @dataclass(frozen=True)
@@ -112,9 +143,13 @@ class NoData:
                 f"in {name}; expected a label that is no class. If it marks pixels "
                 f"without a class, pass it as ignore_label."
             )
-        relabelled = mask.astype(label_dtype(mask.dtype, self.ignored))
-        relabelled[missing] = self.ignored
-        return relabelled
+        return marked(mask, missing, self.ignored)
+
+    def missing_in(self, prediction: NDArray[Any]) -> NDArray[np.bool_]:
+        """Tell which pixels of a prediction, labels or probabilities, have no data."""
+        if prediction.ndim == 3:
+            return np.isnan(prediction[0])
+        return np.asarray(prediction == self.label)
 
     def check_classes(self, classes: NDArray[Any]) -> None:
         """Reject a class as the label of pixels without data.
@@ -133,9 +168,8 @@ class NoData:
 
     def extended(self, classes: NDArray[Any]) -> NDArray[Any]:
         """Return the classes, and after them the label of pixels without data."""
-        labels = np.empty(len(classes) + 1, label_dtype(classes.dtype, self.label))
-        labels[:-1], labels[-1] = classes, self.label
-        return labels
+        known = with_room_for(classes, self.label)
+        return np.append(known, np.array([self.label]).astype(known.dtype))
 
 
 def nodata_of(nodata: Any, ignore_label: Any, nodata_label: Any) -> NoData | None:
@@ -163,6 +197,23 @@ def nodata_of(nodata: Any, ignore_label: Any, nodata_label: Any) -> NoData | Non
     return NoData(float(nodata), label, label if is_own else ignore_label, is_own)
 
 
+def fitted_nodata(estimator: Any) -> NoData | None:
+    """Return what the segmenter in a Pipeline or search says of pixels without data."""
+    final = final_estimator(estimator)
+    if not hasattr(final, "nodata_label"):  # a segmenter of another package
+        return None
+    ignored = getattr(final, "ignore_label", None)
+    return nodata_of(final.nodata, ignored, final.nodata_label)
+
+
+def fitted_ignore_label(estimator: Any) -> Any:
+    """Return the label that scores leave out, for the segmenter in a Pipeline."""
+    nodata = fitted_nodata(estimator)
+    if nodata is not None:
+        return nodata.ignored
+    return getattr(final_estimator(estimator), "ignore_label", None)
+
+
 def split_off(
     mask: NDArray[Any], prediction: NDArray[Any], nodata: NoData, classes: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -175,7 +226,7 @@ def split_off(
     prediction : ndarray of shape (height, width) or (n_classes, height, width)
         Predicted labels, or probabilities, NaN without data.
     nodata : NoData
-        The labels.
+        Their labels.
     classes : ndarray of shape (n_classes,)
         The label values of the classes.
 
@@ -183,13 +234,26 @@ def split_off(
     -------
     mask, prediction : ndarray
         In `mask`, such pixels have the label `nodata.ignored`; in `prediction`, the
-        first class, or equal probabilities.
+        first class, or equal probabilities. If the sizes differ, which whoever counts
+        the pixels says, both are as they were.
     """
-    is_proba = prediction.ndim == 3
-    missing = np.isnan(prediction[0]) if is_proba else prediction == nodata.label
-    if not missing.any():
+    missing = nodata.missing_in(prediction)
+    if mask.shape != missing.shape or not missing.any():
         return mask, prediction
-    true = mask.astype(label_dtype(mask.dtype, nodata.ignored))
-    true[missing] = nodata.ignored
-    first: Any = 1 / len(prediction) if is_proba else classes[0]
-    return true, np.where(missing, np.asarray(first, prediction.dtype), prediction)
+    first: Any = 1 / len(prediction) if prediction.ndim == 3 else classes[0]
+    known = np.where(missing, np.asarray(first, prediction.dtype), prediction)
+    return marked(mask, missing, nodata.ignored), known
+
+
+def split_off_all(
+    masks: Iterable[NDArray[Any]],
+    predictions: Iterable[Any],
+    nodata: NoData,
+    classes: NDArray[Any],
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Return what `split_off` makes of as many masks as predictions."""
+    pairs = [
+        split_off(mask, np.asarray(prediction), nodata, classes)
+        for mask, prediction in zip(masks, predictions, strict=True)
+    ]
+    return [mask for mask, _ in pairs], [prediction for _, prediction in pairs]

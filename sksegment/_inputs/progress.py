@@ -67,20 +67,45 @@ def progress_bar(total: int | None, title: str, unit: str, verbose: int) -> Any:
         from tqdm.notebook import tqdm
     else:
         from tqdm import tqdm
-    return tqdm(
+    # tqdm's own kind of bar starts a thread, which stays, to draw bars that are late.
+    threadless = type("Bar", (tqdm,), {"monitor_interval": 0})
+    return threadless(
         total=total,
         desc=title,
         unit=f" {unit}",
         disable=not is_seen,
         leave=False,
         dynamic_ncols=not has_widgets,
+        miniters=1,  # look at the clock at each step, so that none is late
     )
+
+
+class Progress(Iterator[Item]):
+    """Items, of which a bar shows how many are done.
+
+    Parameters
+    ----------
+    steps : generator
+        Yields the items, and closes the bar when it ends or is closed itself.
+    """
+
+    def __init__(self, steps: Iterator[Item]) -> None:
+        self._steps = steps
+
+    def __next__(self) -> Item:
+        return next(self._steps)
+
+    def __iter__(self) -> Iterator[Item]:
+        # Only the loop holds the steps then, not the frame around it, which lives on in
+        # a traceback: if the loop is interrupted, the bar is closed at once.
+        steps, self._steps = self._steps, iter(())
+        return steps
 
 
 def with_progress(
     items: Iterable[Item], total: int, title: str, unit: str, verbose: int
 ) -> Iterator[Item]:
-    """Yield items, and show how many of them are done.
+    """Return the items one by one, and show how many of them are done.
 
     A single one needs no bar.
 
@@ -102,8 +127,13 @@ def with_progress(
     ['a', 'b', 'c']
     """
     if total < 2 or not shows_bars(verbose):
-        yield from items
-        return
+        return iter(items)
+    return Progress(_steps(items, total, title, unit, verbose))
+
+
+def _steps(
+    items: Iterable[Item], total: int, title: str, unit: str, verbose: int
+) -> Iterator[Item]:
     with progress_bar(total, title, unit, verbose) as bar:
         for item in items:
             yield item

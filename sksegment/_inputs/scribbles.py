@@ -105,6 +105,6 @@ def most_common_rest(rests: Mapping[int, Any], n_masks: int) -> list[int]:
     labels = list(rests.values())
     if not labels:
         return []
-    common = max(set(labels), key=labels.count)
+    common = max(dict.fromkeys(labels), key=labels.count)  # of equals, the first
     found = [index for index, label in rests.items() if label == common]
     return found if 2 * len(found) >= n_masks else []

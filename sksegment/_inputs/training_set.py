@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,47 +35,70 @@ from sksegment._inputs.scribbles import label_of_rest, warn_of_strokes
 FAR, LARGE_SHARE = 30.0, 0.1
 
 
+class ImageFacts(NamedTuple):
+    """What one look at an image and its mask has found.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Height and width in pixels.
+    dtype : dtype
+        That of the image.
+    sums : ChannelSums
+        Moments of its channels, over the pixels that count.
+    mark : float or None
+        A value that probably marks pixels without data.
+    rest : object
+        Of a mask of strokes the label of the rest; None of others.
+    """
+
+    size: tuple[int, int]
+    dtype: np.dtype[Any]
+    sums: ChannelSums
+    mark: float | None
+    rest: Any
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet(Samples):
     """Samples, with what one look at all of them has found.
 
     Parameters
     ----------
-    sizes : list of tuple of int
-        Height and width of each image in pixels.
+    facts : list of ImageFacts
+        What is known of each image.
     n_channels : int
         Channels of the images.
-    sums : list of ChannelSums
-        Moments of the channels of each image, over the pixels that count.
     encoder : LabelEncoder
         The classes and the ignored label.
     pixels : ndarray of shape (n_images, n_classes)
         Pixels of each class in each image, weighted.
     n_labelled : ndarray of shape (n_images,)
         Pixels with a class and a positive weight.
-    dtypes : list of dtype
-        The dtype of each image.
-    marks : list of float or None
-        For each image a value that probably marks pixels without data.
-    rests : list of object
-        For each mask of strokes the label of the rest; None for others.
     """
 
-    sizes: list[tuple[int, int]]
+    facts: list[ImageFacts]
     n_channels: int
-    sums: list[ChannelSums]
     encoder: LabelEncoder
     pixels: NDArray[np.float64]
     n_labelled: NDArray[np.float64]
-    dtypes: list[np.dtype[Any]]
-    marks: list[float | None]
-    rests: list[Any]
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each image in pixels."""
+        return [fact.size for fact in self.facts]
+
+    @cached_property
+    def dtypes(self) -> list[np.dtype[Any]]:
+        """The dtype of each image."""
+        return [fact.dtype for fact in self.facts]
 
     @property
     def scale(self) -> Scale:
         """Scale of the channels over all images."""
         nodata = None if self.nodata is None else self.nodata.value
-        return replace(reduce(add, self.sums).scale(), nodata=nodata)
+        sums = reduce(add, (fact.sums for fact in self.facts))
+        return replace(sums.scale(), nodata=nodata)
 
     @property
     def mean_weight(self) -> float:
@@ -86,13 +109,9 @@ class TrainingSet(Samples):
         """Return the samples at `indices`, and what is known of them."""
         return replace(
             super().take(indices),
-            sizes=[self.sizes[index] for index in indices],
-            sums=[self.sums[index] for index in indices],
+            facts=[self.facts[index] for index in indices],
             pixels=self.pixels[indices],
             n_labelled=self.n_labelled[indices],
-            dtypes=[self.dtypes[index] for index in indices],
-            marks=[self.marks[index] for index in indices],
-            rests=[self.rests[index] for index in indices],
         )
 
 
@@ -125,14 +144,9 @@ def survey(
     ValueError, TypeError
         If a sample is faulty, a label is unknown, or no pixel is labelled.
     """
-    sums: list[ChannelSums] = []
+    facts: list[ImageFacts] = []
     counts: list[LabelCounts] = []
-    sizes: list[tuple[int, int]] = []
-    dtypes: list[np.dtype[Any]] = []
-    marks: list[float | None] = []
-    rests: list[Any] = []
     n_channels = samples.images[0].shape[-1]
-    names_nodata = samples.nodata is not None
     # Who names classes, or an ignored label, knows what the labels are.
     names_labels = classes is not None or ignore_label is not None
     with _pairs(samples) as pairs:
@@ -142,13 +156,24 @@ def survey(
             weight = samples.weight(index)
             if weight is not None:
                 check_weight_size(weight, mask, index)
-            sizes.append(mask.shape)
-            dtypes.append(image.dtype)
-            counted = _counted(mask, weight, ignore_label)
-            sums.append(channel_sums(image, counted))
-            marks.append(None if names_nodata else likely_mark(image, counted))
             counts.append(count_labels(mask, weight))
-            rests.append(None if names_labels else label_of_rest(mask, counts[-1]))
+            counted = _counted(mask, weight, ignore_label)
+            sums = channel_sums(image, counted)
+            mark = likely_mark(image, counted) if samples.nodata is None else None
+            rest = None if names_labels else label_of_rest(mask, counts[-1])
+            facts.append(ImageFacts(mask.shape, image.dtype, sums, mark, rest))
+    return _with_classes(samples, facts, counts, n_channels, classes, ignore_label)
+
+
+def _with_classes(
+    samples: Samples,
+    facts: list[ImageFacts],
+    counts: list[LabelCounts],
+    n_channels: int,
+    classes: NDArray[Any] | None,
+    ignore_label: Any,
+) -> TrainingSet:
+    """Return what was found, with the classes that all masks together have."""
     labels = [count.labels for count in counts]
     encoder = encoder_of_masks(labels, samples.masks.name, classes, ignore_label)
     if samples.nodata is not None:
@@ -162,15 +187,11 @@ def survey(
         weights=samples.weights,
         unit=samples.unit,
         nodata=samples.nodata,
-        sizes=sizes,
+        facts=facts,
         n_channels=n_channels,
-        sums=sums,
         encoder=encoder,
         pixels=pixels,
         n_labelled=n_labelled,
-        dtypes=dtypes,
-        marks=marks,
-        rests=rests,
     )
 
 
@@ -194,11 +215,12 @@ def training_set(
     """
     found = _labelled_part(survey(samples, classes, ignore_label, verbose))
     _warn_of_two_depths(found)
-    marks = {i: mark for i, mark in enumerate(found.marks) if mark is not None}
+    known = list(enumerate(found.facts))
+    marks = {i: fact.mark for i, fact in known if fact.mark is not None}
     warn_of_marks(marks, len(found), found.images.name)
     if not marks:
         _warn_of_outlier(found)
-    rests = {i: rest for i, rest in enumerate(found.rests) if rest is not None}
+    rests = {i: fact.rest for i, fact in known if fact.rest is not None}
     warn_of_strokes(rests, len(found), found.masks.name)
     return found
 
@@ -251,7 +273,8 @@ def _counted(
 
 def _warn_of_two_depths(found: TrainingSet) -> None:
     """Warn about images of 16 bits among images of 8 bits."""
-    wide = images_of_16_bits(found.dtypes, [float(s.high.max()) for s in found.sums])
+    highest = [float(fact.sums.high.max()) for fact in found.facts]
+    wide = images_of_16_bits(found.dtypes, highest)
     if wide:
         warnings.warn(
             f"{len(wide)} of {len(found.dtypes)} images hold more than 8 bits "
@@ -266,9 +289,9 @@ def _warn_of_two_depths(found: TrainingSet) -> None:
 def _warn_of_outlier(found: TrainingSet) -> None:
     """Warn about one pixel that alone determines the scale of a channel."""
     scale = found.scale
-    n_pixels = sum(sums.n_pixels for sums in found.sums)
-    for index, sums in enumerate(found.sums):
-        for value in (sums.low, sums.high):
+    n_pixels = sum(fact.sums.n_pixels for fact in found.facts)
+    for index, fact in enumerate(found.facts):
+        for value in (fact.sums.low, fact.sums.high):
             distance = np.abs(value - scale.mean) / scale.std
             is_far = (distance > FAR) & (distance**2 > LARGE_SHARE * n_pixels)
             if is_far.any():

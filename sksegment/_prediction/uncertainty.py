@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_choice
 from sksegment._inputs.image_list import as_images
+from sksegment._inputs.nodata import fitted_nodata
 from sksegment._inputs.pipelines import final_estimator
 from sksegment._inputs.probabilities import UNCERTAINTIES, disagreement
 from sksegment._prediction.averaged import AveragedPredictor
@@ -86,8 +87,9 @@ def predict_uncertainty(model: Any, X: Any, method: str = "entropy") -> NDArray[
     check_choice("method", method, METHODS)
     check_is_fitted(model)
     fitted = final_estimator(model)
-    nodata = getattr(getattr(fitted, "_nodata", None), "value", None)
-    images = as_images(X, getattr(fitted, "n_features_in_", None), nodata)
+    nodata = fitted_nodata(model)
+    value = None if nodata is None else nodata.value
+    images = as_images(X, getattr(fitted, "n_features_in_", None), value)
     predictor, reduce = _mapping(predictor_of_estimator(model), method)
     maps = predict_tilewise(predictor, images, len(fitted.classes_), reduce)
     return collect(maps, len(images), images.is_array)

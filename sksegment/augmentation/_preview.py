@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.channel_scale import Scale, channel_sums
+from sksegment._inputs.channel_scale import ChannelSums, Scale, channel_sums
 from sksegment._inputs.classes import check_kind_of_ignored
 from sksegment._inputs.image_list import (
     ImageList,
@@ -20,6 +20,8 @@ from sksegment._inputs.image_list import (
     check_pair,
 )
 from sksegment._inputs.labels import LabelEncoder, unique_labels
+from sksegment._inputs.nodata import NoData, with_nan
+from sksegment._inputs.samples import as_samples
 from sksegment._torch.batch import Batch
 from sksegment.augmentation._apply import augment_batch
 from sksegment.augmentation._plan import PlannedStep, common_fill
@@ -35,6 +37,7 @@ def draw_pairs(
     n_draws: int,
     ignore_label: Any,
     seed: int,
+    nodata: NoData | None = None,
 ) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return an image and its mask as they are, and then what `n_draws` draws make.
 
@@ -52,6 +55,9 @@ def draw_pairs(
         The label of pixels that a numeric `fill` paints.
     seed : int
         The seed of the steps without their own.
+    nodata : NoData, default=None
+        What marks pixels without data. As in training, these are NaN in the images, and
+        ignored in the masks.
 
     Returns
     -------
@@ -59,6 +65,8 @@ def draw_pairs(
         Images and masks.
     """
     images, masks = as_images([image]), as_masks([mask])
+    if nodata is not None:
+        images, masks = _without_data(image, mask, nodata)
     geometric = [step.augmenter for step in steps if step.augmenter.is_geometric]
     painted = None if common_fill(geometric) is None else ignore_label
     encoder = LabelEncoder(unique_labels(masks, None))
@@ -69,6 +77,12 @@ def draw_pairs(
         for draw in range(n_draws)
     ]
     return [(images[0], masks[0]), *draws]
+
+
+def _without_data(image: Any, mask: Any, nodata: NoData) -> tuple[ImageList, ImageList]:
+    pixels, labels = as_samples([image], [mask], None, nodata).read(0)
+    images = as_images([with_nan(pixels, nodata.value)], nodata=np.nan)
+    return images, as_masks([labels])
 
 
 def augment_pair(
@@ -108,8 +122,15 @@ def range_of(images: ImageList) -> Ends:
     n_channels = images[0].shape[-1]
     for index, image in enumerate(images):
         check_channels(image, n_channels, images.name(index))
-    sums = reduce(add, map(channel_sums, images))
+    sums = reduce(add, map(_sums_of_known, images))
     return sums.low, sums.high
+
+
+def _sums_of_known(image: NDArray[Any]) -> ChannelSums:
+    """Sum up the pixels with data, which are not NaN."""
+    has_nan = image.dtype.kind == "f" and np.isnan(image).any()
+    counted = ~np.isnan(image).any(axis=-1) if has_nan else None
+    return channel_sums(image, counted)
 
 
 def _in_dtype(image: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:

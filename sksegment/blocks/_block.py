@@ -70,7 +70,7 @@ def write_block(
 ) -> None:
     """Write the labels or probabilities of a block to its chunk of a zarr array."""
     block = predict_block(segmenter, image, spans, method)
-    if block.dtype.kind == "U":
+    if block.dtype.kind in "US":
         block = _codes(segmenter._result_labels, block)
     target[(..., *(slice(*span.core) for span in spans))] = block
 

@@ -54,8 +54,8 @@ class BlockPlan:
 
     @property
     def encodes(self) -> bool:
-        """Whether labels are strings, which are stored as codes."""
-        return self.method == "predict" and self.dtype.kind == "U"
+        """Whether labels are strings or bytes, which are stored as codes."""
+        return self.method == "predict" and self.dtype.kind in "US"
 
     @property
     def stored_dtype(self) -> np.dtype[Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.image_files import is_path
+from sksegment._inputs.labels import labels_in_json
 from sksegment._version import __version__
 from sksegment.blocks._image_source import ImageSource, read_part
 from sksegment.blocks._layout import BlockLayout
@@ -146,6 +147,10 @@ def _array_at(store: Any, options: dict[str, Any] | None) -> Any:
         return None
     except FileExistsError as error:
         raise ValueError(f"store={store!r} is a file; {PLACE}.") from error
+    except TypeError as error:
+        raise TypeError(
+            f"store is {store!r}; expected a path, an address, or a store of zarr."
+        ) from error
     except ValueError as error:
         if "read-only" in str(error):
             raise _not_writable(store, error) from error
@@ -156,10 +161,12 @@ def _array_at(store: Any, options: dict[str, Any] | None) -> Any:
 
 def _check_no_other_files(store: Any) -> None:
     """Reject a folder with files: overwriting would remove them."""
-    if not is_path(store) or not os.path.isdir(store):
+    # An empty name stands for the folder in which the program runs.
+    folder = os.path.abspath(os.fspath(store)) if is_path(store) else ""
+    if not os.path.isdir(folder):
         return
     # What a killed process has left of the first file.
-    names = [name for name in os.listdir(store) if not name.endswith(".partial")]
+    names = [name for name in os.listdir(folder) if not name.endswith(".partial")]
     if names:
         raise ValueError(
             f"store={store!r} is a folder with other files, such as {min(names)!r}; "
@@ -213,7 +220,11 @@ def _new_array(
             config={"write_empty_chunks": True},
             chunk_key_encoding={"name": "default", "separator": "/"},
             dimension_names=(*(["class"] if leading else []), "y", "x"),
-            attributes={"classes": classes.tolist(), "labels": kind, KEY: identity},
+            attributes={
+                "classes": labels_in_json(classes),
+                "labels": kind,
+                KEY: identity,
+            },
             overwrite=overwrite,
             storage_options=options,
         )

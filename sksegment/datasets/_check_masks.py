@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sksegment._inputs.checks import is_number
 from sksegment._inputs.image import from_torch
-from sksegment._inputs.image_list import as_items, not_images_error
+from sksegment._inputs.items import as_items, not_images_error
 from sksegment._inputs.own_masks import is_own_mask
 from sksegment.datasets._findings import CURES, Finding, make_finding
 from sksegment.datasets._mask_chart import MaskChart
@@ -59,7 +60,8 @@ def check_masks(
     Raises
     ------
     TypeError
-        If `X` or `y` cannot be images or masks: one path, or None.
+        If `X` or `y` cannot be images or masks: one path, or None; if `nodata` is no
+        number.
     ValueError
         If `X` or `y` is empty.
 
@@ -91,6 +93,8 @@ ignore_label=255 if it marks pixels without a class.
     >>> check_masks(X, y, ignore_label=255)
     []
     """
+    if nodata is not None and not is_number(nodata):
+        raise TypeError(f"nodata is {nodata!r}; expected a number, NaN, or None.")
     images, masks = _items(X, "X"), _items(y, "y")
     notes: dict[str, dict[int, Note]] = defaultdict(dict)
     if len(images) != len(masks):

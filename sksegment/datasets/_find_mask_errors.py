@@ -205,12 +205,13 @@ def _encoder(
         classes = unique_labels(masks, ignore_label)
     else:
         classes = label_array(labels, "labels")
-        if classes.ndim != 1 or len(np.unique(classes)) != len(classes):
+        n_distinct = len(np.unique(classes))
+        if classes.ndim != 1 or not n_distinct or n_distinct != len(classes):
             raise ValueError(f"labels is {labels!r}; expected each class once.")
         if is_ignored(classes, ignore_label).any():
             raise ValueError(f"labels holds ignore_label={ignore_label!r}.")
     order = np.argsort(classes)
-    return LabelEncoder(classes[order], ignore_label), order
+    return LabelEncoder(classes[order], ignore_label, argument="labels"), order
 
 
 def _contradictions(

@@ -15,6 +15,7 @@ from sksegment._inputs.image_files import is_path, read_orientation
 from sksegment._inputs.labels import (
     MAX_FOUND_CLASSES,
     USUAL_VOIDS,
+    LabelCounts,
     count_labels,
     format_labels,
     is_ignored,
@@ -150,23 +151,28 @@ class MaskChart:
             return
         mask = pixels.reshape(pixels.shape[:2])
         found = count_labels(mask, None)
-        labels, counts, _ = found
-        kept = ~is_ignored(labels, self._ignore_label)
-        labels, counts = labels[kept], counts[kept]
-        note = value_note(mask, labels, counts)
+        kept = ~is_ignored(found.labels, self._ignore_label)
+        labels = found.labels[kept]
+        note = value_note(mask, labels, found.pixels[kept])
         if note:
             yield note
             return
-        self._labels[index] = labels
-        rest = None if self._ignore_label is not None else label_of_rest(mask, found)
-        if rest is not None:
-            self._rests[index] = rest
+        self._remember(mask, found, labels, index)
         if not len(labels):
             text = f"All pixels are ignore_label={self._ignore_label!r}."
             yield Note("unlabelled", text)
         if len(labels) == 1:
             text = f"All pixels have the label {format_labels(labels)}."
             yield Note("one_class", text)
+
+    def _remember(
+        self, mask: NDArray[Any], found: LabelCounts, labels: NDArray[Any], index: int
+    ) -> None:
+        """Keep of the labels of a mask what matters beside those of others."""
+        self._labels[index] = labels
+        rest = None if self._ignore_label is not None else label_of_rest(mask, found)
+        if rest is not None:
+            self._rests[index] = rest
         # Only if all masks count up their objects, are these instances.
         all_before = len(self._counted) == len(self._labels) - 1
         if (

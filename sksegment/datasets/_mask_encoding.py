@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
@@ -21,25 +22,29 @@ def encoded_png(mask: NDArray[Any], colors: NDArray[np.uint8] | None) -> memoryv
     return content.getbuffer()
 
 
-def encoded_tiff(masks: NDArray[Any], colors: NDArray[np.uint8] | None) -> memoryview:
-    """Return a TIFF of one mask, or of a page for each of several, in their own dtype.
+def encoded_tiff(
+    masks: Iterable[NDArray[Any]], colors: NDArray[np.uint8] | None
+) -> memoryview:
+    """Return a TIFF with a page for each mask, in its own dtype.
 
     Bytes get a palette. Booleans become bytes: single bits are read wrongly too often.
     """
     import tifffile
 
-    if masks.dtype == np.bool_:
-        masks = masks.astype(np.uint8)
-    look: dict[str, Any] = {"photometric": "minisblack"}
-    if colors is not None and masks.dtype == np.uint8:
-        # 16 bits per color, channels first.
-        colormap = np.ascontiguousarray(colors.T.astype(np.uint16) * 257)
-        look = {"photometric": "palette", "colormap": colormap}
     content = BytesIO()
     with tifffile.TiffWriter(content) as writer:
-        for page in masks.reshape(-1, *masks.shape[-2:]):
-            native = np.ascontiguousarray(page, page.dtype.newbyteorder("="))
+        for mask in masks:
+            dtype = np.uint8 if mask.dtype == np.bool_ else mask.dtype.newbyteorder("=")
+            page = np.ascontiguousarray(mask, dtype)
+            look: dict[str, Any] = {"photometric": "minisblack"}
+            if colors is not None and page.dtype == np.uint8:
+                look = {"photometric": "palette", "colormap": _colormap(colors)}
             # Deflate, by its old name; each page by itself, so that none becomes a
             # channel.
-            writer.write(native, compression="zlib", metadata=None, **look)
+            writer.write(page, compression="zlib", metadata=None, **look)
     return content.getbuffer()
+
+
+def _colormap(colors: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Return colors as a TIFF has them: 16 bits each, channels first."""
+    return np.ascontiguousarray(colors.T.astype(np.uint16) * 257)

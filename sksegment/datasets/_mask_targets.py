@@ -10,6 +10,7 @@ import numpy as np
 
 from sksegment._inputs.checks import format_choices
 from sksegment._inputs.image_files import is_path
+from sksegment._inputs.image_list import ImageList
 
 PNG, TIFFS = ".png", (".tif", ".tiff")
 SUFFIXES = (PNG, *TIFFS)
@@ -43,6 +44,26 @@ def mask_targets(
     if not np.iterable(paths):
         raise TypeError(f"paths is {paths!r}; expected a list of one path per mask.")
     return _distinct([_mask_path(path) for path in paths], n_masks, "paths")
+
+
+def check_none_overwritten(masks: ImageList, targets: list[Path]) -> None:
+    """Reject targets that would overwrite a file which a later mask is read from.
+
+    Its own file may be replaced, as it is read before.
+
+    Raises
+    ------
+    ValueError
+        If there is one.
+    """
+    written: set[Path] = set()
+    for index, (source, target) in enumerate(zip(masks.items, targets, strict=True)):
+        if is_path(source) and Path(source).resolve() in written:
+            raise ValueError(
+                f"{masks.name(index)} would be overwritten before it is read; expected "
+                f"paths in another folder."
+            )
+        written.add(target.resolve())
 
 
 def is_tiff_name(path: Path) -> bool:
@@ -110,9 +131,10 @@ def _distinct(files: list[Path], n_masks: int, argument: str) -> list[Path]:
         )
     seen: set[Path] = set()
     for path in files:
-        if path in seen:
+        place = path.resolve()
+        if place in seen:
             raise ValueError(
                 f"{argument} leads to {str(path)!r} twice; expected one file per mask."
             )
-        seen.add(path)
+        seen.add(place)
     return files

@@ -15,7 +15,11 @@ from sksegment._inputs.containers import check_ordered
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.palette import palette_colors
 from sksegment.datasets._mask_encoding import encoded_png, encoded_tiff
-from sksegment.datasets._mask_targets import is_tiff_name, mask_targets
+from sksegment.datasets._mask_targets import (
+    check_none_overwritten,
+    is_tiff_name,
+    mask_targets,
+)
 from sksegment.datasets._voc_palette import N_COLORS, VOC_VOID, voc_palette
 
 
@@ -55,8 +59,8 @@ def save_masks(
     ValueError, TypeError
         If a mask holds anything but integers, or for a PNG anything but 0 to 255; if a
         label has no color; if there are more or fewer masks than paths, a path twice,
-        or one with another ending; if masks of a stack differ in size or dtype. Nothing
-        is written then.
+        or one with another ending, or one that a later mask is still to be read from;
+        if masks of a stack differ in size or dtype. Nothing is written then.
     OSError
         If a file cannot be written.
 
@@ -98,29 +102,32 @@ def save_masks(
     if isinstance(targets, Path):
         _write_stack(labels, targets)
         return
+    check_none_overwritten(labels, targets)
     for index, (mask, path) in enumerate(zip(labels, targets, strict=True)):
         _check_labels(mask, colors, labels.name(index), path)
     for folder in {path.parent for path in targets}:
         folder.mkdir(parents=True, exist_ok=True)
+    full = _full(colors)
     for mask, path in zip(labels, targets, strict=True):
-        encode = encoded_tiff if is_tiff_name(path) else encoded_png
-        replace_file(path, encode(mask, _full(colors)))
+        is_tiff = is_tiff_name(path)
+        content = encoded_tiff([mask], full) if is_tiff else encoded_png(mask, full)
+        replace_file(path, content)
 
 
 def _write_stack(labels: ImageList, path: Path) -> None:
     """Write all masks into one TIFF, a page each."""
-    pages = list(labels)
-    for index, page in enumerate(pages):
+    shape, dtype = labels[0].shape, labels[0].dtype
+    for index, page in enumerate(labels):
         _check_integers(page, labels.name(index))
-        if (page.shape, page.dtype) != (pages[0].shape, pages[0].dtype):
+        if (page.shape, page.dtype) != (shape, dtype):
             raise ValueError(
                 f"{labels.name(index)} has shape {page.shape} and dtype {page.dtype}, "
-                f"but {labels.name(0)} has {pages[0].shape} and {pages[0].dtype}; "
-                f"expected the same in a stack. Pass a list of paths for one file each."
+                f"but {labels.name(0)} has {shape} and {dtype}; expected the same in a "
+                f"stack. Pass a list of paths for one file each."
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     # Without a palette, whose pages a reader of images would turn into colors.
-    replace_file(path, encoded_tiff(np.stack(pages), None))
+    replace_file(path, encoded_tiff(labels, None))
 
 
 def _palette_array(palette: Any) -> NDArray[np.uint8] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sksegment._inputs.checks import check_integer
 from sksegment._inputs.image_list import as_images, as_masks, check_pair
 from sksegment._inputs.labels import LabelEncoder, unique_labels
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.nodata import fitted_ignore_label, fitted_nodata
 from sksegment.augmentation._base import BaseAugmenter
 from sksegment.augmentation._plan import PlannedStep, without_plan
 from sksegment.augmentation._preview import draw_pairs
@@ -136,7 +137,7 @@ class AugmentationDisplay:
             How many draws are shown.
         ignore_label : object, default=None
             The label of pixels without a class. By default that of the segmenter at the
-            end of the Pipeline.
+            end of the Pipeline, whose `nodata` counts, too.
         random_state : int, default=0
             Seeds the draws.
         ax : matplotlib Axes or array-like of Axes, default=None
@@ -162,10 +163,16 @@ class AugmentationDisplay:
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
         check_integer("n_draws", n_draws, 1)
+        check_integer("random_state", random_state, 0)
         steps = _planned_steps(estimator)
+        nodata = fitted_nodata(estimator)
         if ignore_label is None:
-            ignore_label = getattr(final_estimator(estimator), "ignore_label", None)
-        pairs = draw_pairs(steps, image, mask, n_draws, ignore_label, random_state)
+            ignore_label = fitted_ignore_label(estimator)
+        elif nodata is not None:
+            nodata = replace(nodata, ignored=ignore_label, is_own=False)
+        pairs = draw_pairs(
+            steps, image, mask, n_draws, ignore_label, random_state, nodata
+        )
         images, masks = zip(*pairs, strict=True)
         display = cls(images, masks, ignore_label=ignore_label)
         return display.plot(ax=ax, cmap=cmap, channels=channels)
@@ -204,10 +211,11 @@ class AugmentationDisplay:
             If images and masks do not match, or `ax` does not fit.
         """
         require_matplotlib(f"{type(self).__name__}.plot")
-        images, masks = as_images(list(self.images)), as_masks(list(self.masks))
+        images = as_images(list(self.images), nodata=np.nan)  # drawn, too
+        masks = as_masks(list(self.masks))
         classes = unique_labels(masks, self.ignore_label)
         encoder = LabelEncoder(classes, self.ignore_label)
-        colors = class_colors(len(classes), cmap)
+        colors = class_colors(max(1, len(classes)), cmap)  # all may be ignored
         shown = check_shown_channels(channels)
         check_has_channels(images[0], shown, 0)
         shape = (len(images), 2)

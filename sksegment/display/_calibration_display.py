@@ -8,9 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from sksegment._inputs.nodata import fitted_ignore_label
 from sksegment._inputs.pipelines import final_estimator
-from sksegment.display._figure import require_matplotlib, single_axes
-from sksegment.display._missing_data import fitted_ignore_label
+from sksegment.display._figure import (
+    UNIT_LIMITS,
+    require_matplotlib,
+    single_axes,
+)
 from sksegment.metrics._calibration import (
     CalibrationAccumulator,
     calibration_counts,
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 PERFECT = "perfectly calibrated"
-LIMITS = (-0.02, 1.02)  # with room for markers at 0 and 1
 
 
 class CalibrationDisplay:
@@ -279,11 +282,12 @@ class CalibrationDisplay:
         self.ax_.set(
             xlabel=f"Predicted probability {of}",
             ylabel="Share of pixels for which it is true",
-            xlim=LIMITS,
-            ylim=LIMITS,
+            xlim=UNIT_LIMITS,
+            ylim=UNIT_LIMITS,
             aspect="equal",
         )
-        self.ax_.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
+        # Within the axes, where the curves of other models join in.
+        self.ax_.legend(loc="best", fontsize="small")
         return self
 
     def _draw_diagonal(self) -> None:

@@ -10,8 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_choice
+from sksegment._inputs.containers import as_array
 from sksegment._inputs.image_list import as_masks
 from sksegment._inputs.labels import label_array
+from sksegment._inputs.nodata import fitted_ignore_label
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._class_names import (
     Names,
@@ -20,7 +22,7 @@ from sksegment.display._class_names import (
     _names_by_label,
 )
 from sksegment.display._figure import require_matplotlib, single_axes
-from sksegment.display._missing_data import fitted_ignore_label
+from sksegment.display._pictures import check_cmap
 from sksegment.metrics import pixel_confusion_matrix
 from sksegment.metrics._image_counts import count_pixels
 from sksegment.metrics._scorers import accumulate_predictions
@@ -273,13 +275,15 @@ class ConfusionDisplay:
         ImportError
             If matplotlib is not installed.
         ValueError, TypeError
-            If a parameter is out of range, or `class_names` does not match `classes`.
+            If a parameter is out of range, or `confusion_matrix` or `class_names` does
+            not match `classes`.
         """
         require_matplotlib(f"{type(self).__name__}.plot")
         check_choice("normalize", normalize, (*NORMALIZE, None))
+        check_cmap(cmap)
         labels = label_array(self.classes, "classes")
         names = _names_by_label(labels, _as_names(self.class_names))
-        values = _shares(np.asarray(self.confusion_matrix), normalize)
+        values = _shares(_square(self.confusion_matrix, len(labels)), normalize)
         side = CELL_SIZE * max(len(names), 4) + MARGIN
         self.figure_, self.ax_ = single_axes(ax, (side + 0.6, side))
         self.im_ = self.ax_.imshow(
@@ -294,6 +298,17 @@ class ConfusionDisplay:
         self.ax_.set_yticks(ticks, names)
         self.ax_.set(xlabel="Predicted class", ylabel="True class")
         return self
+
+
+def _square(matrix: Any, n_classes: int) -> NDArray[Any]:
+    """Return the matrix as an array with a row and a column for each class."""
+    array = as_array(matrix, "confusion_matrix")
+    if array.shape != (n_classes, n_classes):
+        raise ValueError(
+            f"confusion_matrix has shape {array.shape}, but there are {n_classes} "
+            f"classes; expected {(n_classes, n_classes)}."
+        )
+    return array
 
 
 def _shares(matrix: NDArray[Any], normalize: str | None) -> NDArray[Any]:

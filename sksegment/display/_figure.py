@@ -27,6 +27,8 @@ MAX_ROWS = 4
 CHARACTER = 0.58
 FONT_SIZES = (6.0, 10.0)  # points; where smaller ones were needed, lines are broken
 SMALLEST = 3.5
+# Of axes from 0 to 1, with room for markers at both ends.
+UNIT_LIMITS = (-0.02, 1.02)
 
 
 def draw(
@@ -34,21 +36,21 @@ def draw(
     picture: NDArray[Any],
     title: str,
     size: tuple[int, int] | None = None,
+    scale: dict[str, Any] | None = None,
     has_lines: bool = False,
 ) -> Artist:
     """Draw a picture into axes, without ticks, and return what was drawn.
 
     `size` is the height and width of the image, if the picture has other ones: the axes
-    count its pixels. Thin lines in a picture are smoothed where it is shrunk.
+    count its pixels. `scale` says how numbers become colors; by default, 0 to 1 are
+    shades of grey. Thin lines in a picture are smoothed where it is shrunk.
     """
     height, width = picture.shape[:2] if size is None else size
     ax.set_title(title, fontsize="medium")
     frame(ax)
     return ax.imshow(
         picture,
-        cmap="gray" if picture.ndim == 2 else None,
-        vmin=0.0,
-        vmax=1.0,
+        **({"cmap": "gray", "vmin": 0.0, "vmax": 1.0} if scale is None else scale),
         # What is shrunk by averages loses single pixels; otherwise, lines get holes.
         interpolation="antialiased" if has_lines else "nearest",
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),

@@ -1,4 +1,4 @@
-"""The legend of a figure of panels, in a place where it covers nothing."""
+"""Legends, in places where they cover nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
 
-MAX_ROWS = 12  # beside given axes
+MAX_ENTRIES = 12  # in a column beside given axes
 # Where a legend beside given axes leaves them less than this share of their width, it
 # goes on over the edge of the figure.
 MIN_SHARE = 0.3
@@ -49,7 +49,7 @@ def add_legend(
         handles=entries,
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
-        ncols=-(-len(entries) // MAX_ROWS),
+        ncols=-(-len(entries) // MAX_ENTRIES),
         fontsize="small",
         handlelength=1.2,
         frameon=False,
@@ -59,10 +59,28 @@ def add_legend(
     return legend
 
 
+def add_plot_legend(
+    figure: Figure, ax: Axes, entries: list[Any], is_ours: bool, inside: Any
+) -> Legend:
+    """Put the legend of a plot below our own figure, or at a place in given axes.
+
+    Not above the axes: there goes the title, and there may be other axes.
+    """
+    if is_ours:
+        columns = legend_columns(entries, figure.get_figwidth())
+        return figure.legend(
+            handles=entries,
+            loc="outside lower center",
+            ncols=columns,
+            frameon=False,
+            fontsize="small",
+        )
+    return ax.legend(handles=entries, loc=inside, fontsize="small")
+
+
 def _make_room(figure: Figure, panels: list[Any], legend: Legend) -> None:
     """Press given panels together, as a color bar does, so that a legend has room."""
-    renderer: Any = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    width = legend.get_window_extent(renderer).width / figure.bbox.width + GAP
+    width = legend.get_window_extent().width / figure.bbox.width + GAP
     # Their places: equal aspect makes of them what is drawn.
     boxes = [panel.get_position(original=True) for panel in panels]
     left, right = min(box.x0 for box in boxes), max(box.x1 for box in boxes)

@@ -8,16 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.image_list import as_masks
-from sksegment._inputs.nodata import NoData, label_dtype
+from sksegment._inputs.nodata import NoData, marked, split_off_all
 
 
-def fitted_ignore_label(fitted: Any) -> Any:
-    """Return the label that is drawn as ignored, for a fitted segmenter."""
-    nodata = getattr(fitted, "_nodata", None)
-    return getattr(fitted, "ignore_label", None) if nodata is None else nodata.ignored
-
-
-def ignored_without_data(y: Any, y_pred: Any, nodata: NoData) -> tuple[Any, Any]:
+def ignored_without_data(
+    y: Any, y_pred: Any, nodata: NoData, classes: NDArray[Any]
+) -> tuple[Any, Any]:
     """Return true (or None) and predicted masks, both ignored where data are missing.
 
     Parameters
@@ -28,6 +24,8 @@ def ignored_without_data(y: Any, y_pred: Any, nodata: NoData) -> tuple[Any, Any]
         What a segmenter with `nodata` predicted.
     nodata : NoData
         Its labels.
+    classes : ndarray of shape (n_classes,)
+        Its classes.
 
     Returns
     -------
@@ -37,19 +35,6 @@ def ignored_without_data(y: Any, y_pred: Any, nodata: NoData) -> tuple[Any, Any]
         The predicted masks, likewise.
     """
     masks = [np.asarray(mask) for mask in y_pred]
-    missing = [mask == nodata.label for mask in masks]
-    predicted = [_marked(*pair, nodata) for pair in zip(masks, missing, strict=True)]
-    if y is None:
-        return None, predicted
-    pairs = zip(as_masks(y), missing, strict=True)
-    return [_marked(*pair, nodata) for pair in pairs], predicted
-
-
-def _marked(
-    mask: NDArray[Any], missing: NDArray[np.bool_], nodata: NoData
-) -> NDArray[Any]:
-    if mask.shape != missing.shape:
-        return mask  # the display names it
-    marked = mask.astype(label_dtype(mask.dtype, nodata.ignored))
-    marked[missing] = nodata.ignored
-    return marked
+    true = y if y is None else split_off_all(as_masks(y), masks, nodata, classes)[0]
+    drawn = [marked(mask, nodata.missing_in(mask), nodata.ignored) for mask in masks]
+    return true, drawn

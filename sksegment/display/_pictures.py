@@ -168,7 +168,7 @@ def _colors_of_map(n_classes: int, cmap: str | Colormap) -> NDArray[np.float64]:
     import matplotlib as mpl
     from matplotlib.colors import ListedColormap
 
-    _check_cmap(cmap)
+    check_cmap(cmap)
     color_map = mpl.colormaps[cmap] if isinstance(cmap, str) else cmap
     if isinstance(color_map, ListedColormap) and color_map.N < 256:
         # A qualitative map: its colors in turn. The others are sampled end to end.
@@ -178,10 +178,13 @@ def _colors_of_map(n_classes: int, cmap: str | Colormap) -> NDArray[np.float64]:
     return np.asarray(colors, dtype=np.float64)[:, :3]
 
 
-def _check_cmap(cmap: Any) -> None:
+def check_cmap(cmap: Any) -> None:
+    """Reject what is no color map, before anything is drawn; None is the default."""
     import matplotlib as mpl
     from matplotlib.colors import Colormap
 
+    if cmap is None:
+        return
     expected = "expected the name of a color map of matplotlib, or a Colormap"
     if not isinstance(cmap, (str, Colormap)):
         raise TypeError(f"cmap is {cmap!r}; {expected}.")

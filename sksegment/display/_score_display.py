@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.image_list import as_masks
 from sksegment._inputs.labels import label_array
+from sksegment._inputs.nodata import (
+    fitted_ignore_label,
+    fitted_nodata,
+    split_off_all,
+)
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._class_names import (
     Names,
@@ -19,20 +25,25 @@ from sksegment.display._class_names import (
     _found_classes,
     _names_by_label,
 )
-from sksegment.display._figure import require_matplotlib, single_axes
-from sksegment.display._missing_data import fitted_ignore_label, ignored_without_data
+from sksegment.display._figure import (
+    UNIT_LIMITS,
+    require_matplotlib,
+    single_axes,
+)
+from sksegment.display._legend import add_plot_legend
 from sksegment.metrics import segmentation_report
+from sksegment.metrics._accumulator import check_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.container import ErrorbarContainer
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 ROW_HEIGHT = 0.26  # inches
 # Models are told apart by markers as well as by colors.
 MARKERS = "osD^vPX*"
 MEAN = "mean_iou"
-LIMITS = (-0.02, 1.02)  # with room for markers at 0 and 1
 
 
 class ScoreDisplay:
@@ -55,6 +66,9 @@ class ScoreDisplay:
         The axes.
     errorbars_ : dict of str to matplotlib ErrorbarContainer
         The points and intervals of each model.
+    legend_ : matplotlib Legend or None
+        The names of several models: below the figure, or within the axes that were
+        given.
 
     See Also
     --------
@@ -83,6 +97,7 @@ class ScoreDisplay:
     figure_: Figure
     ax_: Axes
     errorbars_: dict[str, ErrorbarContainer]
+    legend_: Legend | None
 
     def __init__(self, reports: Mapping[str, Mapping[str, Any]]) -> None:
         self.reports = reports
@@ -154,19 +169,15 @@ class ScoreDisplay:
         for fitted in estimators.values():
             check_is_fitted(fitted)
         classes = _common_classes(estimators)
-        first = final_estimator(next(iter(estimators.values())))
-        predictions = {name: fitted.predict(X) for name, fitted in estimators.items()}
+        ignored = _common_ignore_label(estimators)
+        predictions = {}
         for name, fitted in estimators.items():
-            nodata = getattr(final_estimator(fitted), "_nodata", None)
-            if nodata is not None:
-                y, predictions[name] = ignored_without_data(
-                    y, predictions[name], nodata
-                )
+            y, predictions[name] = _predicted(fitted, X, y, ignored)
         return cls.from_predictions(
             y,
             predictions,
             classes=classes,
-            ignore_label=fitted_ignore_label(first),
+            ignore_label=ignored,
             exclude=exclude,
             sample_weight=sample_weight,
             confidence_level=confidence_level,
@@ -296,11 +307,15 @@ class ScoreDisplay:
         # The mean is set apart from what it is the mean of.
         self.ax_.axhline(len(rows) - 1.5, color="gray", lw=0.8, alpha=0.6)
         self.ax_.set_yticks(np.arange(len(rows)), [*rows[:-1], "mean"])
-        self.ax_.set(xlim=LIMITS, ylim=(len(rows) - 0.5, -0.5), xlabel=self._label())
+        self.ax_.set(
+            xlim=UNIT_LIMITS, ylim=(len(rows) - 0.5, -0.5), xlabel=self._label()
+        )
         self.ax_.grid(axis="x", alpha=0.3)
+        self.legend_ = None
         if len(self.reports) > 1:
-            self.ax_.legend(
-                loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False
+            models = [*self.errorbars_.values()]
+            self.legend_ = add_plot_legend(
+                self.figure_, self.ax_, models, ax is None, "best"
             )
         return self
 
@@ -352,8 +367,33 @@ def _common_classes(estimators: Mapping[str, Any]) -> Any:
     return expected
 
 
+def _common_ignore_label(estimators: Mapping[str, Any]) -> Any:
+    """Return one ignored label for all estimators, that of masks if there is one."""
+    of_masks = [
+        getattr(final_estimator(fitted), "ignore_label", None)
+        for fitted in estimators.values()
+    ]
+    of_missing = map(fitted_ignore_label, estimators.values())
+    return next(
+        (label for label in (*of_masks, *of_missing) if label is not None), None
+    )
+
+
+def _predicted(estimator: Any, X: Any, y: Any, ignore_label: Any) -> tuple[Any, Any]:
+    """Return true and predicted masks, to be left out where there are no data."""
+    y_pred, nodata = estimator.predict(X), fitted_nodata(estimator)
+    if nodata is None:
+        return y, y_pred
+    masks = as_masks(y)
+    check_numbers(masks, y_pred)
+    common = replace(nodata, ignored=ignore_label)
+    return split_off_all(masks, y_pred, common, final_estimator(estimator).classes_)
+
+
 def _rows(reports: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the names of the classes, and that of their mean."""
+    if not reports:
+        raise ValueError("reports is empty; expected the report of a model, or more.")
     classes = [
         [name for name, scores in report.items() if isinstance(scores, Mapping)]
         for report in reports.values()

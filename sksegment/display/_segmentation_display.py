@@ -10,15 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_choice, check_integer
-from sksegment._inputs.image_list import (
-    ImageList,
-    as_images,
-    as_masks,
-    check_pair,
-    check_pairs,
-)
 from sksegment._inputs.labels import LabelEncoder
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.nodata import fitted_ignore_label, fitted_nodata
+from sksegment._inputs.positions import first_items
 from sksegment.display._class_names import (
     Names,
     _as_names,
@@ -34,7 +28,7 @@ from sksegment.display._figure import (
     require_matplotlib,
 )
 from sksegment.display._legend import add_legend
-from sksegment.display._missing_data import fitted_ignore_label, ignored_without_data
+from sksegment.display._missing_data import ignored_without_data
 from sksegment.display._panels import (
     MODES,
     Panel,
@@ -47,13 +41,18 @@ from sksegment.display._pictures import (
     check_shown_channels,
     class_colors,
 )
+from sksegment.display._shown_images import (
+    ORDERS,
+    checked_pairs,
+    shown_images,
+    worst_images,
+)
 from sksegment.display._thinning import (
     ThinMasks,
     thin_image,
     thin_masks,
     thinning_factor,
 )
-from sksegment.display._worst_images import ORDERS, worst_images
 
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
@@ -61,40 +60,12 @@ if TYPE_CHECKING:
     from matplotlib.legend import Legend
 
 
-def _head(data: Any, n: int) -> Any:
-    """Return the first `n` items in the container that they came in."""
-    return data.iloc[:n] if hasattr(data, "iloc") else data[:n]
-
-
-def _chosen(
-    X: Any, y_true: Any, y_pred: Any, indices: Sequence[int] | None
-) -> tuple[list[NDArray[Any]], list[NDArray[Any]] | None, list[NDArray[Any]]]:
-    """Return some of the images (None: all), and their masks."""
-    images = as_images(X, nodata=np.nan)  # pixels without data are drawn, too
-    taken = range(len(images)) if indices is None else indices
-    shown = list(images.take(taken))
-    predicted = _masks_of(images, shown, y_pred, taken)
-    true = None if y_true is None else _masks_of(images, shown, y_true, taken)
-    return shown, true, predicted
-
-
-def _masks_of(
-    images: ImageList, shown: list[NDArray[Any]], y: Any, taken: Sequence[int]
-) -> list[NDArray[Any]]:
-    """Return the masks of the images taken, each as large as its image."""
-    masks = as_masks(y)
-    check_pairs(images, masks)
-    chosen = [masks[index] for index in taken]
-    for index, image, mask in zip(taken, shown, chosen, strict=True):
-        check_pair(image, mask, masks, index)
-    return chosen
-
-
-def _checked_pairs(X: Any, y: Any) -> ImageList:
-    """Return the images, as many as there are masks."""
-    images = as_images(X)
-    check_pairs(images, as_masks(y))
-    return images
+def _check_number(name: str, values: Sequence[Any] | None, n_images: int) -> None:
+    if values is not None and len(values) != n_images:
+        raise ValueError(
+            f"{name} has {len(values)} entries for {n_images} images; expected one per "
+            f"image."
+        )
 
 
 class SegmentationDisplay:
@@ -259,14 +230,15 @@ class SegmentationDisplay:
         check_integer("n_images", n_images, 1)
         check_choice("order", order, ORDERS)
         if y is not None:
-            # All images are checked: the slices below would hide a mismatch.
-            _checked_pairs(X, y)
+            # All of them: their first items would hide a mismatch.
+            checked_pairs(X, y)
         if order == "first":
-            X, y = _head(X, n_images), None if y is None else _head(y, n_images)
-        fitted = final_estimator(estimator)
-        y_pred, ignore_label = estimator.predict(X), fitted_ignore_label(fitted)
-        if getattr(fitted, "_nodata", None) is not None:
-            y, y_pred = ignored_without_data(y, y_pred, fitted._nodata)
+            X = first_items(X, n_images, "X")
+            y = None if y is None else first_items(y, n_images, "y")
+        y_pred, nodata = estimator.predict(X), fitted_nodata(estimator)
+        classes: Any = getattr(estimator, "classes_", None)
+        if nodata is not None:
+            y, y_pred = ignored_without_data(y, y_pred, nodata, classes)
         return cls.from_predictions(
             X,
             y,
@@ -275,8 +247,8 @@ class SegmentationDisplay:
             order=order,
             mode=mode,
             channels=channels,
-            classes=getattr(estimator, "classes_", None),
-            ignore_label=ignore_label,
+            classes=classes,
+            ignore_label=fitted_ignore_label(estimator),
             class_names=class_names,
             ax=ax,
             cmap=cmap,
@@ -353,7 +325,7 @@ class SegmentationDisplay:
         check_integer("n_images", n_images, 1)
         check_choice("order", order, ORDERS)
         names = _as_names(class_names)
-        n_pairs = len(_checked_pairs(X, y_pred))
+        n_pairs = len(checked_pairs(X, y_pred))
         indices: Any = range(min(n_images, n_pairs))
         scores: Any = None
         if order == "worst":
@@ -361,7 +333,7 @@ class SegmentationDisplay:
             indices, scores = worst_images(
                 y_true, y_pred, n_images, known, ignore_label
             )
-        shown, true, predicted = _chosen(X, y_true, y_pred, indices)
+        shown, true, predicted = shown_images(X, y_true, y_pred, indices)
         if classes is None:
             masks = [*predicted, *(true or [])]
             classes = _found_classes(masks, ignore_label, names)
@@ -428,6 +400,8 @@ class SegmentationDisplay:
         check_choice("mode", mode, MODES)
         classes, by_class = _sorted_classes(self.classes, _as_names(self.class_names))
         names = _names_by_label(classes, by_class)
+        for name in ("indices", "scores"):
+            _check_number(name, getattr(self, name), len(self.images))
         colors = class_colors(len(classes), cmap)
         images, masks, sizes = self._thinned(classes, n_images)
         shown = check_shown_channels(channels)
@@ -459,7 +433,9 @@ class SegmentationDisplay:
         if n_images is not None:
             check_integer("n_images", n_images, 1)
         indices = range(len(self.images))[:n_images]
-        images, y_true, y_pred = _chosen(self.images, self.y_true, self.y_pred, indices)
+        images, y_true, y_pred = shown_images(
+            self.images, self.y_true, self.y_pred, indices
+        )
         encoder = LabelEncoder(classes, self.ignore_label)
         sizes = [image.shape[:2] for image in images]
         factors = [thinning_factor(*size) for size in sizes]

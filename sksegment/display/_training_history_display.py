@@ -10,10 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.pipelines import final_estimator
 from sksegment.display._figure import count_epochs, require_matplotlib, single_axes
+from sksegment.display._legend import add_plot_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
     from matplotlib.lines import Line2D
 
 # Blue, orange and green of Okabe and Ito, which any color vision tells apart.
@@ -22,6 +24,12 @@ LOSSES = {
     "valid_loss": ("validation loss", "#D55E00"),
 }
 IOU_COLOR = "#009E73"
+
+
+def _is_history(history: Any) -> bool:
+    is_list = isinstance(history, Sequence) and len(history) > 0
+    are_rows = is_list and all(isinstance(row, Mapping) for row in history)
+    return are_rows and "train_loss" in history[0]
 
 
 class TrainingHistoryDisplay:
@@ -49,6 +57,8 @@ class TrainingHistoryDisplay:
         The figure.
     lines_ : dict
         The line of each entry of the history, by its name.
+    legend_ : matplotlib Legend
+        The legend: below the figure, or within the axes that were given.
 
     See Also
     --------
@@ -67,6 +77,7 @@ class TrainingHistoryDisplay:
     iou_ax_: Axes | None
     figure_: Figure
     lines_: dict[str, Line2D]
+    legend_: Legend
 
     def __init__(
         self, history: Sequence[Mapping[str, Any]], *, best_epoch: int | None = None
@@ -134,23 +145,25 @@ class TrainingHistoryDisplay:
             If the history is empty, or has no training loss.
         """
         require_matplotlib(f"{type(self).__name__}.plot")
-        if not len(self.history) or "train_loss" not in self.history[0]:
+        if not _is_history(self.history):
             raise ValueError(
                 f"history is {self.history!r}; expected one dict per epoch, with "
                 f"'train_loss'."
             )
         self.figure_, self.ax_ = single_axes(ax, (5.6, 3.6))
         self.lines_ = {}
+        # Continued training may have validation images from a later epoch on.
+        names = set[str]().union(*self.history)
         for name, (label, color) in LOSSES.items():
-            if name in self.history[0]:
+            if name in names:
                 self._draw(self.ax_, name, label, color)
-        self.iou_ax_ = self._draw_iou() if "valid_iou" in self.history[0] else None
+        self.iou_ax_ = self._draw_iou() if "valid_iou" in names else None
         if self.best_epoch is not None:
             label = f"best epoch: {self.best_epoch}"
             self.ax_.axvline(self.best_epoch, color="gray", ls=":", label=label)
         self.ax_.set(xlabel="Epoch", ylabel="Loss")
         count_epochs(self.ax_)
-        self._add_legend()
+        self.legend_ = self._add_legend(ax is None)
         return self
 
     def _draw(self, ax: Axes, name: str, label: str, color: str, **style: Any) -> None:
@@ -168,18 +181,10 @@ class TrainingHistoryDisplay:
         ax.set(ylabel="Mean IoU", ylim=(0, 1))
         return ax
 
-    def _add_legend(self) -> None:
-        handles, labels = self.ax_.get_legend_handles_labels()
-        if self.iou_ax_ is not None:
-            more, names = self.iou_ax_.get_legend_handles_labels()
-            handles, labels = handles + more, labels + names
-        # Above the plot, where no line can cross it.
-        self.ax_.legend(
-            handles,
-            labels,
-            ncols=2,
-            frameon=False,
-            fontsize="small",
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-        )
+    def _add_legend(self, is_ours: bool) -> Legend:
+        # The axes of the mean IoU lie on top of the others.
+        top = self.ax_ if self.iou_ax_ is None else self.iou_ax_
+        axes = dict.fromkeys((self.ax_, top))
+        entries = [line for ax in axes for line in ax.get_legend_handles_labels()[0]]
+        # Losses fall, and the mean IoU rises: this place between is usually free.
+        return add_plot_legend(self.figure_, top, entries, is_ours, "center right")

@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import _safe_indexing
 
 from sksegment._inputs.checks import check_integer
+from sksegment._inputs.containers import as_array
 from sksegment._inputs.image_list import as_images
+from sksegment._inputs.positions import first_items, n_items
 from sksegment.display._figure import (
     axes_grid,
     draw,
     fit_titles,
-    frame,
     is_top_of_kind,
     require_matplotlib,
 )
 from sksegment.display._pictures import (
+    check_cmap,
     check_has_channels,
     check_shown_channels,
     displayable,
 )
+from sksegment.display._thinning import thin_image, thinning_factor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +45,9 @@ LABELS = {
 class UncertaintyDisplay:
     """Images beside maps of how uncertain a model is about each pixel.
 
-    One row per image: the image, and its map. All maps share one scale of colors. Make
-    one with `from_estimator` or `from_predictions`.
+    One row per image: the image, and its map. All maps share one scale of colors. Of
+    images with a side above 1024 pixels, averages of squares are drawn. Make one with
+    `from_estimator` or `from_predictions`.
 
     Parameters
     ----------
@@ -155,7 +158,7 @@ class UncertaintyDisplay:
         from sksegment._prediction.uncertainty import predict_uncertainty
 
         check_integer("n_images", n_images, 1)
-        first = _safe_indexing(X, slice(0, n_images))
+        first = first_items(X, n_images, "X")
         return cls.from_predictions(
             first,
             predict_uncertainty(estimator, first, method),
@@ -216,14 +219,9 @@ class UncertaintyDisplay:
         require_matplotlib(f"{cls.__name__}.from_predictions")
         check_integer("n_images", n_images, 1)
         images = as_images(X, nodata=np.nan)  # pixels without data are drawn, too
-        if len(images) != len(uncertainties):
-            raise ValueError(
-                f"There are {len(images)} images in X and {len(uncertainties)} "
-                f"uncertainties; expected one map per image."
-            )
-        n_shown = min(n_images, len(images))
-        maps = [np.asarray(uncertainties[index]) for index in range(n_shown)]
-        display = cls(list(images.take(range(n_shown))), maps, label=label)
+        _check_numbers(len(images), n_items(uncertainties, "uncertainties"))
+        maps = [*first_items(uncertainties, n_images, "uncertainties")]
+        display = cls(list(images.take(range(len(maps)))), maps, label=label)
         return display.plot(ax=ax, cmap=cmap, channels=channels)
 
     def plot(
@@ -261,6 +259,9 @@ class UncertaintyDisplay:
         require_matplotlib(f"{type(self).__name__}.plot")
         images = list(as_images(list(self.images), nodata=np.nan))
         shown = check_shown_channels(channels)
+        check_cmap(cmap)
+        for index, image in enumerate(images):
+            check_has_channels(image, shown, index)
         maps = _checked_maps(images, self.uncertainties)
         aspects = [image.shape[0] / image.shape[1] for image in images]
         shape = (len(images), 2)
@@ -269,17 +270,13 @@ class UncertaintyDisplay:
             self.figure_.set_figwidth(self.figure_.get_figwidth() + COLORBAR_WIDTH)
         self.images_ = np.empty(shape, dtype=object)
         highest = max(map(_highest, maps)) or 1.0
-        scale = {"cmap": cmap, "vmin": 0.0, "vmax": highest, "interpolation": "nearest"}
+        scale = {"cmap": cmap, "vmin": 0.0, "vmax": highest}
         for row, (image, values) in enumerate(zip(images, maps, strict=True)):
-            check_has_channels(image, shown, row)
-            left, right = self.axes_[row]
             is_first = is_top_of_kind(self.axes_, row, 0)
-            self.images_[row, 0] = draw(
-                left, displayable(image, None, shown), "Image" if is_first else ""
+            titles = ("Image", "Uncertainty") if is_first else ("", "")
+            self.images_[row] = _draw_pair(
+                self.axes_[row], image, values, titles, shown, scale
             )
-            self.images_[row, 1] = right.imshow(values, **scale)
-            right.set_title("Uncertainty" if is_first else "", fontsize="medium")
-            frame(right)
         fit_titles(self.axes_, ax is None)
         self.ax_ = self.axes_[0, 1]
         self.colorbar_ = self.figure_.colorbar(
@@ -288,16 +285,49 @@ class UncertaintyDisplay:
         return self
 
 
+def _draw_pair(
+    axes: NDArray[np.object_],
+    image: NDArray[Any],
+    values: NDArray[np.float64],
+    titles: tuple[str, str],
+    channels: tuple[int, ...] | None,
+    scale: dict[str, Any],
+) -> list[Any]:
+    """Draw an image and its map into two axes, and return what was drawn."""
+    size = image.shape[0], image.shape[1]
+    factor = thinning_factor(*size)
+    picture = displayable(thin_image(image, factor), None, channels)
+    thin = thin_image(values[..., np.newaxis], factor)[..., 0]
+    left = draw(axes[0], picture, titles[0], size)
+    right = draw(axes[1], thin, titles[1], size, scale)
+    return [left, right]
+
+
 def _highest(values: NDArray[Any]) -> float:
     return float(values.max(initial=0.0, where=~np.isnan(values)))
+
+
+def _check_numbers(n_images: int, n_maps: int) -> None:
+    if n_images != n_maps:
+        raise ValueError(
+            f"There are {n_images} images in X and {n_maps} uncertainties; expected "
+            f"one map per image."
+        )
 
 
 def _checked_maps(
     images: Sequence[NDArray[Any]], uncertainties: Sequence[Any]
 ) -> list[NDArray[Any]]:
     """Return one map per image, each as large as its image and finite."""
-    maps = [np.asarray(values, np.float64) for values in uncertainties]
-    for index, (image, values) in enumerate(zip(images, maps, strict=True)):
+    _check_numbers(len(images), n_items(uncertainties, "uncertainties"))
+    maps = []
+    for index, (image, given) in enumerate(zip(images, uncertainties, strict=True)):
+        values = as_array(given, f"The uncertainty of image {index}")
+        if values.dtype.kind not in "biuf":
+            raise TypeError(
+                f"The uncertainty of image {index} has dtype {values.dtype}; expected "
+                f"numbers."
+            )
         if values.shape != image.shape[:2]:
             raise ValueError(
                 f"The uncertainty of image {index} has shape {values.shape}, but the "
@@ -308,4 +338,5 @@ def _checked_maps(
                 f"The uncertainty of image {index} is infinite somewhere; expected "
                 f"finite numbers, and NaN where there is no data."
             )
+        maps.append(values.astype(np.float64))
     return maps

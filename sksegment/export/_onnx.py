@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sksegment._atomic_write import replace_file
 from sksegment._extras import check_installed
 from sksegment._fitted_segmenter import fitted_segmenter
+from sksegment._inputs.labels import labels_in_json
 from sksegment._torch.out_of_memory import copy_network
 from sksegment._version import __version__
 from sksegment.export._check import check_answers
@@ -197,7 +198,7 @@ def _name_axes(model: Any) -> None:
 
 def _describe(model: Any, segmenter: FCNSegmenter, kind: str) -> None:
     facts = {
-        "classes": segmenter.classes_.tolist(),
+        "classes": labels_in_json(segmenter.classes_),
         "labels": kind,
         "channel_min": segmenter.channel_min_.tolist(),
         "channel_max": segmenter.channel_max_.tolist(),
@@ -209,7 +210,7 @@ def _describe(model: Any, segmenter: FCNSegmenter, kind: str) -> None:
     if nodata is not None:
         # JSON has no NaN.
         facts["nodata"] = "NaN" if math.isnan(nodata.value) else nodata.value
-        facts["nodata_label"] = segmenter._result_labels[-1].item()
+        (facts["nodata_label"],) = labels_in_json(segmenter._result_labels[-1:])
     model.producer_name, model.producer_version = "sksegment", __version__
     for key, value in facts.items():
         model.metadata_props.add(key=key, value=json.dumps(value))

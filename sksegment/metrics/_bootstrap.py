@@ -74,7 +74,8 @@ class Bootstrap:
         if n_images < 2:
             raise ValueError(
                 f"confidence_level={self.confidence_level!r} resamples images; got "
-                f"{n_images} with a pixel that counts, expected at least 2."
+                f"{n_images} with a pixel that counts, expected at least 2, or "
+                f"confidence_level=None."
             )
         rng = own_random_state(self.random_state)
         drawn = draw_images(rng, n_images, int(self.n_resamples))

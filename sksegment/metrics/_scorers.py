@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import unique_labels
-from sksegment._inputs.nodata import split_off
+from sksegment._inputs.nodata import (
+    fitted_ignore_label,
+    fitted_nodata,
+    split_off_all,
+)
 from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.positions import items_at, n_items
 from sksegment._inputs.progress import with_progress
 from sksegment._inputs.sample_weight import as_weights
 from sksegment.metrics._accumulator import Accumulator, accumulate_part
@@ -170,12 +174,9 @@ class SegmentationScorer:
         fitted = final_estimator(estimator)
         found = {
             "labels": getattr(fitted, "classes_", None),
-            "ignore_label": getattr(fitted, "ignore_label", None),
+            "ignore_label": fitted_ignore_label(fitted),
             "sample_weight": sample_weight,
         }
-        nodata = getattr(fitted, "_nodata", None)
-        if nodata is not None:
-            found["ignore_label"] = nodata.ignored
         return {**found, **self._kwargs}
 
     def _score_in_chunks(
@@ -200,10 +201,13 @@ class SegmentationScorer:
         self, estimator: Any, X: Any, masks: ImageList, settings: dict[str, Any]
     ) -> Any:
         y_pred = getattr(estimator, self._response_method)(X)
-        fitted = final_estimator(estimator)
-        if getattr(fitted, "_nodata", None) is not None:
-            true, y_pred = _with_data(list(masks), y_pred, fitted)
+        nodata = fitted_nodata(estimator)
+        if nodata is not None:
+            classes = final_estimator(estimator).classes_
+            true, known = split_off_all(masks, y_pred, nodata, classes)
             masks = as_masks(np.stack(true) if masks.is_array else true)
+            for index, prediction in enumerate(known):
+                y_pred[index] = prediction  # in the container that it came in
         _check_labels(masks, settings["labels"], settings["ignore_label"])
         y_true = masks.items if masks.is_array else list(masks)
         arguments = {
@@ -296,34 +300,22 @@ def accumulate_predictions(
     _check_lengths(X, masks)
     weights = as_weights(sample_weight, len(masks))
     predict = getattr(estimator, response_method)
-    fitted = final_estimator(estimator)
-    nodata = getattr(fitted, "_nodata", None)
+    fitted, nodata = final_estimator(estimator), fitted_nodata(estimator)
     verbose = getattr(fitted, "verbose", 0) if hasattr(fitted, "_predictor") else 0
     shown = with_progress(masks, len(masks), "scoring", "images", verbose)
     for start, chunk in _chunks(shown):
         rows = slice(start, start + len(chunk))
         predictions = _predict_part(predict, X, rows)
         if nodata is not None:
-            chunk, predictions = _with_data(chunk, predictions, fitted)
+            classes = fitted.classes_
+            chunk, predictions = split_off_all(chunk, predictions, nodata, classes)
         part = None if weights is None else weights[rows]
         accumulate_part(accumulator, chunk, predictions, part, first=start)
 
 
-def _with_data(
-    masks: Sequence[NDArray[Any]], predictions: Any, fitted: Any
-) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Return masks and predictions that are ignored where there is no data."""
-    pairs = [
-        split_off(mask, np.asarray(prediction), fitted._nodata, fitted.classes_)
-        for mask, prediction in zip(masks, predictions, strict=True)
-    ]
-    true, predicted = zip(*pairs, strict=True)
-    return list(true), list(predicted)
-
-
 def _predict_part(predict: Callable[[Any], Any], X: Any, rows: slice) -> Any:
     try:
-        return predict(_slice(X, rows))
+        return predict(items_at(X, rows))
     except (OSError, TypeError, ValueError) as error:
         # The estimator counts from the start of what it was given.
         if rows.start:
@@ -332,14 +324,11 @@ def _predict_part(predict: Callable[[Any], Any], X: Any, rows: slice) -> Any:
 
 
 def _check_lengths(X: Any, masks: ImageList) -> None:
-    if is_path(X) or not hasattr(X, "__len__"):
-        raise TypeError(
-            f"X is {X!r}; expected images: an array, or a list of arrays or of paths."
-        )
-    if len(X) != len(masks):
+    n_images = n_items(X, "X")
+    if n_images != len(masks):
         raise ValueError(
             f"Found input variables with inconsistent numbers of samples: X has "
-            f"{len(X)} images and y has {len(masks)} masks; expected one mask per "
+            f"{n_images} images and y has {len(masks)} masks; expected one mask per "
             f"image."
         )
 
@@ -366,8 +355,3 @@ def _chunks(
         chunk.append(mask)
         n_pixels += mask.size
     yield start, chunk
-
-
-def _slice(X: Any, rows: slice) -> Any:
-    """Slice images by position out of any container, keeping its kind."""
-    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]

@@ -68,15 +68,16 @@ def test_labels_and_probabilities_are_those_of_the_whole_image(
     )
 
 
+@pytest.mark.parametrize("kind", ["U", "S"])
 def test_string_classes_are_stored_as_codes(
-    fit: Fit, image: np.ndarray, tmp_path: Path
+    kind: str, fit: Fit, image: np.ndarray, tmp_path: Path
 ) -> None:
-    segmenter = fit(labels=("sky", "tree", "car", "road"))
+    segmenter = fit(labels=np.array(["sky", "tree", "car", "road"], kind))
     labels = predict_to_zarr(segmenter, image, tmp_path / "a.zarr", block_size=90)
     assert labels.dtype == np.uint8
     assert labels.attrs["labels"] == "codes"
     names = np.array(labels.attrs["classes"])[labels[:]]
-    np.testing.assert_array_equal(names, segmenter.predict([image])[0])
+    np.testing.assert_array_equal(names, segmenter.predict([image])[0].astype("U"))
 
 
 @pytest.mark.parametrize("place", ["memory", "group", "store"])
@@ -99,6 +100,19 @@ def test_stores_of_other_kinds_hold_results_and_resume(
     again = predict_to_zarr(segmenter, image, store, block_size=64)
     assert writer.blocks == []
     np.testing.assert_array_equal(again[:], segmenter.predict([image])[0])
+
+
+def test_no_name_is_the_folder_of_the_program(
+    segmenter: FCNSegmenter,
+    image: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "thesis.txt").write_text("all of it")
+    monkeypatch.chdir(tmp_path)
+    for name in ("", "."):
+        with pytest.raises(ValueError, match="a folder with other files"):
+            predict_to_zarr(segmenter, image, name)
 
 
 # Resuming
@@ -297,6 +311,8 @@ def test_what_somebody_else_put_there_is_left_alone(
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "thesis.txt").write_text("all of it")
     (tmp_path / "file").write_text("text")
+    with pytest.raises(TypeError, match="store is 3; expected a path"):
+        predict_to_zarr(segmenter, image, 3)
     for name, message in [
         ("group.zarr", "holds something else"),
         ("array.zarr", "an array that predict_to_zarr did not make"),

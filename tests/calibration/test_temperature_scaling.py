@@ -15,7 +15,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
-from sksegment import FCNSegmenter, calibration, iou_scorer
+from sksegment import FCNSegmenter, iou_scorer
+from sksegment._prediction import held_out
 from sksegment.augmentation import RandomFlip
 from sksegment.calibration import TemperatureScaling
 from sksegment.datasets import make_shapes
@@ -101,12 +102,12 @@ def test_out_of_fold_temperature_and_a_last_fit_on_all_images() -> None:
     again = small(classes=[0, 1, 2]).fit(X, y)
     assert_array_equal(model.estimator_.predict_proba(X), again.predict_proba(X))
     parts = [
-        calibration.held_out_pixels(
+        held_out.held_out_pixels(
             small(classes=[0, 1, 2]).fit(X[train], y[train]), X[test], y[test], None, 6
         )
         for train, test in folds
     ]
-    expected = calibration.best_temperature(calibration.join_pixels(parts))
+    expected = held_out.best_temperature(held_out.join_pixels(parts))
     assert model.temperature_ == expected
 
 
@@ -116,7 +117,7 @@ def test_a_sample_of_the_pixels_gives_nearly_the_same_temperature(
     scores, masks = drawn(n=4, size=100)
     frozen = FrozenEstimator(Sure(2.0).fit(scores, masks))
     all_pixels = TemperatureScaling(frozen).fit(scores, masks).temperature_
-    monkeypatch.setattr(calibration, "MAX_VALUES", 2 * 8000)
+    monkeypatch.setattr(held_out, "MAX_VALUES", 2 * 8000)
     sampled = TemperatureScaling(frozen).fit(scores, masks).temperature_
     assert sampled != all_pixels
     assert sampled == pytest.approx(all_pixels, rel=0.1)
@@ -204,6 +205,11 @@ def test_a_frozen_estimator_that_is_not_fitted() -> None:
         TemperatureScaling(FrozenEstimator(small())).fit(X, y)
     with pytest.raises(NotFittedError):
         TemperatureScaling(small()).predict(X)
+
+
+def test_weights_of_other_images_are_named() -> None:
+    with pytest.raises(ValueError, match="sample_weight has 2 entries for"):
+        TemperatureScaling(small(), cv=2).fit(X, y, sample_weight=[1, 1])
 
 
 @pytest.mark.parametrize("cv", [1, 0, True, 99])

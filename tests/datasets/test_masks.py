@@ -6,6 +6,7 @@ import io
 import os
 import re
 import stat
+import tracemalloc
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -583,6 +584,17 @@ def test_files_are_replaced_and_may_be_read_for_it(tmp_path: Path) -> None:
         assert image.mode == "P"
 
 
+def test_no_file_is_overwritten_before_it_is_read(tmp_path: Path) -> None:
+    first, second = tmp_path / "1.png", tmp_path / "2.png"
+    save_masks(np.arange(2).repeat(4).reshape(2, 2, 2), [first, second])
+    with pytest.raises(ValueError, match=r"2\.png'\) would be overwritten before"):
+        save_masks([first, second], [second, tmp_path / "." / first.name])
+    assert [np.asarray(Image.open(path)).max() for path in (first, second)] == [0, 1]
+    third = tmp_path / "3.png"
+    save_masks([second, first], [third, second])  # read before it is replaced
+    assert [np.asarray(Image.open(path)).max() for path in (second, third)] == [0, 1]
+
+
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
 def test_no_half_file_is_left(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -599,6 +611,16 @@ def test_no_half_file_is_left(
 
 def refuse(*names: Any) -> None:
     raise OSError("No space left on device")
+
+
+def test_one_file_by_two_names_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(ValueError, match="twice"):
+        save_masks(
+            np.zeros((2, 4, 4), int),
+            [tmp_path / "a.png", tmp_path / "sub" / ".." / "a.png"],
+        )
+    assert not (tmp_path / "a.png").exists()
 
 
 def test_names_may_be_as_long_as_names_can_be(tmp_path: Path) -> None:
@@ -720,6 +742,16 @@ def test_a_stack_has_a_page_for_each_mask(
     found = load_stack(tmp_path / "deep" / "stack.tiff")
     assert_array_equal(found, masks)
     assert found.dtype == masks.dtype
+
+
+def test_a_stack_is_written_page_by_page(tmp_path: Path) -> None:
+    masks = np.zeros((60, 200, 200), np.int32)
+    save_masks(masks[:2], tmp_path / "warm.tif")  # imports what it needs
+    tracemalloc.start()
+    save_masks(masks, tmp_path / "stack.tif")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < masks.nbytes / 4
 
 
 def test_masks_of_a_stack_must_be_alike(tmp_path: Path) -> None:

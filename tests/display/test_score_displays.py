@@ -126,7 +126,7 @@ def test_models_are_drawn_side_by_side_and_told_apart_by_markers(pyplot):
     assert plain.lines[0].get_marker() != squared.lines[0].get_marker()
     distance = squared.lines[0].get_ydata() - plain.lines[0].get_ydata()
     np.testing.assert_allclose(distance, 0.3)
-    legend = [text.get_text() for text in display.ax_.get_legend().get_texts()]
+    legend = [text.get_text() for text in display.legend_.get_texts()]
     assert legend == ["plain", "squared"]
 
 

@@ -249,6 +249,17 @@ def test_two_plain_axes_are_the_panels(shapes: Any, pyplot: ModuleType) -> None:
     assert legend.x1 <= display.figure_.bbox.x1
 
 
+@pytest.mark.parametrize("backend", ["svg", "pdf"])
+def test_given_axes_of_other_backends(
+    shapes: Any, backend: str, pyplot: ModuleType
+) -> None:
+    X, y, predicted = shapes
+    pyplot.switch_backend(backend)
+    _, ax = pyplot.subplots()
+    display = draw(X, y, predicted, ax=ax, n_images=1)
+    assert display.legend_.get_window_extent().x1 <= display.figure_.bbox.x1
+
+
 def test_subfigures_are_drawn_into(shapes: Any, pyplot: ModuleType) -> None:
     X, y, predicted = shapes
     figure = pyplot.figure()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -73,3 +74,18 @@ def test_bad_input(model: FCNSegmenter) -> None:
         UncertaintyDisplay.from_estimator(model, X, method="x")
     with pytest.raises(ValueError, match="n_images is 0"):
         UncertaintyDisplay.from_estimator(model, X, n_images=0)
+
+
+def test_large_images_are_reduced(pyplot: ModuleType) -> None:
+    image = np.zeros((3000, 1500, 3), np.uint8)
+    values = np.zeros((3000, 1500))
+    values[:1500] = 0.5
+    values[2997:] = np.nan
+    display = UncertaintyDisplay.from_predictions([image], [values])
+    for drawn in display.images_[0]:
+        assert drawn.get_array().shape[:2] == (1000, 500)
+        assert [*drawn.get_extent()] == [-0.5, 1499.5, 2999.5, -0.5]
+    thin = display.images_[0, 1].get_array()
+    assert (thin[:500] == 0.5).all()
+    assert (thin[500:-1] == 0).all()
+    assert np.ma.getmaskarray(thin)[-1].all()

@@ -295,6 +295,22 @@ def test_weights_that_do_not_fit(members: Members, weights: Any) -> None:
         voting(members, weights=weights)
 
 
+@pytest.mark.parametrize("weights", [None, [1, 2, 5]])
+def test_a_member_that_is_dropped_counts_until_the_next_fit(
+    members: Members, weights: Any
+) -> None:
+    ensemble = voting(members, weights=weights)
+    before = ensemble.predict_proba(X)
+    ensemble.set_params(**{ensemble.estimators[1][0]: "drop"})
+    assert_allclose(ensemble.predict_proba(X), before)
+    assert len(ensemble.weights_) == 3
+
+
+def test_weights_of_several_lengths_are_named(members: Members) -> None:
+    with pytest.raises(ValueError, match="weights is not a rectangular array"):
+        voting(members, weights=[[1], [1, 2], [3]])
+
+
 @pytest.mark.parametrize(
     "estimators, cure",
     [

@@ -26,6 +26,7 @@ from sksegment import FCNSegmenter, networks
 from sksegment.augmentation import RandomFlip
 from sksegment.datasets import make_shapes
 from sksegment.export import export_onnx
+from sksegment.export._onnx import _describe
 
 REASON = "needs pip install 'sksegment[onnx]'"
 onnx = pytest.importorskip("onnx", reason=REASON)
@@ -110,6 +111,16 @@ def test_the_file_says_what_it_takes_and_returns(
     assert facts["stride"] == segmenter.stride_ == 2
     assert facts["margin"] == segmenter.margin_
     assert facts["channel_max"] == segmenter.channel_max_.tolist()
+
+
+def test_classes_of_bytes_are_described_as_text() -> None:
+    names = np.array([b"sky", b"road", b"\xff"])
+    segmenter = fitted(labels=names, max_epochs=1, nodata=-1, nodata_label=b"void")
+    model = onnx.ModelProto()
+    _describe(model, segmenter, "codes")
+    facts = {one.key: json.loads(one.value) for one in model.metadata_props}
+    assert facts["classes"] == ["road", "sky", "\\xff"]
+    assert facts["nodata_label"] == "void"
 
 
 def test_the_service_of_the_page_answers_over_http(

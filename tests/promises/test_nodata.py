@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from sksegment import FCNSegmenter, load_model, save_model
 from sksegment._inputs.nodata import missing_pixels
+from sksegment.augmentation import RandomBrightness, RandomFlip
 from sksegment.calibration import TemperatureScaling
 from sksegment.datasets import check_masks, find_mask_errors, make_shapes
 from sksegment.display import (
+    AugmentationDisplay,
     CalibrationDisplay,
     ConfusionDisplay,
     ScoreDisplay,
@@ -249,6 +253,59 @@ def test_ensembles_and_calibration(fitted: Any) -> None:
         VotingSegmenter.from_fitted([segmenter, third])
 
 
+def test_ensembles_and_calibration_say_what_they_mark(fitted: Any) -> None:
+    segmenter, X, y, _ = fitted
+    calibrated = TemperatureScaling(FrozenEstimator(segmenter)).fit(X, y)
+    voting = VotingSegmenter.from_fitted([segmenter, calibrated])
+    for model in (calibrated, voting, VotingSegmenter([("a", segmenter)])):
+        assert math.isnan(model.nodata)
+        assert (model.ignore_label, model.nodata_label) == (VOID, None)
+    X, y, _ = marked(-9999)
+    other = small(nodata=-9999, ignore_label=VOID, max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="has nodata=nan, but"):
+        VotingSegmenter.from_fitted([other, calibrated])
+
+
+def test_masks_of_other_sizes_are_named(fitted: Any) -> None:
+    segmenter, X, y, _ = fitted
+    for score in (segmenter.score, partial(neg_pixel_log_loss_scorer, segmenter)):
+        with pytest.raises(ValueError, match="of image 0 has height and width"):
+            score(X, y[:, :5])
+
+
+def test_own_scores_get_what_the_estimator_returned(fitted: Any) -> None:
+    segmenter, X, y, missing = fitted
+    got: list[Any] = []
+
+    def own(y_true: Any, y_pred: Any) -> float:
+        got.append(y_pred)
+        return 0.0
+
+    scorer = make_segmentation_scorer(own)
+    scorer(segmenter, X, y)
+    scorer(segmenter, list(X), list(y))
+    assert [predicted.dtype.kind for predicted in got] == ["u", "O"]
+    for predicted in got:
+        assert_array_equal(np.stack(list(predicted))[missing], 0)
+
+
+def test_large_labels_stay_apart_beside_a_negative_one() -> None:
+    X, y, missing = marked(-9999)
+    labels = np.array([0, 2**53, 2**53 + 1], np.uint64)
+    masks = labels[np.where(missing, 0, y)]  # numpy would make floats of these and -1
+    segmenter = small(nodata=-9999, nodata_label=-1, max_epochs=1).fit(X, masks)
+    assert segmenter.classes_.tolist() == labels.tolist()
+    found = segmenter.predict(X)
+    assert found.dtype == np.int64
+    assert_array_equal(found == -1, missing)
+    assert 0 < segmenter.score(X, masks) < 1
+    masks[masks == 0] = 2**64 - 1
+    with pytest.raises(ValueError, match="labels -1 and 18446744073709551615 fit into"):
+        segmenter.fit(X, masks)
+    segmenter.set_params(nodata_label=np.float32(255)).fit(X, masks)
+    assert segmenter.predict(X).dtype == np.uint64
+
+
 def test_it_is_kept_by_clone_pickle_files_and_searches(
     fitted: Any, tmp_path: Path
 ) -> None:
@@ -374,6 +431,31 @@ def test_displays_of_scores_leave_them_out(labels: Any, pyplot: Any) -> None:
     CalibrationDisplay.from_estimator(segmenter, X, y)
 
 
+def test_models_with_it_and_without_are_drawn_together(pyplot: Any) -> None:
+    X, y, missing = marked(0, "u1")
+    y[missing] = 0
+    without = small(max_epochs=1).fit(X, y)
+    withit = small(max_epochs=1, nodata=0, nodata_label=VOID).fit(X, y)
+    for models in ({"a": without, "b": withit}, {"b": withit, "a": without}):
+        display = ScoreDisplay.from_estimator(models, X, y, n_resamples=10)
+        true = np.where(missing, VOID, y)
+        expected = iou_score(true, without.predict(X), ignore_label=VOID)
+        assert display.reports["a"]["mean_iou"] == pytest.approx(expected)
+        assert display.reports["b"]["mean_iou"] == pytest.approx(withit.score(X, y))
+
+
+def test_augmentation_is_drawn_as_training_sees_it(pyplot: Any) -> None:
+    X, y, missing = marked(-9999)
+    model = small(nodata=-9999, nodata_label=VOID)
+    steps = make_pipeline(RandomFlip(p=1.0), RandomBrightness(), model)
+    display = AugmentationDisplay.from_estimator(steps, X[0], y[0], n_draws=1)
+    for place, shown in enumerate((missing[0], missing[0][:, ::-1])):
+        assert_array_equal(np.isnan(display.images[place]).any(axis=-1), shown)
+        assert_array_equal(display.masks[place] == VOID, shown)
+    known = display.images[1][~np.isnan(display.images[1])]
+    assert -200 < known.min() < known.max() < 500
+
+
 def test_mask_errors_are_not_found_there(fitted: Any) -> None:
     segmenter, X, y, missing = fitted
     y = np.where(missing, 0, y)
@@ -391,6 +473,8 @@ def test_the_mask_doctor_knows_them(fitted: Any) -> None:
     (finding,) = check_masks(X, y, VOID)
     assert finding.kind == "image"
     assert check_masks(X, y, VOID, nodata=math.nan) == []
+    with pytest.raises(TypeError, match="nodata is '-9999'"):
+        check_masks(X, y, VOID, nodata="-9999")  # type: ignore[arg-type]
 
 
 # Without nodata: one warning

@@ -8,20 +8,24 @@ import pickle
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from torch import nn
+from tqdm import tqdm
 
 from sksegment import FCNSegmenter, iou_scorer
 from sksegment._inputs import progress
 from sksegment._training import epoch_log
 from sksegment.datasets import make_shapes
+from sksegment.metrics import _scorers
 
 ROOT = Path(__file__).parents[2]
 FIT = re.compile(r"\[fit ([0-9a-f]{4})\] FCNSegmenter\(.*: \d+ images, 2 epochs, .* s,")
@@ -226,6 +230,82 @@ def test_an_interrupted_fit_mentions_the_checkpoint(
     assert "checkpoint_dir" in note
     assert ("is lost" in note) != keeps
     assert not hasattr(segmenter, "network_")
+
+
+class InterruptedOnce(nn.Module):
+    """A network at which Ctrl-C strikes once, in the second batch of all."""
+
+    calls = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 2, 1)
+
+    def forward(self, images: Any) -> Any:
+        if self.training:
+            InterruptedOnce.calls += 1
+            if InterruptedOnce.calls == 2:
+                raise KeyboardInterrupt
+        return self.layer(images)
+
+
+def interrupted_once(n_channels: int, n_classes: int) -> nn.Module:
+    return InterruptedOnce()
+
+
+@pytest.mark.parametrize("form", ["arrays", "files"])
+def test_nothing_is_left_of_an_interrupted_fit(
+    data: Any,
+    form: str,
+    tmp_path: Path,
+    terminal: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(InterruptedOnce, "calls", 0)
+    X, y = data
+    if form == "files":
+        X = [tmp_path / f"{index}.png" for index in range(len(X))]
+        for path, image in zip(X, data[0], strict=True):
+            Image.fromarray((image * 255).astype(np.uint8)).save(path)
+    segmenter = FCNSegmenter(
+        network=interrupted_once, batch_size=4, max_epochs=2, random_state=0, verbose=2
+    )
+    threads = {*threading.enumerate()}
+    # A notebook keeps the traceback, and so all frames, as `caught` does here.
+    with pytest.raises(KeyboardInterrupt) as caught:
+        segmenter.fit(X, y)
+    shown = terminal.readouterr().err
+    assert "epoch 1:" in shown
+    assert shown.endswith("\r")  # the line is empty again
+    assert not shown.split("\r")[-2].strip()
+    assert not [*tqdm._instances]
+    assert {*threading.enumerate()} == threads
+    assert not hasattr(segmenter, "network_")
+    segmenter.fit(X, y)
+    shown = terminal.readouterr().err
+    assert "epoch 2:" in shown
+    assert "\n" not in shown  # no bar below another one
+    other = clone(segmenter).set_params(verbose=0).fit(X, y)
+    np.testing.assert_array_equal(
+        segmenter.predict_proba(X[:1])[0], other.predict_proba(X[:1])[0]
+    )
+    assert caught.tb is not None
+
+
+def test_an_interrupted_score_leaves_no_bar(
+    data: Any, terminal: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = small(verbose=2).fit(*data)
+    monkeypatch.setattr(_scorers, "CHUNK_PIXELS", 1)
+
+    def interrupted(*arguments: Any, **settings: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_scorers, "accumulate_part", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        segmenter.score(*data)
+    assert not [*tqdm._instances]
+    assert caught.tb is not None
 
 
 def make_local() -> Any:
