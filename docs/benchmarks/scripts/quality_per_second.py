@@ -92,7 +92,7 @@ def forest(images: ImageSet, n_pixels: int, seed: int) -> Predict:
 
 def features(image: NDArray[Any]) -> NDArray[Any]:
     axis = -1 if image.ndim == 3 else None
-    found = multiscale_basic_features(image, channel_axis=axis, num_workers=1)
+    found = multiscale_basic_features(image, channel_axis=axis)
     return found.reshape(-1, found.shape[-1])
 
 
