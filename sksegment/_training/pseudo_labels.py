@@ -91,14 +91,15 @@ def make_pseudo_labels(
 def _choose_images(training: TrainingSet, seed: int) -> list[int]:
     """Return which images get pseudo-labels: all, or as many as there is room for."""
     n_pixels = np.prod(training.sizes, axis=1)
-    order = random_generator(PSEUDO_LABELS, seed).permutation(len(training))
-    chosen = np.sort(order[np.cumsum(n_pixels[order]) <= MAX_PIXELS])
-    if not len(chosen):
+    if n_pixels.min() > MAX_PIXELS:
         raise ValueError(
-            f"pseudo_labels='forest' labels {MAX_PIXELS:,} pixels at most, but "
-            f"{training.images.name(int(order[0]))} has {n_pixels[order[0]]:,}; "
-            f"expected smaller images: cut out the parts around the labels."
+            f"pseudo_labels='forest' labels {MAX_PIXELS:,} pixels at most, but each "
+            f"image has more, {training.images.name(0)} {n_pixels[0]:,}; expected "
+            f"smaller images: cut out the parts around the labels."
         )
+    order = random_generator(PSEUDO_LABELS, seed).permutation(len(training))
+    order = order[n_pixels[order] <= MAX_PIXELS]
+    chosen = np.sort(order[np.cumsum(n_pixels[order]) <= MAX_PIXELS])
     if len(chosen) < len(training):
         warnings.warn(
             f"{len(training) - len(chosen)} of {len(training)} images get no "

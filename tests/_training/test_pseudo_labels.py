@@ -132,6 +132,9 @@ def test_beyond_the_limit_images_are_left_out_with_a_warning(
     with pytest.warns(UserWarning, match="1 of 3 images get no pseudo-labels"):
         found = made([image] * 3, [strokes] * 3)
     assert sum(labels is not None for labels in found) == 2
+    large, sparse = np.tile(image, (2, 2)), np.tile(strokes, (2, 2))
+    with pytest.warns(UserWarning, match="1 of 2 images get no pseudo-labels"):
+        assert made([large, image], [sparse, strokes])[0] is None
     monkeypatch.setattr(pseudo_labels, "MAX_PIXELS", image.size - 1)
     with pytest.raises(ValueError, match="expected smaller images"):
         made([image], [strokes])
