@@ -40,7 +40,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         ("overhead", 1),
         ("prediction", 4),
         ("one_core", 7),
-        ("onnx_prediction", 1),
+        ("onnx_prediction", 2),
         ("mean_iou", 3),
         ("boundary_scores", 4),
         ("augmentation", 3),

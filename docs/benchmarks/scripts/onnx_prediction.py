@@ -1,7 +1,8 @@
 """How much faster than onnxruntime does FCNSegmenter.predict label images?
 
-The peer is the plain network, exported by torch and run in float32 on as many threads,
-from images of 8 bits to labels, in batches of 8.
+The peer is the same network, the plain one or the one of the defaults, exported by
+torch and run in float32 on as many threads, from images of 8 bits to labels, in batches
+of 8.
 """
 
 from __future__ import annotations
@@ -11,50 +12,83 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from lib.plain_torch import BATCH_SIZE, plain_copy, scale_of, standardize
+from lib.plain_unet import unet_copy
 from lib.rows import Row, missing_row, ratio_row
 from lib.script import Options, run_script
-from lib.segmenter import N_CHANNELS, plain_segmenter, shapes
+from lib.segmenter import N_CHANNELS, default_segmenter, plain_segmenter, shapes
 from lib.timing import alternated, timed
 from numpy.typing import NDArray
 
+from sksegment import FCNSegmenter
+
 PEER = "onnxruntime float32"
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
-# Width, side, images and rounds.
-CASES = ((64, 128, 16, 9), (16, 128, 64, 9))
-QUICK = ((2, 16, 8, 1),)
-AIM = 1.2
+WIDTH = 16  # the default
+
+
+class Case(NamedTuple):
+    """A network and the images that it labels; the defaults' if no width is given."""
+
+    width: int | None
+    size: int
+    n_images: int
+    aim: float
+    n_rounds: int = 9
+
+
+CASES = (
+    Case(64, 128, 16, aim=1.2),
+    Case(16, 128, 64, aim=1.2),
+    Case(None, 128, 8, aim=1.15),
+    Case(None, 512, 8, aim=1.2),
+)
+QUICK = (Case(2, 16, 8, 1.2, 1), Case(None, 16, 8, 1.2, 1))
 
 
 def rows(options: Options) -> Iterator[Row]:
-    for width, size, n_images, n_rounds in QUICK if options.quick else CASES:
-        question = f"predict float32, width {width}, {n_images} x {size}x{size}"
-        missing = [name for name in NEEDED if find_spec(name) is None]
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    for case in QUICK if options.quick else CASES:
+        network = "defaults" if case.width is None else f"width {case.width}"
+        size = f"{case.n_images} x {case.size}x{case.size}"
+        question = f"predict float32, {network}, {size}"
         if missing:
             yield missing_row(question, PEER, f"not installed: {', '.join(missing)}")
         else:
-            yield against_onnx(question, width, size, n_images, n_rounds)
+            yield against_onnx(question, case)
 
 
-def against_onnx(
-    question: str, width: int, size: int, n_images: int, n_rounds: int
-) -> Row:
-    X, y = shapes(n_images, size)
-    segmenter = plain_segmenter(width, device="cpu", max_epochs=1).fit(X[:8], y[:8])
-    plain = plain_copy(segmenter.network_, N_CHANNELS, width)
-    label = onnx_labels(plain, X, *scale_of(X[:8]))
+def against_onnx(question: str, case: Case) -> Row:
+    X, y = shapes(max(8, case.n_images), case.size)
+    segmenter = trained(case.width, X[:8], y[:8])
+    network = same_network(segmenter.network_, case.width)
+    label = onnx_labels(network, X, *scale_of(X[:8]))
     agreement = np.mean(segmenter.predict(X) == label())
     contestants = {
         "sksegment": timed(lambda: segmenter.predict(X)),
         PEER: timed(label),
     }
-    ours, theirs = alternated(contestants, n_rounds).values()
+    ours, theirs = alternated(contestants, case.n_rounds).values()
     note = f"{agreement:.2%} equal labels"
-    return ratio_row(question, PEER, ours, theirs, aim=AIM, note=note)
+    return ratio_row(question, PEER, ours, theirs, aim=case.aim, note=note)
+
+
+def trained(width: int | None, X: NDArray[Any], y: NDArray[Any]) -> FCNSegmenter:
+    options: dict[str, Any] = {"device": "cpu", "max_epochs": 1}
+    if width is None:
+        return default_segmenter(**options).fit(X, y)
+    return plain_segmenter(width, **options).fit(X, y)
+
+
+def same_network(network: torch.nn.Module, width: int | None) -> torch.nn.Module:
+    """Return a network in plain torch, as a user writes it, with the same weights."""
+    if width is None:
+        return unet_copy(network, N_CHANNELS, WIDTH)
+    return plain_copy(network, N_CHANNELS, width)
 
 
 def onnx_labels(
