@@ -58,6 +58,7 @@ class Contestant(NamedTuple):
     name: str
     train: Train
     budgets: tuple[int, ...]
+    smallest: int = 0  # side of an image that it can take
 
 
 def membrane_slices(data: Path) -> ImageSet:
@@ -160,8 +161,8 @@ def described(parameters: dict[str, Any]) -> str:
 
 CONTESTANTS = (
     Contestant("FCNSegmenter()", segmenter, EPOCHS),
-    Contestant(described(CROPS), partial(segmenter, **CROPS), EPOCHS),
-    Contestant(described(SMALL), partial(segmenter, **SMALL), EPOCHS),
+    Contestant(described(CROPS), partial(segmenter, **CROPS), EPOCHS, 128),
+    Contestant(described(SMALL), partial(segmenter, **SMALL), EPOCHS, 96),
     Contestant("random forest", forest, PIXELS),
     Contestant("PyTorch, loop of the tutorials", plain_loop, EPOCHS),
 )
@@ -170,7 +171,7 @@ CONTESTANTS = (
 def run(record: Record, name: str, data: Path, seed: int = 0) -> None:
     images = SETS[name](data)
     for contestant in CONTESTANTS:
-        if contestant.train is plain_loop and not fits_plain_loop(images):
+        if not can_take(contestant, images):
             continue
         for budget in contestant.budgets:
             task = {
@@ -188,10 +189,15 @@ def run(record: Record, name: str, data: Path, seed: int = 0) -> None:
                 break
 
 
-def fits_plain_loop(images: ImageSet) -> bool:
-    """Tell whether a plain loop can take them: one size, and no label to ignore."""
-    one_size = len({image.shape for image in images.X}) == 1
-    return one_size and images.ignore_label is None
+def can_take(contestant: Contestant, images: ImageSet) -> bool:
+    """Tell whether a contestant can take the images.
+
+    A plain loop needs one size, and no label to ignore; crops need room.
+    """
+    sizes = {image.shape[:2] for image in images.X}
+    if contestant.train is plain_loop:
+        return len(sizes) == 1 and images.ignore_label is None
+    return min(map(min, sizes)) >= contestant.smallest
 
 
 def outcome(
