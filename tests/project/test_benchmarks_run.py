@@ -282,3 +282,49 @@ def test_every_script_is_run(load: Load) -> None:
         if "run_script(__doc__, rows)" in path.read_text(encoding="utf-8")
     }
     assert scripts == set(load("run_all").SCRIPTS)
+
+
+def test_capped_weights_are_those_of_the_package_up_to_the_cap(
+    load: Load, tmp_path: Path
+) -> None:
+    from skimage.io import imsave
+
+    from sksegment.losses._class_weight import class_weights
+
+    script = load("rare_classes")
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet([5.0] * 10 + [0.2], 6)
+    masks = [rng.choice(11, p=share, size=(40, 40)) for share in shares]
+    files = [tmp_path / f"{index}.png" for index in range(len(masks))]
+    for file, mask in zip(files, masks, strict=True):
+        imsave(file, mask.astype(np.uint8), check_contrast=False)
+    pixels = np.stack([np.bincount(mask.ravel(), minlength=11) for mask in masks])
+    expected = class_weights("median_frequency", np.arange(11), pixels.astype(float))
+    found = np.array(list(script.capped_weights(files).values()))
+    np.testing.assert_allclose(found, np.minimum(expected, script.CAP), rtol=1e-6)
+    assert found.max() == script.CAP
+
+
+def test_page_of_small_classes_has_a_row_for_each_setting(load: Load) -> None:
+    script = load("rare_classes")
+    result = {"iou": [0.5] * 10 + [0.0], "seconds": 12.0}
+    environment = {"versions": "v", "hardware": "h", "date": "2026-01-01"}
+    rows = [
+        {
+            "task": {"setting": setting, "seed": 0},
+            "result": result,
+            "environment": environment,
+        }
+        for setting in script.SETTINGS
+    ]
+    page = script.page(rows, "results/x.jsonl")
+    assert page.count("| 45.5 |") == len(script.SETTINGS)
+
+
+@pytest.mark.slow
+def test_two_versions_take_turns(load: Load, tmp_path: Path) -> None:
+    script = load("earlier_version")
+    what, *seconds, ratio = script.compare("fit_of_two", script.ROOT, tmp_path, 1)
+    assert what.startswith("Train on 2 images")
+    assert all(float(value) > 0 for value in seconds)
+    assert float(ratio.split()[0]) > 0

@@ -170,6 +170,14 @@ def from_scratch(seed: int, n_epochs: int) -> Any:
     return FCNSegmenter(ignore_label=UNLABELLED, random_state=seed, max_epochs=n_epochs)
 
 
+def on_crops(seed: int, n_epochs: int) -> Any:
+    """Return a small network that learns from scratch, for whole masks."""
+    options = {"width": 8, "crop_size": 96, "batch_size": 4, "dropout": 0.0}
+    return FCNSegmenter(
+        ignore_label=UNLABELLED, random_state=seed, max_epochs=n_epochs, **options
+    )
+
+
 METHODS: dict[str, Callable[[int], Any]] = {
     "strokes.json": ours,
     "strokes.json, 2 epochs": partial(ours, max_epochs=2),
@@ -178,6 +186,8 @@ METHODS: dict[str, Callable[[int], Any]] = {
     "logistic regression": logistic_regression,
     "defaults, 10 epochs": partial(from_scratch, n_epochs=10),
     "defaults, 40 epochs": partial(from_scratch, n_epochs=40),
+    "small, on crops, 8 epochs": partial(on_crops, n_epochs=8),
+    "small, on crops, 24 epochs": partial(on_crops, n_epochs=24),
 }
 
 
