@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from sksegment._torch.processes import Processes
 from sksegment._training.batches import Batches
+from sksegment.networks._encoder_fcn import EncoderFCN
 from sksegment.networks._layers import BatchNorm
 
 # Losses that are a mean over labelled pixels: shares of a batch add up to the batch.
@@ -68,8 +69,8 @@ class SharedBatchNorm(BatchNorm):
         values = input.float()
         n_values = values.new_tensor([values.numel() / values.shape[1]])
         count = sum_of_all(n_values)
-        if count.item() <= 1:  # see BatchNorm
-            return super().forward(input)
+        if count.item() <= 1:  # in another process, maybe, with nothing here
+            return self._by_running_statistics(input)
         mean = sum_of_all(values.sum(dim=(0, 2, 3))) / count
         centred = values - mean[:, None, None]
         var = sum_of_all(centred.square().sum(dim=(0, 2, 3))) / count
@@ -111,14 +112,21 @@ class SharedDropout(nn.Dropout):
 
 
 def _check_layers(network: nn.Module) -> None:
-    """Reject batch normalisation that would see its share of a batch only."""
+    """Reject batch normalisation that would see its share of a batch only.
+
+    That of a frozen encoder sees no batch at all.
+    """
+    is_frozen = isinstance(network, EncoderFCN) and network.frozen
     for name, layer in network.named_modules():
+        if is_frozen and name.startswith("encoder."):
+            continue
         known = (nn.BatchNorm2d, BatchNorm)
         if isinstance(layer, _BatchNorm) and type(layer) not in known:
             raise ValueError(
                 f"The layer {name!r} of the network is a {type(layer).__name__}, which "
-                f"several processes cannot share; expected torch.nn.BatchNorm2d, or "
-                f"training in one process."
+                f"several processes cannot share; expected torch.nn.BatchNorm2d, "
+                f"encoder_learning_rate=0 if it belongs to an encoder, or training in "
+                f"one process."
             )
 
 

@@ -110,6 +110,8 @@ class PixelForest:
             # Of a pixel that every tree has seen, which then is left out.
             warnings.filterwarnings("ignore", "Some inputs do not have OOB scores")
             warnings.filterwarnings("ignore", "invalid value encountered in divide")
+            # Codes are classes, however few pixels there are of each.
+            warnings.filterwarnings("ignore", "The number of unique classes")
             trees.fit(rows, codes)
         forest = cls(trees, n_classes, np.zeros(n_classes))
         return cls(trees, n_classes, forest._shifts(codes, unlabelled))

@@ -21,6 +21,8 @@ MAX_SAMPLE = 50_000
 # Pixels that get pseudo-labels at most: each takes a few bytes, and a microsecond or
 # two.
 MAX_PIXELS = 2**26
+# Probabilities that are held at a time, of which there are several copies.
+MAX_PROBABILITIES = 2**22
 
 
 class PseudoLabels(NamedTuple):
@@ -70,7 +72,8 @@ def make_pseudo_labels(
     chosen = _choose_images(training, seed)
     n_chosen = len(chosen)
     shown = with_progress(chosen, n_chosen, "forest", "images", verbose)
-    sample = _join([_sample(training, index, scale, seed) for index in shown])
+    rates = _sampling_rates(training, chosen)
+    sample = _join([_sample(training, index, scale, seed, rates) for index in shown])
     labelled = sample.codes >= 0
     unlabelled = sample.codes == IGNORED
     if not unlabelled.any():
@@ -93,9 +96,9 @@ def _choose_images(training: TrainingSet, seed: int) -> list[int]:
     n_pixels = np.prod(training.sizes, axis=1)
     if n_pixels.min() > MAX_PIXELS:
         raise ValueError(
-            f"pseudo_labels='forest' labels {MAX_PIXELS:,} pixels at most, but each "
-            f"image has more, {training.images.name(0)} {n_pixels[0]:,}; expected "
-            f"smaller images: cut out the parts around the labels."
+            f"pseudo_labels='forest' labels {MAX_PIXELS:,} pixels at most, but "
+            f"{training.images.name(0)} has {n_pixels[0]:,}; expected smaller images: "
+            f"cut out the parts around the labels."
         )
     order = random_generator(PSEUDO_LABELS, seed).permutation(len(training))
     order = order[n_pixels[order] <= MAX_PIXELS]
@@ -112,20 +115,31 @@ def _choose_images(training: TrainingSet, seed: int) -> list[int]:
     return [int(index) for index in chosen]
 
 
-def _sample(training: TrainingSet, index: int, scale: Scale, seed: int) -> _Sample:
+def _sampling_rates(training: TrainingSet, chosen: list[int]) -> tuple[float, float]:
+    """Return which share of labelled and of other pixels of the images is drawn."""
+    n_labelled = float(training.n_labelled[chosen].sum())
+    n_others = sum(np.prod(training.sizes[index]) for index in chosen) - n_labelled
+    labelled, others = (
+        min(1.0, MAX_SAMPLE / max(1.0, n_in_all)) for n_in_all in (n_labelled, n_others)
+    )
+    return labelled, others
+
+
+def _sample(
+    training: TrainingSet,
+    index: int,
+    scale: Scale,
+    seed: int,
+    rates: tuple[float, float],
+) -> _Sample:
     """Draw labelled and unlabelled pixels of an image, as its part of the sample."""
     image, codes = _read(training, index)
     rng = random_generator(PSEUDO_LABELS, seed, index)
-    n_labelled = training.n_labelled
-    n_others = np.prod(training.sizes, axis=1) - n_labelled
-    places = np.sort(
-        np.concatenate(
-            [
-                _draw(np.flatnonzero(codes >= 0), n_labelled.sum(), rng),
-                _draw(np.flatnonzero(codes == IGNORED), n_others.sum(), rng),
-            ]
-        )
-    )
+    drawn = [
+        _draw(np.flatnonzero(among), rate, rng)
+        for among, rate in zip((codes >= 0, codes == IGNORED), rates, strict=True)
+    ]
+    places = np.sort(np.concatenate(drawn))
     width = codes.shape[1]
     rows = [
         strip[_between(places, part, width) - part.start * width]
@@ -135,10 +149,10 @@ def _sample(training: TrainingSet, index: int, scale: Scale, seed: int) -> _Samp
 
 
 def _draw(
-    places: NDArray[np.intp], n_in_all: float, rng: np.random.Generator
+    places: NDArray[np.intp], rate: float, rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Draw as many pixels of an image as its part of a sample of all images."""
-    wanted = int(np.ceil(len(places) * min(1.0, MAX_SAMPLE / max(1, n_in_all))))
+    """Draw a share of the pixels of an image, at least one if there is one."""
+    wanted = int(np.ceil(len(places) * rate))
     return rng.choice(places, wanted, replace=False) if len(places) else places
 
 
@@ -165,10 +179,24 @@ def _label_image(
     for rows, strip in filter_rows(image, scale):
         unlabelled = codes[rows] == IGNORED
         if unlabelled.any():
-            probabilities = forest.predict_proba(strip[unlabelled.ravel()])
-            found[rows][unlabelled] = probabilities.argmax(axis=1)
-            confidence[rows][unlabelled] = _confidence(probabilities)
+            winners, sure = _judged(forest, strip[unlabelled.ravel()])
+            found[rows][unlabelled] = winners
+            confidence[rows][unlabelled] = sure
     return PseudoLabels(found, confidence)
+
+
+def _judged(
+    forest: PixelForest, rows: Rows
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the most probable class of each row, and the confidence in it."""
+    # With many classes, the probabilities of a whole strip would not fit into memory.
+    size = max(1, MAX_PROBABILITIES // forest.n_classes)
+    winners, confidence = [], []
+    for start in range(0, len(rows), size):
+        probabilities = forest.predict_proba(rows[start : start + size])
+        winners.append(probabilities.argmax(axis=1))
+        confidence.append(_confidence(probabilities))
+    return np.concatenate(winners), np.concatenate(confidence)
 
 
 def _confidence(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

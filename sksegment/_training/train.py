@@ -193,10 +193,11 @@ def _train_network(
     with ExitStack() as stack:
         stack.enter_context(local_rng(batches.device))
         stack.enter_context(_restore_trainable(network))
-        stack.enter_context(_allow_single_values(network))
-        stack.enter_context(shared_layers(network, batches, batches.processes))
+        if batches.processes.is_alone:
+            stack.enter_context(_allow_single_values(network))
         if isinstance(network, EncoderFCN) and plan.encoder_factor == 0:
             stack.enter_context(_encoder_frozen(network))
+        stack.enter_context(shared_layers(network, batches, batches.processes))
         net.initialize()
         if optimizer_state is not None:
             _resume_optimizer(net.optimizer_, optimizer_state)
@@ -246,7 +247,8 @@ def _allow_single_values(network: nn.Module) -> Iterator[None]:
     """Let batch normalization train on one value per channel, as that of `FCN` does.
 
     A single image has one after pooling over all of it (ASPP), or at the stride of an
-    encoder, which torch rejects. By hooks, as timm has layers of its own.
+    encoder, which torch rejects. By hooks, as timm has layers of its own. Layers that
+    several processes share count the values of all of them themselves.
     """
     single: set[nn.Module] = set()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sksegment._inputs.checks import check_choice, check_integer, check_number
 from sksegment._torch.tensors import pad_to_multiple
@@ -162,7 +163,7 @@ class EncoderFCN(nn.Module):
         height, width = images.shape[-2:]
         padded = pad_to_multiple(images, self.stride)
         with torch.no_grad() if self.frozen else nullcontext():
-            maps = channels_first(self.encoder, self.encoder(padded))
+            maps = channels_first(self.encoder, _maps_of(self.encoder, padded))
         sizes = [
             [side // each for side in padded.shape[-2:]] for each in self.reductions
         ]
@@ -260,6 +261,19 @@ def maps_down_to(encoder: str, n_channels: int, depth: int | None) -> list[Encod
             * (len(maps) > 1)
         )
     return used
+
+
+def _maps_of(encoder: nn.Module, images: Tensor) -> list[Tensor]:
+    """Return the maps of images, or of none: the share of a process may be empty.
+
+    Transformers cannot reshape a batch of no images, and so get a blank one, whose maps
+    are dropped. Batch normalisation can, and would count a blank image.
+    """
+    counts = any(isinstance(layer, _BatchNorm) for layer in encoder.modules())
+    if len(images) or counts:
+        return list(encoder(images))
+    blank = images.new_zeros((1, *images.shape[1:]))
+    return [one[:0] for one in encoder(blank)]
 
 
 def _resized(one: Tensor, size: list[int]) -> Tensor:

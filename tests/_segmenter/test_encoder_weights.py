@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from skorch.callbacks import Callback
 
-from sksegment import FCNSegmenter
+from sksegment import FCNSegmenter, load_model, save_model
 from sksegment._training import encoded_batches, train
 from sksegment.augmentation import RandomFlip
 from sksegment.datasets import make_shapes
@@ -174,6 +177,36 @@ def test_imagenet_takes_the_weights_of_timm_and_names_them(
     assert_array_equal(encoder_of(segmenter.fit(X, y))[first], state[first].numpy())
     tag = timm.get_pretrained_cfg("test_resnet").tag
     assert f"Weights of timm: test_resnet.{tag}" in capsys.readouterr().out
+
+
+def test_copies_and_files_of_a_fitted_segmenter_ask_for_no_weights(
+    timm: Any, state: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, asked = timm.create_model, []
+
+    def cached(name: str, pretrained: bool = False, **options: Any) -> Any:
+        model = made(name, **options)
+        if pretrained:
+            asked.append(name)
+            model.load_state_dict(state)
+        return model
+
+    monkeypatch.setattr(timm, "create_model", cached)
+    fitted = small(pretrained="imagenet").fit(X, y)
+    assert asked == ["test_resnet"]
+    save_model(fitted, tmp_path / "model.safetensors")
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    assert b"torch" not in (tmp_path / "model.joblib").read_bytes()
+    assert clone(fitted).pretrained == "imagenet"
+    expected = fitted.predict_proba(X)
+    copies = (
+        load_model(tmp_path / "model.safetensors"),
+        joblib.load(tmp_path / "model.joblib"),
+        copy.deepcopy(fitted),
+    )
+    for again in copies:
+        assert_array_equal(again.predict_proba(X), expected)
+    assert asked == ["test_resnet"]
 
 
 def test_without_network_model_cache_and_cure_are_named(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from helpers.processes import TORCHRUN, launch
 from sksegment._torch.processes import Processes
 from sksegment._training.data_parallel import SharedBatchNorm
-
-ROOT = Path(__file__).resolve().parents[2]
 
 COMMON = """
 import os
@@ -80,25 +76,6 @@ found["unseeded"] = told(unseeded)
 joblib.dump(found, f"{folder}/{rank}.joblib")
 """
 )
-
-
-def launch(
-    script: str, folder: Path, *launcher: str
-) -> subprocess.CompletedProcess[str]:
-    (folder / "script.py").write_text(script)
-    command = [*launcher, str(folder / "script.py"), str(folder)]
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-
-
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.fixture(scope="module")
@@ -257,3 +234,17 @@ def test_shared_batch_normalisation_is_that_of_torch(
     for name, values in expected.state_dict().items():
         if "var" in name or "mean" in name:
             torch.testing.assert_close(shared.state_dict()[name], values)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 5, 4), (1, 3, 1, 1)])
+def test_without_values_to_share_the_statistics_are_used_and_stay(
+    shape: tuple[int, ...], lone_group: None
+) -> None:
+    inputs = torch.ones(shape, requires_grad=True)
+    shared = nn.BatchNorm2d(3)
+    shared.__class__ = SharedBatchNorm
+    before = copy.deepcopy(shared.state_dict())
+    shared(inputs).sum().backward()
+    assert shared.weight.grad is not None  # other processes wait for it
+    for name, values in shared.state_dict().items():
+        assert torch.equal(values, before[name]), name

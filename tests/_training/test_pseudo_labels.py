@@ -62,6 +62,21 @@ def segmenter(**parameters: Any) -> FCNSegmenter:
     return FCNSegmenter(**{**defaults, **parameters})
 
 
+@pytest.fixture
+def sampled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """How many labelled and other pixels each forest gets."""
+    counts = []
+    fit = PixelForest.fit.__func__  # type: ignore[attr-defined]
+
+    def counting(cls: Any, rows: Any, codes: Any, unlabelled: Any, *rest: Any) -> Any:
+        assert len(rows) == len(codes)
+        counts.append((len(rows), len(unlabelled)))
+        return fit(cls, rows, codes, unlabelled, *rest)
+
+    monkeypatch.setattr(PixelForest, "fit", classmethod(counting))
+    return counts
+
+
 def test_the_filters_are_those_of_scikit_image() -> None:
     image = np.random.default_rng(0).random((70, 50))
     ((rows, answers),) = filter_rows(image[..., None], Scale(*N_PLAIN))
@@ -140,19 +155,70 @@ def test_beyond_the_limit_images_are_left_out_with_a_warning(
         made([image], [strokes])
 
 
-def test_only_so_many_pixels_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [0, 1])
+def test_an_image_beyond_the_limit_leaves_room_for_the_others(
+    place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image, _, strokes = disks()
-    seen = []
-    fit = PixelForest.fit.__func__  # type: ignore[attr-defined]
+    images, masks = [image[:32]] * 2, [strokes[:32]] * 2
+    images[place], masks[place] = image, strokes
+    monkeypatch.setattr(pseudo_labels, "MAX_PIXELS", image.size - 1)
+    with pytest.warns(UserWarning, match="1 of 2 images get no pseudo-labels"):
+        found = made(images, masks)
+    assert [labels is None for labels in found] == [index == place for index in (0, 1)]
 
-    def counting(cls: Any, rows: Any, codes: Any, unlabelled: Any, *rest: Any) -> Any:
-        seen.append((len(rows), len(codes), len(unlabelled)))
-        return fit(cls, rows, codes, unlabelled, *rest)
 
-    monkeypatch.setattr(PixelForest, "fit", classmethod(counting))
+def test_images_that_are_left_out_do_not_thin_the_sample(
+    monkeypatch: pytest.MonkeyPatch, sampled: list[tuple[int, int]]
+) -> None:
+    image, _, strokes = disks()
+    monkeypatch.setattr(pseudo_labels, "MAX_PIXELS", image.size)
+    monkeypatch.setattr(pseudo_labels, "MAX_SAMPLE", 40)
+    with pytest.warns(UserWarning, match="3 of 4 images"):
+        made([image] * 4, [strokes] * 4)
+    assert sampled == [(40, 40)]
+
+
+def test_only_so_many_pixels_are_sampled(
+    monkeypatch: pytest.MonkeyPatch, sampled: list[tuple[int, int]]
+) -> None:
+    image, _, strokes = disks()
     monkeypatch.setattr(pseudo_labels, "MAX_SAMPLE", 40)
     made([image, image], [strokes, strokes])
-    assert seen == [(40, 40, 40)]
+    assert sampled == [(40, 40)]
+
+
+def test_many_classes_are_predicted_a_part_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image, _, strokes = disks()
+    (whole,) = made([image], [strokes])
+    sizes = []
+    predict_proba = PixelForest.predict_proba
+
+    def counting(self: PixelForest, rows: Any) -> Any:
+        sizes.append(len(rows))
+        return predict_proba(self, rows)
+
+    monkeypatch.setattr(PixelForest, "predict_proba", counting)
+    monkeypatch.setattr(pseudo_labels, "MAX_PROBABILITIES", 2 * 1000)
+    (parts,) = made([image], [strokes])
+    assert max(sizes) == 1000
+    assert sum(sizes) == (strokes == VOID).sum()
+    assert whole is not None
+    assert parts is not None
+    for expected, found in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_many_classes_with_few_pixels_each_warn_of_nothing(
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    image, _, strokes = disks()
+    many = np.full(strokes.shape, VOID)
+    many[5, ::2] = np.arange(32) % 25  # scikit-learn takes them for measurements
+    made([image], [many])
+    assert not [str(warning.message) for warning in recwarn]
 
 
 def test_a_few_strokes_teach_more_than_without() -> None:

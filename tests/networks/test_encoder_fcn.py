@@ -110,6 +110,17 @@ def test_a_frozen_encoder_keeps_its_statistics_and_needs_no_gradient() -> None:
     assert all(one.grad is None for one in network.encoder.parameters())
 
 
+@pytest.mark.parametrize("encoder", ["test_vit", "test_convnext", "test_resnet"])
+def test_no_images_give_no_scores_and_gradients_of_zero(encoder: str) -> None:
+    network = EncoderFCN(3, 2, encoder, width=2).train()
+    scores = network(torch.zeros(0, 3, 20, 30))
+    assert scores.shape == (0, 2, 20, 30)
+    scores.sum().backward()
+    for name, weight in network.named_parameters():
+        assert weight.grad is not None, name
+        assert not weight.grad.any(), name
+
+
 @pytest.mark.parametrize(
     "encoder, closest",
     [
