@@ -45,6 +45,8 @@ EPOCHS = (1, 2, 4, 8, 16)
 PIXELS = (100, 400, 1600)
 # Budgets beyond this many seconds are not tried.
 LONGEST = 60.0
+# Of the axis of seconds.
+TICKS = (1, 3, 10, 30, 100)
 CROPS = {"crop_size": 128, "batch_size": 4, "dropout": 0.0}
 SMALL = {"width": 8, "crop_size": 96, "batch_size": 4, "dropout": 0.0}
 
@@ -254,14 +256,23 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     from matplotlib.figure import Figure
 
     names = list(dict.fromkeys(row["task"]["set"] for row in rows))
-    figure = Figure(figsize=(5 * len(names), 4), layout="constrained")
-    panels = figure.subplots(1, len(names), squeeze=False)[0]
-    for panel, name in zip(panels, names, strict=True):
-        for contestant in CONTESTANTS:
+    figure = Figure(figsize=(9, 1 + 3 * ((len(names) + 1) // 2)), layout="constrained")
+    panels = figure.subplots((len(names) + 1) // 2, 2, squeeze=False).ravel()
+    for panel, name in zip(panels, names, strict=False):
+        for index, contestant in enumerate(CONTESTANTS):
             seconds, iou = curve(rows, name, contestant.name)
-            panel.semilogx(seconds, iou, "o-", label=contestant.name)
+            if seconds:
+                style = {"color": f"C{index}", "label": contestant.name}
+                panel.plot(seconds, iou, "o-", **style)
         panel.set(title=name, xlabel="processor seconds of fit", ylabel="mean IoU")
-    panels[0].legend(fontsize="x-small")
+        panel.set_xscale("log")
+        panel.set_xticks(TICKS, labels=map(str, TICKS))
+        panel.minorticks_off()
+    for panel in panels[len(names) :]:
+        panel.set_axis_off()
+    # The contestants of a set need not be those of the others.
+    handles = {line.get_label(): line for panel in panels for line in panel.lines}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center")
     figure.savefig(file, metadata={"Date": None})
 
 

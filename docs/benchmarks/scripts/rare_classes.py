@@ -119,8 +119,9 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
             each = np.mean([result["iou"] for result in results], axis=0)
             seconds = np.median([result["seconds"] for result in results])
             cells = [f"{100 * iou:.0f}" for iou in each]
-            lines.append([setting, with_spread(means), *cells, f"{seconds:.0f}"])
-    header = ["setting", "mean IoU", *CAMVID_CLASSES, "seconds"]
+            ends = f"{seconds:.0f}", str(len(results))
+            lines.append([setting, with_spread(means), *cells, *ends])
+    header = ["setting", "mean IoU", *CAMVID_CLASSES, "seconds", "seeds"]
     return "\n".join(
         [
             "# Small classes",
@@ -131,8 +132,8 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
             "CamVid, 360x480 pixels, which is half of the film's resolution: every "
             f"{EVERY_TRAIN}th frame of two films to train on, {N_EPOCHS} epochs; every "
             f"{EVERY_TEST}th of a third film, `{HELD_OUT}`, a street that was not "
-            "trained on, to score. IoU in per cent, processor seconds of `fit`, "
-            f"{len(SEEDS)} seeds. Short trainings on few frames: differences below two "
+            "trained on, to score. IoU in per cent, processor seconds of `fit` with one "
+            "thread. Short trainings on few frames: differences below two "
             "points are noise.",
             "",
             markdown_table(header, lines),
