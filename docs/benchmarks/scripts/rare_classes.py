@@ -132,7 +132,7 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
             "CamVid, 360x480 pixels, which is half of the film's resolution: every "
             f"{EVERY_TRAIN}th frame of two films to train on, {N_EPOCHS} epochs; every "
             f"{EVERY_TEST}th of a third film, `{HELD_OUT}`, a street that was not "
-            "trained on, to score. IoU in per cent, processor seconds of `fit` with one "
+            "trained on, to score. IoU in per cent, processor seconds of `fit`, one "
             "thread. Short trainings on few frames: differences below two "
             "points are noise.",
             "",
