@@ -97,10 +97,11 @@ def shift_scores(
     """
     scores = log_scores(probabilities)
     shifts = np.zeros(len(shares))
-    for _ in range(N_STEPS):
+    # Ever shorter steps: with one length, few pixels would swing from class to class.
+    for step in np.linspace(STEP, 0, N_STEPS, endpoint=False):
         winners = np.bincount((scores + shifts).argmax(axis=1), minlength=len(shares))
         ratio = (shares + SMALLEST_SHARE) / (winners / len(scores) + SMALLEST_SHARE)
-        shifts += STEP * np.log(ratio)
+        shifts += step * np.log(ratio)
     return shifts
 
 
