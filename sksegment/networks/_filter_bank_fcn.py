@@ -76,8 +76,10 @@ class FilterBank(nn.Module):
         # Differences of nearly equal numbers: bfloat16 would leave nothing of them.
         with torch.autocast(images.device.type, enabled=False):
             maps = torch.stack(_features(self._smooth(images.float())), dim=2)
-            n_images, _, height, width = images.shape
-            return maps.reshape(n_images, -1, height, width)
+            n_images, n_channels, height, width = images.shape
+            # No -1: where several processes train, a share may hold no image.
+            n_answers = n_channels * self.n_filters
+            return maps.reshape(n_images, n_answers, height, width)
 
     def _smooth(self, images: Tensor) -> Tensor:
         """Return each channel at each scale, with `DIFFERENCES` pixels around it."""

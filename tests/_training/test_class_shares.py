@@ -66,3 +66,10 @@ def test_shifted_scores_win_as_often_as_asked() -> None:
 def test_a_share_of_zero_gives_finite_shifts() -> None:
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2]])
     assert np.isfinite(shift_scores(probabilities, np.array([1.0, 0.0]))).all()
+
+
+def test_shares_of_few_pixels_are_met_without_swinging() -> None:
+    probabilities = np.array([[0.6, 0.4], [0.7, 0.3], [0.8, 0.2], [0.9, 0.1]])
+    shifts = shift_scores(probabilities, np.array([0.5, 0.5]))
+    winners = (log_scores(probabilities) + shifts).argmax(axis=1)
+    np.testing.assert_array_equal(winners, [1, 1, 0, 0])

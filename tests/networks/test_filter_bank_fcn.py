@@ -95,3 +95,11 @@ def test_gradients_of_a_constant_image_are_finite() -> None:
 
 def test_kernels_follow_from_depth_and_are_not_in_the_state_dict() -> None:
     assert not any("kernels" in name for name in FilterBankFCN(1, 2).state_dict())
+
+
+def test_no_images_give_no_scores() -> None:
+    network = FilterBankFCN(n_channels=2, n_classes=3, depth=1).eval()
+    scores = network(torch.zeros(0, 2, 9, 7))
+    assert scores.shape == (0, 3, 9, 7)
+    scores.sum().backward()
+    assert all(weight.grad is not None for weight in network.parameters())
