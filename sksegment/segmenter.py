@@ -137,8 +137,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         labelled pixels, on the filters of ``network="filter_bank"``; what it says of
         the others is trained on as well, weighted by its confidence [4]_: for strokes.
         These show as much of a rare class as of a frequent one; the forest is adjusted
-        to the shares that the classes probably have [5]_. It takes about three seconds
-        a megapixel, and labels 67 million pixels at most.
+        to the shares that the classes probably have [5]_. It takes about eight seconds
+        a megapixel of one channel, and labels 67 million pixels at most.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
         "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,

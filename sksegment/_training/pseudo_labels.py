@@ -18,8 +18,7 @@ from sksegment._training.pixel_forest import PixelForest, Rows, filter_rows
 # Labelled pixels that the forest learns from at most, and others that the shares of the
 # classes are estimated on.
 MAX_SAMPLE = 50_000
-# Pixels that get pseudo-labels at most: each takes a few bytes, and a microsecond or
-# two.
+# Pixels that get pseudo-labels at most: each takes a few bytes, and some microseconds.
 MAX_PIXELS = 2**26
 # Probabilities that are held at a time, of which there are several copies.
 MAX_PROBABILITIES = 2**22
