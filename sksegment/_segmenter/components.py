@@ -41,7 +41,8 @@ from sksegment._training.checkpoint import (
 )
 from sksegment._training.data_parallel import check_sharable
 from sksegment._training.fingerprint import fingerprint
-from sksegment._training.pseudo_labels import PseudoLabels, make_pseudo_labels
+from sksegment._training.image_store import PseudoLabels
+from sksegment._training.pseudo_labels import make_pseudo_labels
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
 from sksegment.augmentation._plan import PlannedStep
@@ -193,9 +194,9 @@ class Components:
 
     def _pseudo_labels(
         self, training: TrainingSet, model: Model, seed: int
-    ) -> list[PseudoLabels | None] | None:
+    ) -> dict[int, PseudoLabels]:
         if self["pseudo_labels"] is None:
-            return None
+            return {}
         return make_pseudo_labels(training, model.scale, seed, self["verbose"])
 
     def validation(

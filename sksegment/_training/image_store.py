@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,13 +21,27 @@ from sksegment._inputs.training_set import TrainingSet
 from sksegment._torch.devices import to_device
 from sksegment._torch.tensors import in_torch_dtype, torch_dtype
 from sksegment._training.file_cache import FileCache
-from sksegment._training.pseudo_labels import PseudoLabels
 
 # The largest image, in bytes, that is read as a whole to be kept. Larger ones may not
 # fit into memory, and are read part by part.
 MAX_KEPT = 2**28
 WHOLE: Window = (slice(None), slice(None))
 CORNER: Window = (slice(1), slice(1))
+
+
+class PseudoLabels(NamedTuple):
+    """What the pixels of an image are taken for in training.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (height, width)
+        Class codes where the image has no label, `IGNORED` elsewhere.
+    confidence : ndarray of shape (height, width), float16
+        From 0 to 1; 1 where the image has a label.
+    """
+
+    codes: NDArray[np.signedinteger]
+    confidence: NDArray[np.float16]
 
 
 class Example(NamedTuple):
@@ -90,8 +104,8 @@ class ImageStore:
         Where the examples are wanted.
     capacity : float
         Bytes that images kept on the device may take.
-    pseudo_labels : sequence of PseudoLabels or None, default=None
-        What unlabelled pixels are taken for, image by image.
+    pseudo_labels : mapping of int to PseudoLabels, default={}
+        What unlabelled pixels are taken for, by the number of the image.
     files : FileCache
         What was read from files.
     """
@@ -99,7 +113,7 @@ class ImageStore:
     samples: TrainingSet
     device: torch.device
     capacity: float
-    pseudo_labels: Sequence[PseudoLabels | None] | None = None
+    pseudo_labels: Mapping[int, PseudoLabels] = field(default_factory=dict)
     files: FileCache = field(default_factory=FileCache)
     _kept: dict[int, Example] = field(default_factory=dict)
 
@@ -135,7 +149,7 @@ class ImageStore:
             return codes
         # Raw weights, as they are counted: in units of their mean, tiny ones may be 0.
         counts = self.samples.weights[index] > 0
-        return np.where(counts, codes, IGNORED)
+        return np.where(counts | (codes == NO_DATA), codes, IGNORED)
 
     def _send_whole(self, index: int) -> Example | None:
         """Send a whole image to stay on the device, if there is room for it."""
@@ -203,14 +217,15 @@ class ImageStore:
 
     def _with_pseudo_labels(self, index: int, window: Window) -> NDArray[np.int32]:
         codes = self._encoded(index, window)
-        pseudo = None if self.pseudo_labels is None else self.pseudo_labels[index]
-        if pseudo is None:
+        if index not in self.pseudo_labels:
             return codes
-        return np.where(codes == IGNORED, pseudo.codes[window], codes)
+        return np.where(
+            codes == IGNORED, self.pseudo_labels[index].codes[window], codes
+        )
 
     @property
     def _is_weighted(self) -> bool:
-        return self.samples.weights is not None or self.pseudo_labels is not None
+        return self.samples.weights is not None or bool(self.pseudo_labels)
 
     def _read_weights(self, index: int, window: Window) -> Tensor | None:
         if not self._is_weighted:
@@ -219,7 +234,6 @@ class ImageStore:
         size = self.samples.sizes[index]
         cut: NDArray[Any] = np.broadcast_to(1.0 if weight is None else weight, size)
         weights = cut[window].astype(np.float32)
-        pseudo = None if self.pseudo_labels is None else self.pseudo_labels[index]
-        if pseudo is not None:
-            weights *= pseudo.confidence[window]
+        if index in self.pseudo_labels:
+            weights *= self.pseudo_labels[index].confidence[window]
         return torch.from_numpy(weights)

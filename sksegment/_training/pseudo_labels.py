@@ -6,13 +6,15 @@ import warnings
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sksegment._inputs.channel_scale import Scale
-from sksegment._inputs.labels import IGNORED, NO_DATA
+from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.progress import with_progress
 from sksegment._inputs.random import PSEUDO_LABELS, random_generator
 from sksegment._inputs.training_set import TrainingSet
+from sksegment._training.image_store import ImageStore, PseudoLabels
 from sksegment._training.pixel_forest import PixelForest, Rows, filter_rows
 
 # Labelled pixels that the forest learns from at most, and others that the shares of the
@@ -24,21 +26,6 @@ MAX_PIXELS = 2**26
 MAX_PROBABILITIES = 2**22
 
 
-class PseudoLabels(NamedTuple):
-    """What the pixels of an image are taken for in training.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (height, width)
-        Class codes where the image has no label, `IGNORED` elsewhere.
-    confidence : ndarray of shape (height, width), float16
-        From 0 to 1; 1 where the image has a label.
-    """
-
-    codes: NDArray[np.signedinteger]
-    confidence: NDArray[np.float16]
-
-
 class _Sample(NamedTuple):
     """Some pixels of all images: answers of filters, and codes."""
 
@@ -48,7 +35,7 @@ class _Sample(NamedTuple):
 
 def make_pseudo_labels(
     training: TrainingSet, scale: Scale, seed: int, verbose: int = 0
-) -> list[PseudoLabels | None] | None:
+) -> dict[int, PseudoLabels]:
     """Return pseudo-labels for the images with unlabelled pixels.
 
     Parameters
@@ -64,19 +51,20 @@ def make_pseudo_labels(
 
     Returns
     -------
-    list of PseudoLabels or None, or None
-        One for each image; None for those that are labelled all over, or beyond the
-        limit of pixels; None instead of a list if there are no others.
+    dict of int to PseudoLabels
+        By the number of the image; none for those that are labelled all over, or beyond
+        the limit of pixels.
     """
     chosen = _choose_images(training, seed)
     n_chosen = len(chosen)
     shown = with_progress(chosen, n_chosen, "forest", "images", verbose)
     rates = _sampling_rates(training, chosen)
-    sample = _join([_sample(training, index, scale, seed, rates) for index in shown])
+    store = ImageStore(training, torch.device("cpu"), capacity=0)
+    sample = _join([_sample(store, index, scale, seed, rates) for index in shown])
     labelled = sample.codes >= 0
     unlabelled = sample.codes == IGNORED
     if not unlabelled.any():
-        return None
+        return {}
     forest = PixelForest.fit(
         sample.rows[labelled],
         sample.codes[labelled],
@@ -84,10 +72,9 @@ def make_pseudo_labels(
         len(training.encoder.classes),
         seed,
     )
-    found: list[PseudoLabels | None] = [None] * len(training)
-    for index in with_progress(chosen, n_chosen, "pseudo-labels", "images", verbose):
-        found[index] = _label_image(training, index, scale, forest)
-    return found
+    shown = with_progress(chosen, n_chosen, "pseudo-labels", "images", verbose)
+    found = {index: _label_image(store, index, scale, forest) for index in shown}
+    return {index: labels for index, labels in found.items() if labels is not None}
 
 
 def _choose_images(training: TrainingSet, seed: int) -> list[int]:
@@ -125,14 +112,14 @@ def _sampling_rates(training: TrainingSet, chosen: list[int]) -> tuple[float, fl
 
 
 def _sample(
-    training: TrainingSet,
+    store: ImageStore,
     index: int,
     scale: Scale,
     seed: int,
     rates: tuple[float, float],
 ) -> _Sample:
     """Draw labelled and unlabelled pixels of an image, as its part of the sample."""
-    image, codes = _read(training, index)
+    image, codes = store.samples.images[index], store.codes(index)
     rng = random_generator(PSEUDO_LABELS, seed, index)
     drawn = [
         _draw(np.flatnonzero(among), rate, rng)
@@ -167,12 +154,13 @@ def _join(samples: list[_Sample]) -> _Sample:
 
 
 def _label_image(
-    training: TrainingSet, index: int, scale: Scale, forest: PixelForest
+    store: ImageStore, index: int, scale: Scale, forest: PixelForest
 ) -> PseudoLabels | None:
     """Return what the forest says of an image where it has no labels."""
-    image, codes = _read(training, index)
+    codes = store.codes(index)
     if not (codes == IGNORED).any():
         return None
+    image = store.samples.images[index]
     found = np.full(codes.shape, IGNORED, np.min_scalar_type(-forest.n_classes))
     confidence = np.ones(codes.shape, np.float16)
     for rows, strip in filter_rows(image, scale):
@@ -203,17 +191,3 @@ def _confidence(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     guess = 1 / probabilities.shape[1]
     excess = probabilities.max(axis=1) - guess
     return np.asarray(excess / max(1 - guess, np.finfo(float).tiny))
-
-
-def _read(
-    training: TrainingSet, index: int
-) -> tuple[NDArray[np.generic], NDArray[np.int32]]:
-    """Return an image and its class codes, ignored where the weight is 0."""
-    image, mask = training.read(index)
-    codes = training.encoder.encode(mask, training.masks.name(index))
-    weight = training.weight(index)
-    if weight is not None:
-        codes[np.broadcast_to(weight, codes.shape) == 0] = IGNORED
-    if training.nodata is not None:
-        codes[training.nodata.missing(image)] = NO_DATA
-    return image, codes

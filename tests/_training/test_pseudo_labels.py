@@ -17,8 +17,9 @@ from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.samples import as_samples
 from sksegment._inputs.training_set import TrainingSet, training_set
 from sksegment._training import pixel_forest, pseudo_labels
+from sksegment._training.image_store import PseudoLabels
 from sksegment._training.pixel_forest import PixelForest, filter_rows
-from sksegment._training.pseudo_labels import PseudoLabels, make_pseudo_labels
+from sksegment._training.pseudo_labels import make_pseudo_labels
 from sksegment.metrics import iou_score
 
 VOID = 255
@@ -44,8 +45,7 @@ def survey_of(X: Any, y: Any, nodata: Any = None, weight: Any = None) -> Trainin
 def made(X: Any, y: Any, **options: Any) -> list[PseudoLabels | None]:
     training = survey_of(X, y, **options)
     found = make_pseudo_labels(training, training.scale, seed=0)
-    assert found is not None
-    return found
+    return [found.get(index) for index in range(len(X))]
 
 
 def segmenter(**parameters: Any) -> FCNSegmenter:
@@ -122,7 +122,7 @@ def test_images_that_are_labelled_all_over_get_none() -> None:
     assert found[0] is None
     assert found[1] is not None
     training = survey_of([image], [mask])
-    assert make_pseudo_labels(training, training.scale, seed=0) is None
+    assert make_pseudo_labels(training, training.scale, seed=0) == {}
 
 
 def test_weights_of_zero_are_no_labels_for_the_forest() -> None:
