@@ -6,12 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pytest
-import torch.distributed as dist
 
-from helpers.processes import ROOT, TORCHRUN, launch
+from helpers.processes import ROOT, launch, results_of_one_and_two
 from sksegment._training.data_parallel import _check_layers
 from sksegment.networks._encoder_fcn import EncoderFCN
 
@@ -66,13 +64,7 @@ joblib.dump(found, f"{folder}/{rank}.joblib")
 @pytest.fixture(scope="module")
 def results(timm: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What one process learns, and what each of two learns."""
-    if not (dist.is_available() and dist.is_gloo_available()):
-        pytest.skip("needs a torch with gloo")
-    folder = tmp_path_factory.mktemp("together")
-    for launcher in ((), TORCHRUN):
-        finished = launch(TOGETHER, folder, *launcher)
-        assert finished.returncode == 0, finished.stderr
-    return {path.stem: joblib.load(path) for path in folder.glob("*.joblib")}
+    return results_of_one_and_two(TOGETHER, tmp_path_factory.mktemp("together"))
 
 
 @pytest.mark.slow

@@ -14,7 +14,12 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from helpers.processes import TORCHRUN, launch
+from helpers.processes import (
+    TORCHRUN,
+    launch,
+    results_of_one_and_two,
+    skip_without_gloo,
+)
 from sksegment._torch.processes import Processes
 from sksegment._training.data_parallel import SharedBatchNorm
 
@@ -81,13 +86,7 @@ joblib.dump(found, f"{folder}/{rank}.joblib")
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What one process learns, and what each of two learns."""
-    if not (dist.is_available() and dist.is_gloo_available()):
-        pytest.skip("needs a torch with gloo")
-    folder = tmp_path_factory.mktemp("parallel")
-    for launcher in ((), TORCHRUN):
-        finished = launch(EQUAL, folder, *launcher)
-        assert finished.returncode == 0, finished.stderr
-    return {path.stem: joblib.load(path) for path in folder.glob("*.joblib")}
+    return results_of_one_and_two(EQUAL, tmp_path_factory.mktemp("parallel"))
 
 
 @pytest.mark.slow
@@ -204,8 +203,7 @@ def test_shares_are_even_and_complete(n_items: int, count: int) -> None:
 @pytest.fixture
 def lone_group(tmp_path: Path) -> Iterator[None]:
     """A process group of one: sums over it are those of this process."""
-    if not (dist.is_available() and dist.is_gloo_available()):
-        pytest.skip("needs a torch with gloo")
+    skip_without_gloo()
     dist.init_process_group(
         "gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1
     )

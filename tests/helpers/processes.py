@@ -6,6 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+import torch.distributed as dist
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -26,3 +31,18 @@ def launch(
         timeout=400,
         check=False,
     )
+
+
+def skip_without_gloo() -> None:
+    """Skip a test that needs processes on a CPU to exchange tensors."""
+    if not (dist.is_available() and dist.is_gloo_available()):
+        pytest.skip("needs a torch with gloo")
+
+
+def results_of_one_and_two(script: str, folder: Path) -> dict[str, Any]:
+    """Run a script in one process and in two; return what each has dumped there."""
+    skip_without_gloo()
+    for launcher in ((), TORCHRUN):
+        finished = launch(script, folder, *launcher)
+        assert finished.returncode == 0, finished.stderr
+    return {path.stem: joblib.load(path) for path in folder.glob("*.joblib")}

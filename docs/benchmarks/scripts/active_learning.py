@@ -11,7 +11,6 @@ runs are kept in a JSON-lines file; `--table` writes the page from it.
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,9 +20,9 @@ from typing import Any
 import numpy as np
 from lib.shared import (
     CAMVID_VOID,
-    RECORDS,
     Record,
     all_reduced,
+    asked_record,
     data_folder,
     markdown_table,
     read_pairs,
@@ -168,17 +167,9 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--table", action="store_true", help="only write the page")
-    parser.add_argument(
-        "--results", type=Path, default=RECORDS / "active_learning.jsonl"
-    )
-    arguments = parser.parse_args()
+    record, runs_are_wanted = asked_record(__doc__, "active_learning")
     warnings.filterwarnings("ignore", "In its last epoch the network predicted")
-    record = Record(arguments.results)
-    if not arguments.table:
+    if runs_are_wanted:
         run_all(record)
     record.write_page(page)
 

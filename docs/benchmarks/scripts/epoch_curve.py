@@ -10,14 +10,12 @@ what a search over `max_epochs` would find, for as many trainings as values.
 
 from __future__ import annotations
 
-import argparse
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lib.image_sets import IMAGE_SETS
-from lib.shared import RECORDS, Record, data_folder, markdown_table, where_and_when
+from lib.shared import asked_record, data_folder, markdown_table, where_and_when
 from sklearn.model_selection import KFold, cross_val_score
 
 from sksegment import FCNSegmenter
@@ -80,15 +78,9 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--table", action="store_true", help="only write the page")
-    parser.add_argument("--results", type=Path, default=RECORDS / "epoch_curve.jsonl")
-    arguments = parser.parse_args()
+    record, runs_are_wanted = asked_record(__doc__, "epoch_curve")
     warnings.filterwarnings("ignore", "In its last epoch the network predicted")
-    record = Record(arguments.results)
-    for name in () if arguments.table else NAMES:
+    for name in NAMES if runs_are_wanted else ():
         for schedule in SCHEDULES:
             task = {"image_set": name, "schedule": schedule}
             if record.find(task) is None:

@@ -10,7 +10,6 @@ a street that was not trained on, to score. Finished runs are kept in a JSON-lin
 
 from __future__ import annotations
 
-import argparse
 import time
 import warnings
 from pathlib import Path
@@ -21,8 +20,7 @@ import torch
 from lib.shared import (
     CAMVID_CLASSES,
     CAMVID_VOID,
-    RECORDS,
-    Record,
+    asked_record,
     data_folder,
     markdown_table,
     where_and_when,
@@ -143,16 +141,10 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--table", action="store_true", help="only write the page")
-    parser.add_argument("--results", type=Path, default=RECORDS / "rare_classes.jsonl")
-    asked = parser.parse_args()
+    record, runs_are_wanted = asked_record(__doc__, "rare_classes")
     warnings.simplefilter("ignore", ConvergenceWarning)
     torch.set_num_threads(1)
-    record = Record(asked.results)
-    for seed in () if asked.table else SEEDS:
+    for seed in SEEDS if runs_are_wanted else ():
         for setting in SETTINGS:
             task = {"setting": setting, "seed": seed, "max_epochs": N_EPOCHS}
             if record.find(task) is None:

@@ -11,7 +11,6 @@ JSON-lines file; `--table` writes the page from it.
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from lib.image_sets import ImageSet, camvid, membrane, voc
-from lib.shared import RECORDS, Record, data_folder, markdown_table, where_and_when
+from lib.shared import Record, asked_record, data_folder, markdown_table, where_and_when
 from sklearn.frozen import FrozenEstimator
 
 from sksegment import FCNSegmenter
@@ -157,15 +156,9 @@ def run_all(record: Record) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--table", action="store_true", help="only write the page")
-    parser.add_argument("--results", type=Path, default=RECORDS / "temperature.jsonl")
-    arguments = parser.parse_args()
+    record, runs_are_wanted = asked_record(__doc__, "temperature")
     warnings.filterwarnings("ignore", "In its last epoch the network predicted")
-    record = Record(arguments.results)
-    if not arguments.table:
+    if runs_are_wanted:
         run_all(record)
     record.write_page(page)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -123,6 +124,17 @@ class Record:
         text = page(rows, f"{self.path.parent.name}/{self.path.name}")
         above = self.path.parent.parent / f"{self.path.stem}.md"
         above.write_text(text, encoding="utf-8")
+
+
+def asked_record(description: str | None, name: str) -> tuple[Record, bool]:
+    """Read the options: where the runs of a script are, and if it makes new ones."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--table", action="store_true", help="only write the page")
+    parser.add_argument("--results", type=Path, default=RECORDS / f"{name}.jsonl")
+    asked = parser.parse_args()
+    return Record(asked.results), not asked.table
 
 
 def environment() -> dict[str, str]:
