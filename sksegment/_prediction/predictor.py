@@ -44,7 +44,7 @@ CPU = torch.device("cpu")
 # The largest output of a layer, in bytes, when several images are run at once on a CPU.
 # glibc maps blocks of 32 MiB and more anew each time, and clearing their pages takes as
 # long as a third of the arithmetic.
-MAX_ACTIVATION = 24 * 2**20
+MAX_ACTIVATION = 16 * 2**20
 
 logger = logging.getLogger("sksegment")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -161,6 +162,30 @@ class _FusedFCN:
         return self.classifier(output)[..., :height, :width]
 
 
+class _Weight:
+    """The weight of a convolution, in the order that suits the size of its input.
+
+    In another order, it would be rearranged in each call.
+
+    Parameters
+    ----------
+    reorder : callable
+        Returns the rearranged weight for an input size, (n, channels, height, width).
+    """
+
+    def __init__(self, reorder: Callable[[Sequence[int]], Tensor]) -> None:
+        self._reorder = reorder
+        self._latest: tuple[Sequence[int], Tensor] | None = None
+
+    def of(self, input: Tensor) -> Tensor:
+        """Return the weight for an input."""
+        latest = self._latest  # once: another thread may replace it
+        if latest is None or latest[0] != input.shape:
+            latest = input.shape, self._reorder(input.shape)
+            self._latest = latest
+        return latest[1]
+
+
 class _Convolution:
     """A convolution with the norm before it folded in, and the activation after it."""
 
@@ -171,14 +196,16 @@ class _Convolution:
         padding: tuple[int, int],
         activation: str,
     ) -> None:
-        self.weight = torch.ops.mkldnn._reorder_convolution_weight(weight, padding)
-        self.bias = bias
         self.geometry = padding, ONE, ONE, 1
+        reorder = torch.ops.mkldnn._reorder_convolution_weight
+        self.weight = _Weight(partial(reorder, weight, *self.geometry))
+        self.bias = bias
         self.activation = activation
 
     def __call__(self, input: Tensor) -> Tensor:
+        weight = self.weight.of(input)
         output: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            input, self.weight, self.bias, *self.geometry, self.activation, [], None
+            input, weight, self.bias, *self.geometry, self.activation, [], None
         )
         return output
 
@@ -187,7 +214,7 @@ class _Convolution:
         torch.ops.mkldnn._convolution_pointwise_.binary(
             output,
             input,
-            self.weight,
+            self.weight.of(input),
             self.bias,
             *self.geometry,
             "add",
@@ -207,9 +234,9 @@ class _FusedUpStage:
         _expect(up, UpConv)
         weight, self.bias = _folded(up, _norm_of(list(stage.activation)), dtype)
         self.geometry = ONE, NONE, TWO, ONE, 1
-        self.weight = torch.ops.mkldnn._reorder_convolution_transpose_weight(
-            fold_upsampling(weight[:, : up.in_channels]), *self.geometry[:3]
-        )
+        reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
+        from_below = fold_upsampling(weight[:, : up.in_channels])
+        self.weight = _Weight(partial(reorder, from_below, *self.geometry))
         self.skip = stage.skip
         self.of_skip = None
         if stage.skip == "concat":
@@ -220,8 +247,9 @@ class _FusedUpStage:
     def __call__(self, input: Tensor, encoded: Tensor) -> Tensor:
         """Do what `UpStage.forward` does."""
         activation = "none" if self.of_skip else "relu"
+        weight = self.weight.of(input)
         output = torch.ops.mkldnn._convolution_transpose_pointwise(
-            input, self.weight, self.bias, *self.geometry, activation, [], None
+            input, weight, self.bias, *self.geometry, activation, [], None
         )
         if self.of_skip:
             output = self.of_skip.add_to(output, encoded)

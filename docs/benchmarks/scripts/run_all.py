@@ -6,7 +6,8 @@
 
 The interpreter that runs it needs sksegment with its extra `bench`; each PYTHON is one
 that has Keras and the backend. Nothing else should run on the machine. With `--only`,
-the other scripts keep the results that they had.
+the other scripts keep the results that they had; those from the other kind of
+processor, with or without bfloat16 in hardware, are always kept.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import sys
 import time
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from lib.rows import Row, markdown_table
-from lib.script import add_options
+from lib.script import add_options, hardware
 
 FOLDER = Path(__file__).resolve().parent
 SCRIPTS = (
@@ -57,7 +59,10 @@ at equal precision.
 
 DATA is a folder with the image sets `camvid` and `membrane`; each PYTHON is an
 interpreter with Keras and its backend; ours has sksegment with the extra `bench`."""
+KINDS = {True: "bfloat16 in hardware", False: "no bfloat16 in hardware"}
 Record = dict[str, Any]
+# A script, and whether the processor has bfloat16.
+Key = tuple[str, bool]
 
 
 def main() -> None:
@@ -65,9 +70,9 @@ def main() -> None:
     output: Path = arguments.output
     results = output.parent / "results" / f"{output.stem}.jsonl"
     results.parent.mkdir(exist_ok=True)
-    known = read_records(results) if arguments.only else {}
-    known |= run_scripts(arguments.only or SCRIPTS, arguments, results)
-    records = [known[script] for script in SCRIPTS if script in known]
+    scripts = arguments.only or SCRIPTS
+    known = read_records(results) | run_scripts(scripts, arguments, results)
+    records = [known[key] for key in product(SCRIPTS, KINDS) if key in known]
     write_records(results, records)
     output.write_text(page(records), encoding="utf-8")
     print(f"Written: {output}")
@@ -100,13 +105,14 @@ def parsed_arguments(words: Sequence[str] | None = None) -> Any:
 
 def run_scripts(
     scripts: Sequence[str], arguments: Any, results: Path
-) -> dict[str, Record]:
+) -> dict[Key, Record]:
     """Run each script in a process of its own; one that fails leaves a record too."""
     records = {}
     for script in scripts:
         start = time.monotonic()
         record = record_of(script, arguments, results)
-        records[script] = {**record, "command": command(arguments)}
+        record["command"] = command(arguments)
+        records[key_of(record)] = record
         print(f"{script}: {time.monotonic() - start:.0f} s\n", flush=True)
     return records
 
@@ -118,7 +124,8 @@ def record_of(script: str, arguments: Any, results: Path) -> Record:
     command = [sys.executable, str(file), *options_again(arguments)]
     process = subprocess.run([*command, "--output", str(output)], check=False)
     if process.returncode:
-        return {"script": script, "failed": process.returncode, "rows": []}
+        failed = {"script": script, "failed": process.returncode, "rows": []}
+        return {**failed, "hardware": hardware()}
     record: Record = json.loads(output.read_text(encoding="utf-8"))
     output.unlink()
     return record
@@ -132,11 +139,15 @@ def options_again(arguments: Any) -> list[str]:
     return options + [part for peer in arguments.peer for part in ("--peer", peer)]
 
 
-def read_records(file: Path) -> dict[str, Record]:
+def read_records(file: Path) -> dict[Key, Record]:
     if not file.exists():
         return {}
     records = map(json.loads, file.read_text(encoding="utf-8").splitlines())
-    return {record["script"]: record for record in records}
+    return {key_of(record): record for record in records}
+
+
+def key_of(record: Record) -> Key:
+    return record["script"], record["hardware"]["bfloat16"]
 
 
 def write_records(file: Path, records: Iterable[Record]) -> None:
@@ -145,24 +156,56 @@ def write_records(file: Path, records: Iterable[Record]) -> None:
 
 
 def page(records: Sequence[Record]) -> str:
-    """Return the page: what ran where, where we lose, and a table of each script."""
-    rows = [row for record in records for row in rows_of(record)]
-    short = [row for row in rows if row.verdict.startswith("**")]
-    # `--only` keeps the results of the scripts that it leaves out.
+    """Return the page: what ran where, where we lose, and the tables of each script."""
+    # Others keep the results that they had: each has a command of its own.
     commands = "\n".join(dict.fromkeys(record["command"] for record in records))
     parts = [
         HEAD,
         f"```console\n{commands}\n```",
         *where_and_when(records),
         "## Where we lose, or miss the aim",
-        markdown_table(short) if short else "Nowhere.",
+        *(part for has_bfloat16 in KINDS for part in short_rows(records, has_bfloat16)),
+        *side_by_side(records),
     ]
     failed = [record["script"] for record in records if "failed" in record]
     if failed:
         parts.append(f"Failed, and therefore not in the table: {', '.join(failed)}.")
-    for record in records:
-        parts += section(record)
+    for script in dict.fromkeys(record["script"] for record in records):
+        parts.append(f"## {script}.py")
+        for record in records:
+            parts += section(record) if record["script"] == script else []
     return "\n\n".join(parts) + "\n"
+
+
+def short_rows(records: Iterable[Record], has_bfloat16: bool) -> list[str]:
+    """Return the table of what falls short on one kind of processor."""
+    ran = [record for record in records if key_of(record)[1] == has_bfloat16]
+    rows = [row for record in ran for row in rows_of(record)]
+    short = [row for row in rows if row.verdict.startswith("**")]
+    if not ran:
+        return []
+    return [
+        f"On a processor with {KINDS[has_bfloat16]}:",
+        markdown_table(short) if short else "Nowhere.",
+    ]
+
+
+def side_by_side(records: Iterable[Record]) -> list[str]:
+    """Return the table of the questions that were asked on both kinds of processor."""
+    found: dict[tuple[str, str], dict[bool, Row]] = {}
+    for record in records:
+        for row in rows_of(record):
+            found.setdefault((row.question, row.peer), {})[key_of(record)[1]] = row
+    both = [rows for rows in found.values() if len(rows) == len(KINDS)]
+    lines = [
+        f"| {rows[True].question} | {rows[True].peer} | "
+        f"{' | '.join(rows[kind].result() for kind in KINDS)} | {rows[True].bound()} |"
+        for rows in both
+    ]
+    header = ["question", "peer", *KINDS.values(), "aim"]
+    rule = "|---" * len(header) + "|"
+    table = "\n".join([f"| {' | '.join(header)} |", rule, *lines])
+    return ["## Both kinds of processor", table] if both else []
 
 
 def rows_of(record: Record) -> list[Row]:
@@ -172,7 +215,7 @@ def rows_of(record: Record) -> list[Row]:
 def where_and_when(records: Sequence[Record]) -> list[str]:
     """Say on what and when it ran; whatever is not the same for all scripts, for each.
 
-    Results of other days are kept by `--only`.
+    Results of other days and processors are kept.
     """
     done = [record for record in records if "failed" not in record]
     lines = []
@@ -196,16 +239,15 @@ def hardware_line(hardware: dict[str, Any]) -> str:
     return (
         f"{hardware['processor']}, {hardware['cores']} cores{suffix}, "
         f"{hardware['memory']}, {hardware['system']}, "
-        f"{'bfloat16' if hardware['bfloat16'] else 'no bfloat16'} in hardware"
+        f"{KINDS[hardware['bfloat16']]}"
     )
 
 
 def section(record: Record) -> list[str]:
-    title = f"## {record['script']}.py"
+    where = hardware_line(record["hardware"]) + "."
     if "failed" in record:
-        return [title, f"**Failed** with exit status {record['failed']}."]
-    hardware = hardware_line(record["hardware"]) + "."
-    return [title, hardware, markdown_table(rows_of(record)), load_line(record["load"])]
+        return [where, f"**Failed** with exit status {record['failed']}."]
+    return [where, markdown_table(rows_of(record)), load_line(record["load"])]
 
 
 def load_line(load: dict[str, Any]) -> str:

@@ -51,19 +51,24 @@ class Row:
         return "met" if met else "**aim missed**"
 
     def cells(self) -> list[str]:
-        bound = "at least" if self.better == "higher" else "at most"
-        aim = "" if self.aim is None else f"{bound} {_number(self.aim)} {self.unit}"
-        result = self.note if self.value is None else f"**{self._result()}**"
-        if self.value is not None and self.low is not None and self.high is not None:
-            result += f" ({_number(self.low)} to {_number(self.high)})"
-        if self.value is not None and self.note:
-            result += f"; {self.note}"
         names = [self.question, self.ours, self.peer, self.theirs]
-        return [*names, result, aim, self.verdict]
+        return [*names, self.result(), self.bound(), self.verdict]
 
-    def _result(self) -> str:
-        assert self.value is not None
-        return f"{_number(self.value)} {self.unit}".strip()
+    def bound(self) -> str:
+        """Return the aim as text."""
+        if self.aim is None:
+            return ""
+        words = "at least" if self.better == "higher" else "at most"
+        return f"{words} {_number(self.aim)} {self.unit}"
+
+    def result(self) -> str:
+        """Return the value with its spread, or why there is none."""
+        if self.value is None:
+            return self.note
+        text = f"**{f'{_number(self.value)} {self.unit}'.strip()}**"
+        if self.low is not None and self.high is not None:
+            text += f" ({_number(self.low)} to {_number(self.high)})"
+        return f"{text}; {self.note}" if self.note else text
 
 
 def ratio_row(
