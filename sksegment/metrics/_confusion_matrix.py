@@ -31,9 +31,9 @@ from sksegment.metrics._accumulator import (
 BYTE_SPAN = 256
 # Pixels counted at a time: enough that adding up the cells costs less than counting.
 COUNTED_PIXELS = 4 * BLOCK_PIXELS
-# With more changes of the code from pixel to pixel than this, runs are too short. Masks
-# of objects change at 1 to 5 % of the pixels.
-MAX_CHANGES = 0.05
+# With more changes from pixel to pixel than this, runs are too short. Masks of objects
+# change at 1 to 5 % of the pixels.
+MAX_CHANGES = 0.08
 # Changes are looked for in this many pieces of a block, of so many pixels at most.
 N_PIECES, PIECE_PIXELS = 8, 2048
 # Counters that fit into the cache of a core.
@@ -103,24 +103,23 @@ class ConfusionAccumulator:
         check_kinds(mask, prediction, f"y_true and y_pred of image {index}")
         values, seen, counts = _tabulate(mask, prediction, weight, index)
         kept = ~is_ignored(values, self._ignore_label)
-        rows, columns = kept & seen.any(axis=1), seen[kept].any(axis=0)
+        rows = np.flatnonzero(kept & seen.any(axis=1))
+        columns = np.flatnonzero(seen[kept].any(axis=0))
         check_not_ignored(values[columns], self._ignore_label, index)
         if self._collects:
-            self._collect(values[rows | columns], index)
+            self._collect(values[np.union1d(rows, columns)], index)
         labels = self.confusion.labels
-        cells = np.ix_(
-            positions(values[rows], labels, "y_true", index),
-            positions(values[columns], labels, "y_pred", index),
-        )
-        self._add_cells(cells, counts[np.ix_(rows, columns)], weight)
+        true = positions(values[rows], labels, "y_true", index)
+        predicted = positions(values[columns], labels, "y_pred", index)
+        self._add_cells(true, predicted, counts[rows[:, None], columns])
 
     def _add_cells(
-        self, cells: tuple[NDArray[Any], ...], part: NDArray[Any], weight: Weight
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp], part: NDArray[Any]
     ) -> None:
         """Add the counts of one image, whose pixels have been weighted."""
         labels, counts = self.confusion.labels, self.confusion.counts
         counts = counts.astype(np.result_type(counts, part), copy=False)
-        counts[cells] += part
+        counts[rows[:, None], columns] += part
         self.confusion = Confusion(labels, counts)
 
     def _collect(self, values: NDArray[Any], index: int) -> None:
@@ -204,11 +203,12 @@ def _tabulate(
     seen = np.zeros(size * size, np.int64)
     heavy = None if weight is None or weight.ndim == 0 else np.zeros(size * size)
     count = None
-    for rows, codes in blocks:
+    for rows, true, predicted in blocks:
         if count is None:  # the first block stands for the others
-            count = count_runs if _has_long_runs(codes) else count_codes
-        seen += count(codes, size * size)
+            count = count_runs if _has_long_runs(true, predicted) else count_pixels
+        seen += count(true, predicted, size)
         if heavy is not None and weight is not None:
+            codes = pair_codes(true, predicted, size)
             part = weight[rows].ravel()
             heavy += np.bincount(codes, weights=part, minlength=size * size)
     square = seen.reshape(size, size)
@@ -217,25 +217,53 @@ def _tabulate(
     return values, square, square if weight is None else square * weight
 
 
-def _has_long_runs(codes: NDArray[Any]) -> bool:
-    """Tell whether counting runs of equal codes is faster than counting codes.
+def _has_long_runs(true: NDArray[Any], predicted: NDArray[Any]) -> bool:
+    """Tell whether counting runs of equal pairs is faster than counting pixels.
 
     Judged by some pieces of them, as looking at all would take a part of the gain.
     """
-    length = len(codes) // N_PIECES
-    pieces = codes[: N_PIECES * length].reshape(N_PIECES, length)[:, :PIECE_PIXELS]
-    n_changes = np.count_nonzero(pieces[:, 1:] != pieces[:, :-1])
-    return bool(n_changes < MAX_CHANGES * pieces.size)
+    length = len(true) // N_PIECES
+    whole = slice(N_PIECES * length)
+    pieces = [codes[whole].reshape(N_PIECES, length) for codes in (true, predicted)]
+    changes = _changes(*(piece[:, :PIECE_PIXELS] for piece in pieces))
+    return bool(np.count_nonzero(changes) < MAX_CHANGES * changes.size)
 
 
-def count_runs(codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
-    """Count how often each code below `n_codes` occurs, run by run of equal ones."""
-    last = np.flatnonzero(codes[1:] != codes[:-1])
-    last = np.append(last, len(codes) - 1)
+def _changes(true: NDArray[Any], predicted: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which pairs of codes differ from the one before them in their row."""
+    changes: NDArray[np.bool_] = true[..., 1:] != true[..., :-1]
+    changes |= predicted[..., 1:] != predicted[..., :-1]
+    return changes
+
+
+def count_runs(
+    true: NDArray[Any], predicted: NDArray[Any], size: int
+) -> NDArray[np.int64]:
+    """Count pairs of codes below `size`, run by run of equal pairs."""
+    last = np.append(np.flatnonzero(_changes(true, predicted)), len(true) - 1)
+    codes = pair_codes(true[last], predicted[last], size)
     lengths = np.diff(last, prepend=-1)
     # Lengths are added up as floats, which hold every whole number up to 2**53.
-    counts = np.bincount(codes[last], weights=lengths, minlength=n_codes)
+    counts = np.bincount(codes, weights=lengths, minlength=size * size)
     return counts.astype(np.int64)
+
+
+def count_pixels(
+    true: NDArray[Any], predicted: NDArray[Any], size: int
+) -> NDArray[np.int64]:
+    """Count pairs of codes below `size`, pixel by pixel."""
+    return count_codes(pair_codes(true, predicted, size), size * size)
+
+
+def pair_codes(
+    true: NDArray[Any], predicted: NDArray[Any], size: int
+) -> NDArray[Any]:
+    """Return one code for each pair of codes below `size`."""
+    # uint8 times uint8 would overflow silently: widen before multiplying.
+    codes = true.astype(np.uint16 if size <= BYTE_SPAN else np.int64)
+    codes *= codes.dtype.type(size)
+    codes += predicted.astype(codes.dtype, copy=False)
+    return codes
 
 
 def count_codes(codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
@@ -255,7 +283,8 @@ def count_codes(codes: NDArray[Any], n_codes: int) -> NDArray[np.int64]:
     return np.asarray(square.sum(axis=0) + square.sum(axis=1) + left_over)
 
 
-Blocks = Iterator[tuple[slice, NDArray[Any]]]
+# Rows, and the codes of their pixels in both masks.
+Blocks = Iterator[tuple[slice, NDArray[Any], NDArray[Any]]]
 
 
 def _byte_blocks(
@@ -275,13 +304,9 @@ def _byte_blocks(
     values = np.arange(low, high + 1).astype(dtype)
 
     def blocks() -> Blocks:
-        # uint8 times uint8 would overflow silently: widen before multiplying.
-        width = np.uint16(len(values))
         for rows in row_blocks(mask.shape, COUNTED_PIXELS):
-            codes = _as_bytes(mask[rows], low).ravel().astype(np.uint16)
-            codes *= width
-            codes += _as_bytes(prediction[rows], low).ravel()
-            yield rows, codes
+            true = _as_bytes(mask[rows], low).ravel()
+            yield rows, true, _as_bytes(prediction[rows], low).ravel()
 
     return values, blocks()
 
@@ -309,10 +334,8 @@ def _coded_blocks(
 
     def blocks() -> Blocks:
         for rows in row_blocks(mask.shape, COUNTED_PIXELS):
-            codes = encoder.encode(mask[rows]).ravel().astype(np.int64)
-            codes *= len(values)
-            codes += encoder.encode(prediction[rows]).ravel()
-            yield rows, codes
+            true = encoder.encode(mask[rows]).ravel()
+            yield rows, true, encoder.encode(prediction[rows]).ravel()
 
     return values, blocks()
 

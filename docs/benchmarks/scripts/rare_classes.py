@@ -17,25 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lib.shared import (
-    CAMVID_CLASSES,
-    CAMVID_VOID,
-    asked_record,
-    data_folder,
-    markdown_table,
-    where_and_when,
-    with_spread,
-)
-from numpy.typing import NDArray
+from lib.shared import CAMVID_VOID, asked_record, data_folder, where_and_when
+from lib.streets import HELD_OUT, class_iou, frames, table_of_classes
 from sklearn.exceptions import ConvergenceWarning
 
 from sksegment import FCNSegmenter
 from sksegment._inputs.image_files import read_mask
-from sksegment.datasets import load_image_pairs
-from sksegment.metrics import iou_score
 
 SEEDS = (0, 1)
-HELD_OUT = "0006R0"
 EVERY_TRAIN, EVERY_TEST = 5, 5
 N_EPOCHS = 8
 # The largest weight of a class, where the median share gets 1.
@@ -52,21 +41,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
-def frames(data: Path) -> tuple[list[Path], list[Path], list[Path], list[Path]]:
-    """Return images and masks to train on, and those of another street to score."""
-    folder = data / "camvid" / "train"
-    X, y = load_image_pairs(folder / "images", folder / "masks", return_X_y=True)
-    other = [HELD_OUT in Path(path).name for path in X]
-    train = [i for i, held_out in enumerate(other) if not held_out][::EVERY_TRAIN]
-    test = [i for i, held_out in enumerate(other) if held_out][::EVERY_TEST]
-    return (
-        [X[i] for i in train],
-        [y[i] for i in train],
-        [X[i] for i in test],
-        [y[i] for i in test],
-    )
-
-
 def capped_weights(masks: list[Path]) -> dict[int, float]:
     """Return the median of the classes' shares over each share, up to `CAP`."""
     counts = np.array([np.bincount(read_mask(y).ravel(), minlength=12) for y in masks])
@@ -78,7 +52,7 @@ def capped_weights(masks: list[Path]) -> dict[int, float]:
 
 
 def run(setting: str, seed: int) -> dict[str, Any]:
-    X, y, X_test, y_test = frames(data_folder())
+    X, y, X_test, y_test = frames(data_folder(), EVERY_TRAIN, EVERY_TEST)
     parameters = dict(SETTINGS[setting])
     if parameters.get("class_weight") == "capped":
         parameters["class_weight"] = capped_weights(y)
@@ -96,30 +70,8 @@ def run(setting: str, seed: int) -> dict[str, Any]:
     return {"iou": class_iou(y_test, model.predict(X_test)), "seconds": seconds}
 
 
-def class_iou(y_true: list[Path], y_pred: NDArray[Any]) -> list[float]:
-    scores = iou_score(
-        y_true,
-        y_pred,
-        labels=list(range(CAMVID_VOID)),
-        ignore_label=CAMVID_VOID,
-        average=None,
-    )
-    return [float(score) for score in scores]
-
-
 def page(rows: list[dict[str, Any]], record: str) -> str:
     """Return the page of the results."""
-    lines = []
-    for setting in SETTINGS:
-        results = [row["result"] for row in rows if row["task"]["setting"] == setting]
-        if results:
-            means = [float(np.mean(result["iou"])) for result in results]
-            each = np.mean([result["iou"] for result in results], axis=0)
-            seconds = np.median([result["seconds"] for result in results])
-            cells = [f"{100 * iou:.0f}" for iou in each]
-            ends = f"{seconds:.0f}", str(len(results))
-            lines.append([setting, with_spread(means), *cells, *ends])
-    header = ["setting", "mean IoU", *CAMVID_CLASSES, "seconds", "seeds"]
     return "\n".join(
         [
             "# Small classes",
@@ -134,7 +86,7 @@ def page(rows: list[dict[str, Any]], record: str) -> str:
             "thread. Short trainings on few frames: differences below two "
             "points are noise.",
             "",
-            markdown_table(header, lines),
+            table_of_classes(rows, SETTINGS),
             "",
         ]
     )

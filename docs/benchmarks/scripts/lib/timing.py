@@ -7,6 +7,10 @@ from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any
 
+# Before each turn, in seconds: threads of the one before, which wait for more work
+# without sleeping, would take a processor from the next.
+PAUSE = 0.1
+
 Contestant = Callable[[], float]
 
 
@@ -26,9 +30,15 @@ def alternated(
 ) -> dict[str, list[float]]:
     """Run the contestants in turn; the first round warms up and is not counted."""
     rounds = [
-        {name: run() for name, run in contestants.items()} for _ in range(n_rounds + 1)
+        {name: after_a_pause(run) for name, run in contestants.items()}
+        for _ in range(n_rounds + 1)
     ]
     return {name: [row[name] for row in rounds[1:]] for name in contestants}
+
+
+def after_a_pause(run: Contestant) -> float:
+    time.sleep(PAUSE)
+    return run()
 
 
 def ratios(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
