@@ -18,6 +18,7 @@ from skimage.io import imsave
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from sksegment import FCNSegmenter
 from sksegment.datasets import make_shapes
 from sksegment.networks import FCN
 
@@ -118,6 +119,44 @@ def test_a_run_trains_and_scores(load: Load) -> None:
     assert result["multiply_adds"] == 3 * epoch
     assert 0 <= result["iou"] <= 1
     assert 1 <= result["n_predicted"] <= 4
+
+
+@pytest.mark.parametrize("trial", ["label_smoothing", "averaged_weights", "augmented"])
+def test_a_trial_changes_what_is_trained(load: Load, trial: str) -> None:
+    equal_cost, images = load("lib.equal_cost"), tiny_set(load)
+    networks = []
+    for parameters in (TINY, {**TINY, trial: True}):
+        task = equal_cost.Task("shapes", "tiny", 0, parameters, budget=None)
+        segmenter = equal_cost.segmenter_of(task, images, cost=1)
+        segmenter.set_params(max_epochs=3)
+        model = equal_cost.model_of(task, segmenter)
+        assert equal_cost.fitted(model, images, range(4))
+        networks.append(segmenter.network_.state_dict())
+    weights = [network["classifier.weight"] for network in networks]
+    assert not torch.equal(*weights)
+
+
+def test_averaged_weights_are_those_that_torch_averaged(load: Load) -> None:
+    images = tiny_set(load)
+    average = load("lib.trial_parts").AveragedWeights()
+    segmenter = FCNSegmenter(
+        **TINY, classes=images.classes, max_epochs=2, callbacks=[average]
+    ).fit(images.X, images.y)
+    averaged = average.averaged_.module.state_dict()
+    for name, values in segmenter.network_.state_dict().items():
+        torch.testing.assert_close(values, averaged[name])
+
+
+def test_label_smoothing_is_torchs(load: Load) -> None:
+    parts = load("lib.trial_parts")
+    scores = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    codes = torch.arange(40).reshape(2, 4, 5) % 4 - 1
+    kept = codes >= 0
+    expected = nn.CrossEntropyLoss(label_smoothing=parts.SMOOTHING)(
+        scores.movedim(1, -1)[kept], codes[kept]
+    )
+    found = parts.smoothed_cross_entropy(scores, codes, None)
+    torch.testing.assert_close(found, expected)
 
 
 def test_the_best_constant_answer(load: Load) -> None:

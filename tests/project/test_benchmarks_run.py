@@ -216,7 +216,7 @@ def test_page_shows_what_is_lost_and_what_failed(load: Load) -> None:
     script = load("lib.script")
     row = load("lib.rows").ratio_row("a question", "a peer", [2.0], [1.0], aim=3.0)
     done = script.measured("training", lambda _: iter([row]), script.Options(True))
-    failed = {"script": "memory", "failed": 1, "rows": []}
+    failed = {"script": "memory", "failed": 1, "rows": [], "hardware": done["hardware"]}
     records = [{**record, "command": "a command"} for record in (done, failed)]
     page = run_all.page(json.loads(json.dumps(records)))
     assert page.count("a command") == 1
@@ -233,9 +233,42 @@ def test_results_of_other_scripts_are_kept(load: Load, tmp_path: Path) -> None:
     run_all = load("run_all")
     file = tmp_path / "results.jsonl"
     assert run_all.read_records(file) == {}
-    records = {name: {"script": name, "rows": []} for name in ("memory", "growth")}
+    records = {
+        (name, has_bfloat16): {
+            "script": name,
+            "rows": [],
+            "hardware": {"bfloat16": has_bfloat16},
+        }
+        for name in ("memory", "growth")
+        for has_bfloat16 in (True, False)
+    }
     run_all.write_records(file, records.values())
     assert run_all.read_records(file) == records
+
+
+def test_results_of_both_kinds_of_processor_stand_side_by_side(load: Load) -> None:
+    run_all = load("run_all")
+    script, ratio_row = load("lib.script"), load("lib.rows").ratio_row
+    records = []
+    for has_bfloat16, seconds in ((True, 4.0), (False, 2.5)):
+        rows = [ratio_row("both", "a peer", [1.0], [seconds], aim=3.0)]
+        if has_bfloat16:
+            rows.append(ratio_row("one", "a peer", [1.0], [2.0]))
+        record = script.measured(
+            "training", lambda _, rows=rows: rows, script.Options()
+        )
+        record["hardware"]["bfloat16"] = has_bfloat16
+        records.append({**record, "command": "a command"})
+    page = run_all.page(records)
+    table = page.split("## Both kinds of processor")[1].split("## training.py")[0]
+    (line,) = (line for line in table.splitlines() if "a peer" in line)
+    assert line == (
+        "| both | a peer | **4 x** (4 to 4) | **2.5 x** (2.5 to 2.5) | at least 3 x |"
+    )
+    short = page.split("## Where we lose")[1].split("## Both")[0]
+    assert "with bfloat16 in hardware:\n\nNowhere." in short
+    assert "**2.5 x**" in short.split("with no bfloat16 in hardware:")[1]
+    assert page.count("## training.py") == 1
 
 
 def test_load_of_this_process_is_not_load_of_others(

@@ -83,6 +83,20 @@ CHANGES: dict[str, dict[str, Any]] = {
         **NARROW,
         "loss": "cross_entropy+dice",
     },
+    "width=16, learning_rate=3e-3, label smoothing": {
+        **NARROW,
+        "label_smoothing": True,
+    },
+    "width=16, learning_rate=3e-3, averaged weights": {
+        **NARROW,
+        "averaged_weights": True,
+    },
+    "width=16, learning_rate=3e-3, augmented": {**NARROW, "augmented": True},
+    'width=16, learning_rate=3e-3, augmented, loss="cross_entropy+lovasz"': {
+        **NARROW,
+        "augmented": True,
+        "loss": "cross_entropy+lovasz",
+    },
 }
 SETTINGS = {name: {**CENTRE, **changes} for name, changes in CHANGES.items()}
 

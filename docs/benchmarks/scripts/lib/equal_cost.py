@@ -13,15 +13,24 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline, make_pipeline
 from torch.utils.flop_counter import FlopCounterMode
 
 from lib.image_sets import ImageSet
+from lib.trial_parts import AveragedWeights, smoothed_cross_entropy
 from sksegment import FCNSegmenter
 from sksegment._training.batches import images_in_batch
+from sksegment.augmentation import RandomFlip, RandomRotation, RandomZoom
 from sksegment.networks import FCN
 
 # What a run may cost at a budget of 1: half a minute of one core in bfloat16.
 MULTIPLY_ADDS = 1.5e12
+# Settings that are no parameters of FCNSegmenter, and what they stand for.
+TRIALS: dict[str, dict[str, Any]] = {
+    "label_smoothing": {"loss": smoothed_cross_entropy},
+    "averaged_weights": {"callbacks": [AveragedWeights()]},
+    "augmented": {},
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ def run(task: Task, images: ImageSet) -> tuple[Task, dict[str, Any]]:
     cost = sum(costs[index] for index in chosen)
     segmenter = segmenter_of(task, images, cost)
     result = {
-        "diverged": not fitted(segmenter, images, chosen),
+        "diverged": not fitted(model_of(task, segmenter), images, chosen),
         **judged(segmenter, images),
         "n_seen": n_classes_of(images, [images.y[index] for index in chosen]),
         "n_steps": segmenter.max_epochs * steps_of_an_epoch(segmenter, len(chosen)),
@@ -92,7 +101,11 @@ def forward_multiply_adds(network: FCN, shape: tuple[int, ...]) -> float:
 
 def segmenter_of(task: Task, images: ImageSet, cost: float) -> FCNSegmenter:
     """Return the segmenter of a task, with the epochs that its budget comes to."""
-    segmenter = FCNSegmenter(**task.parameters)
+    parameters = dict(task.parameters)
+    trials = [TRIALS[name] for name in TRIALS if parameters.pop(name, False)]
+    segmenter = FCNSegmenter(**parameters)
+    for trial in trials:
+        segmenter.set_params(**trial)
     segmenter.set_params(
         classes=images.classes, ignore_label=images.ignore_label, random_state=task.seed
     )
@@ -102,14 +115,23 @@ def segmenter_of(task: Task, images: ImageSet, cost: float) -> FCNSegmenter:
     return segmenter
 
 
-def fitted(segmenter: FCNSegmenter, images: ImageSet, chosen: Sequence[int]) -> bool:
+def model_of(task: Task, segmenter: FCNSegmenter) -> FCNSegmenter | Pipeline:
+    """Return what is fitted: the segmenter, augmented where that is asked for."""
+    if not task.parameters.get("augmented"):
+        return segmenter
+    return make_pipeline(RandomFlip(), RandomRotation(15), RandomZoom(), segmenter)
+
+
+def fitted(
+    model: FCNSegmenter | Pipeline, images: ImageSet, chosen: Sequence[int]
+) -> bool:
     """Fit; return whether the loss stayed finite."""
     X, y = [images.X[index] for index in chosen], [images.y[index] for index in chosen]
     with warnings.catch_warnings():
         # Classes that are never predicted are counted below.
         warnings.simplefilter("ignore", ConvergenceWarning)
         try:
-            segmenter.fit(X, y)
+            model.fit(X, y)
         except ValueError as error:
             if "NaN or infinite" not in str(error):
                 raise
