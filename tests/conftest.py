@@ -11,6 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from helpers.threads import on_one_thread
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Doctests draw as well: never open a window.
@@ -85,13 +87,9 @@ def global_rng_restored() -> Iterator[None]:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread, as workers do: several split some sums elsewhere."""
-    import torch
-
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+    """Run a test on one thread; fixtures of a wider scope are made before."""
+    with on_one_thread():
+        yield
 
 
 # Not `ru_maxrss`: a child process starts with the figure of the one that made it.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -73,12 +75,43 @@ def new_model(
     with torch.device("cpu"), local_rng(torch.device("cpu")):
         seed_torch(seed, torch.device("cpu"))
         network = make_network(**architecture)
-        if isinstance(network, (Resized, EncoderFCN)):
-            is_users = isinstance(network, Resized)
-            measure = measure_margin if is_users else measure_strip_margin
+        if isinstance(network, Resized):
             n_channels = architecture["n_channels"]
-            network.margin = measure(network, n_channels, network.stride)
+            network.margin = measure_margin(network, n_channels, network.stride)
+    if isinstance(network, EncoderFCN):
+        # Alike whatever these are.
+        alike = {**architecture, "n_classes": 1, "dropout": 0.0}
+        with suppress(MemoryError):  # taken to be the whole image
+            network.margin = encoder_margin(**alike)
     return Model(move_network(_channels_last(network), device), architecture, scale)
+
+
+@lru_cache
+def encoder_margin(**architecture: Any) -> int | None:
+    """Return the margin of a network with an encoder, measured once in a process.
+
+    It takes seconds: as long as all of a small training. The weights that are measured
+    have a seed of their own, so that it is the same whatever was trained before.
+
+    Parameters
+    ----------
+    **architecture : dict
+        The arguments of `make_network`.
+
+    Returns
+    -------
+    int or None
+        As `measure_strip_margin`.
+
+    Raises
+    ------
+    MemoryError
+        If there is not enough memory to measure it.
+    """
+    with torch.device("cpu"), local_rng(torch.device("cpu")):
+        seed_torch(0, torch.device("cpu"))
+        network: Any = make_network(**architecture)
+        return measure_strip_margin(network, architecture["n_channels"], network.stride)
 
 
 def warn_of_newer(version: str | None) -> None:

@@ -255,9 +255,7 @@ def count_pixels(
     return count_codes(pair_codes(true, predicted, size), size * size)
 
 
-def pair_codes(
-    true: NDArray[Any], predicted: NDArray[Any], size: int
-) -> NDArray[Any]:
+def pair_codes(true: NDArray[Any], predicted: NDArray[Any], size: int) -> NDArray[Any]:
     """Return one code for each pair of codes below `size`."""
     # uint8 times uint8 would overflow silently: widen before multiplying.
     codes = true.astype(np.uint16 if size <= BYTE_SPAN else np.int64)

@@ -12,7 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 
+from helpers.threads import on_one_thread
 from sksegment import FCNSegmenter, iou_scorer, load_model, save_model
+from sksegment._segmenter import model
 from sksegment.datasets import make_shapes
 from sksegment.persistence import ModelFileError
 
@@ -33,7 +35,8 @@ def small(**parameters: Any) -> FCNSegmenter:
 
 @pytest.fixture(scope="module")
 def fitted(timm: Any) -> FCNSegmenter:
-    return small().fit(X, y)
+    with on_one_thread():
+        return small().fit(X, y)
 
 
 def weights(segmenter: FCNSegmenter) -> dict[str, np.ndarray]:
@@ -75,6 +78,37 @@ def test_tiles_equal_the_whole_image(fitted: FCNSegmenter) -> None:
     assert segmenter.margin_ is not None
     assert segmenter.stride_ == 8
     assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_the_margin_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    measure = model.measure_strip_margin
+    monkeypatch.setattr(
+        model, "measure_strip_margin", lambda *args: calls.append(0) or measure(*args)
+    )
+    model.encoder_margin.cache_clear()
+    margins = [
+        small(depth=3, random_state=seed, dropout=dropout, classes=classes)
+        .fit(X, y)
+        .margin_
+        for seed, dropout, classes in ((0, 0.0, None), (1, 0.5, range(4)))
+    ]
+    assert len(calls) == 1
+    assert margins[0] == margins[1] is not None
+    assert small(depth=2).fit(X, y).margin_ < margins[0]
+
+
+def test_without_memory_to_measure_the_margin_it_is_the_whole_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("no room")
+
+    model.encoder_margin.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "measure_strip_margin", fail)
+        assert small(depth=3).fit(X, y).margin_ is None
+    assert small(depth=3).fit(X, y).margin_ is not None
 
 
 def test_tiles_of_a_transformer_are_blended_and_said() -> None:

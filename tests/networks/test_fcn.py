@@ -75,7 +75,7 @@ def test_blog_network_equals_plain_layers_with_its_weights():
     plain.load_state_dict(dict(weights))
     images = noise(2, 3, 24, 40)
     with torch.inference_mode():
-        torch.testing.assert_close(network(images), plain(images), atol=1e-5, rtol=0)
+        torch.testing.assert_close(network(images), plain(images), atol=1e-4, rtol=0)
 
 
 def test_size_that_is_no_multiple_repeats_the_border_and_crops():
