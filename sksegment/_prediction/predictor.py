@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -414,6 +414,9 @@ def place_network(
     network: nn.Module, device: torch.device
 ) -> tuple[nn.Module, torch.device]:
     """Move a network to a device, or to the CPU if it does not fit; tell which."""
+    tensors = chain(network.parameters(), network.buffers())
+    if {tensor.device for tensor in tensors} == {device}:
+        return network, device  # torch would go through all layers, for milliseconds
     try:
         return move_network(network, device), device
     except MemoryError as error:

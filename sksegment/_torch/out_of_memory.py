@@ -138,10 +138,7 @@ def move_network(network: nn.Module, device: torch.device) -> nn.Module:
         If it does not fit there; it is left where it was.
     """
     tensors = chain(network.parameters(), network.buffers())
-    origins = {tensor.device for tensor in tensors}
-    if origins <= {device}:  # torch would go through all layers, for milliseconds
-        return network
-    origin = next(iter(origins))
+    origin = next((tensor.device for tensor in tensors), device)
     result = attempt(partial(network.to, device), device)
     if isinstance(result, OutOfMemory):
         attempt(partial(network.to, origin), origin)  # some of it may have moved

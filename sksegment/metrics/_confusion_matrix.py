@@ -103,23 +103,24 @@ class ConfusionAccumulator:
         check_kinds(mask, prediction, f"y_true and y_pred of image {index}")
         values, seen, counts = _tabulate(mask, prediction, weight, index)
         kept = ~is_ignored(values, self._ignore_label)
-        rows = np.flatnonzero(kept & seen.any(axis=1))
-        columns = np.flatnonzero(seen[kept].any(axis=0))
+        rows, columns = kept & seen.any(axis=1), seen[kept].any(axis=0)
         check_not_ignored(values[columns], self._ignore_label, index)
         if self._collects:
-            self._collect(values[np.union1d(rows, columns)], index)
+            self._collect(values[rows | columns], index)
         labels = self.confusion.labels
-        true = positions(values[rows], labels, "y_true", index)
-        predicted = positions(values[columns], labels, "y_pred", index)
-        self._add_cells(true, predicted, counts[rows[:, None], columns])
+        cells = np.ix_(
+            positions(values[rows], labels, "y_true", index),
+            positions(values[columns], labels, "y_pred", index),
+        )
+        self._add_cells(cells, counts[np.ix_(rows, columns)], weight)
 
     def _add_cells(
-        self, rows: NDArray[np.intp], columns: NDArray[np.intp], part: NDArray[Any]
+        self, cells: tuple[NDArray[Any], ...], part: NDArray[Any], weight: Weight
     ) -> None:
         """Add the counts of one image, whose pixels have been weighted."""
         labels, counts = self.confusion.labels, self.confusion.counts
         counts = counts.astype(np.result_type(counts, part), copy=False)
-        counts[rows[:, None], columns] += part
+        counts[cells] += part
         self.confusion = Confusion(labels, counts)
 
     def _collect(self, values: NDArray[Any], index: int) -> None:
