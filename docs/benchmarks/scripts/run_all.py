@@ -244,9 +244,10 @@ def hardware_line(hardware: dict[str, Any]) -> str:
 
 
 def section(record: Record) -> list[str]:
-    where = hardware_line(record["hardware"]) + "."
+    where = hardware_line(record["hardware"])
     if "failed" in record:
-        return [where, f"**Failed** with exit status {record['failed']}."]
+        return [f"{where}.", f"**Failed** with exit status {record['failed']}."]
+    where = f"{where}; {record['date'][:10]}."
     return [where, markdown_table(rows_of(record)), load_line(record["load"])]
 
 
