@@ -259,9 +259,8 @@ def count_pixels(
 def pair_codes(true: NDArray[Any], predicted: NDArray[Any], size: int) -> NDArray[Any]:
     """Return one code for each pair of codes below `size`."""
     # uint8 times uint8 would overflow silently: widen before multiplying.
-    codes = true.astype(np.uint16 if size <= BYTE_SPAN else np.int64)
-    codes *= codes.dtype.type(size)
-    codes += predicted.astype(codes.dtype, copy=False)
+    wide: type[Any] = np.uint16 if size <= BYTE_SPAN else np.int64
+    codes: NDArray[Any] = true.astype(wide) * wide(size) + predicted
     return codes
 
 

@@ -294,7 +294,9 @@ def _folded(layer: Any, norm: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         weight = weight * factor.float()[:, None, None, None]
         bias = (bias.double() - norm.running_mean) * factor + norm.bias
     memory_format = torch.channels_last
-    return weight.to(dtype, memory_format=memory_format), bias.to(dtype)
+    # A copy: without a norm, it would be the network's own weight, which may change.
+    weight = weight.to(dtype, memory_format=memory_format, copy=True)
+    return weight, bias.to(dtype, copy=True)
 
 
 def _expect(module: nn.Module, kind: type[nn.Module]) -> None:

@@ -52,6 +52,9 @@ EVERY_FCN = [
 ]
 
 
+SIZES = ((24, 40), (7, 9), (24, 40))
+
+
 @pytest.mark.parametrize(("depth", "skip", "norm"), EVERY_FCN)
 @torch.inference_mode()
 def test_fused_scores_are_those_of_the_layers_alone_and_in_a_batch(depth, skip, norm):
@@ -86,6 +89,20 @@ def test_fused_scores_of_lone_images_of_many_sizes_have_the_bits_of_a_batch(
     for size in [*rng.integers(1, 301, (2, 2)), *rng.integers(1, 60, (5, 2))]:
         images = images_of(3, *size, n_channels=n_channels)
         assert torch.equal(run(images[1:2]), run(images)[1:2])
+
+
+@pytest.mark.parametrize("norm", ["batch", None])
+@torch.inference_mode()
+def test_later_changes_of_the_network_do_not_act_at_any_size(norm):
+    network = network_of(norm=norm)
+    expected = {
+        size: fused(network, torch.float32)(images_of(1, *size)) for size in SIZES
+    }
+    run = fused(network, torch.float32)
+    for parameter in network.parameters():
+        parameter.add_(1.0)
+    for size in SIZES:
+        assert torch.equal(run(images_of(1, *size)), expected[size])
 
 
 @torch.inference_mode()
