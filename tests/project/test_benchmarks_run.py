@@ -338,8 +338,9 @@ def test_capped_weights_are_those_of_the_package_up_to_the_cap(
     assert found.max() == script.CAP
 
 
-def test_page_of_small_classes_has_a_row_for_each_setting(load: Load) -> None:
-    script = load("rare_classes")
+@pytest.mark.parametrize("name", ["rare_classes", "street_encoder"])
+def test_pages_of_streets_have_a_row_for_each_setting(load: Load, name: str) -> None:
+    script = load(name)
     result = {"iou": [0.5] * 10 + [0.0], "seconds": 12.0}
     environment = {"versions": "v", "hardware": "h", "date": "2026-01-01"}
     rows = [

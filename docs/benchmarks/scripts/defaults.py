@@ -113,7 +113,8 @@ def tasks_of(settings: Sequence[str], budget: float) -> list[Task]:
 
 def few_images_tasks() -> list[Task]:
     """List the runs on few images, at the defaults as they are now."""
-    defaults = FCNSegmenter().get_params()
+    # What None stands for without an encoder.
+    defaults = {**FCNSegmenter().get_params(), "depth": 3, "width": 16}
     return [
         Task(image_set, "defaults", seed, defaults, n_images=n_images)
         for seed in SEEDS

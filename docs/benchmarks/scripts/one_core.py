@@ -25,11 +25,13 @@ from lib.timing import alternated
 from PIL import Image
 
 from sksegment import FCNSegmenter
+from sksegment._torch.precision import has_bfloat16
 from sksegment.networks import _fused
 
 EAGER = "PyTorch, eager float32 NCHW"
 LAYERS = "sksegment, layer by layer"
 WIDTH = 16  # the default
+CPU = torch.device("cpu")
 # Images, their side, and the aim against the eager network.
 CASES = ((64, 128, 2.0), (8, 512, 3.3), (1, 128, None))
 QUICK = ((4, 16, None), (1, 16, None))
@@ -50,15 +52,14 @@ def prediction(
     segmenter = default_segmenter(device="cpu", max_epochs=1).fit(X[:4], y[:4])
     copy = unet_copy(segmenter.network_, N_CHANNELS, WIDTH)
     X, scale = X[:n_images], scale_of(X[:4])
-    seconds = alternated(
-        {
-            "float32": in_precision(segmenter, "float32", X),
-            "bfloat16": in_precision(segmenter, "bfloat16", X),
-            LAYERS: layer_by_layer(segmenter, X),
-            EAGER: of_processor(lambda: naive_labels(copy, X, *scale)),
-        },
-        n_rounds,
-    )
+    contestants = {
+        "float32": in_precision(segmenter, "float32", X),
+        LAYERS: layer_by_layer(segmenter, X),
+        EAGER: of_processor(lambda: naive_labels(copy, X, *scale)),
+    }
+    if has_bfloat16(CPU):  # without, it takes minutes
+        contestants["bfloat16"] = in_precision(segmenter, "bfloat16", X)
+    seconds = alternated(contestants, n_rounds)
     question = f"defaults, {n_images} x {size}x{size}, one core"
     yield ratio_row(
         f"predict float32, {question}",
@@ -70,9 +71,10 @@ def prediction(
     yield ratio_row(
         f"predict float32, {question}", LAYERS, seconds["float32"], seconds[LAYERS]
     )
-    yield ratio_row(
-        f"predict bfloat16, {question}", EAGER, seconds["bfloat16"], seconds[EAGER]
-    )
+    if "bfloat16" in seconds:
+        yield ratio_row(
+            f"predict bfloat16, {question}", EAGER, seconds["bfloat16"], seconds[EAGER]
+        )
 
 
 def in_precision(
