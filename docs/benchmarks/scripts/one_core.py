@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from lib.plain_torch import naive_labels, scale_of
 from lib.plain_unet import unet_copy
-from lib.rows import Row, ratio_row
+from lib.rows import Row, missing_row, ratio_row
 from lib.script import Options, run_script
 from lib.segmenter import N_CHANNELS, default_segmenter, shapes
 from lib.timing import alternated
@@ -71,10 +71,11 @@ def prediction(
     yield ratio_row(
         f"predict float32, {question}", LAYERS, seconds["float32"], seconds[LAYERS]
     )
+    question = f"predict bfloat16, {question}"
     if "bfloat16" in seconds:
-        yield ratio_row(
-            f"predict bfloat16, {question}", EAGER, seconds["bfloat16"], seconds[EAGER]
-        )
+        yield ratio_row(question, EAGER, seconds["bfloat16"], seconds[EAGER])
+    else:
+        yield missing_row(question, EAGER, "no bfloat16 in hardware")
 
 
 def in_precision(
