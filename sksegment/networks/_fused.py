@@ -287,16 +287,15 @@ def _norm_of(layers: list[nn.Module]) -> BatchNorm | None:
 
 def _folded(layer: Any, norm: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return weight and bias of a convolution and the norm after it."""
-    weight, bias = layer.weight, layer.bias
-    if norm is not None:
+    if norm is None:  # copies: the network's own may change
+        weight, bias = layer.weight.clone(), layer.bias.clone()
+    else:
         deviation = torch.sqrt(norm.running_var.double() + norm.eps)
         factor = norm.weight.double() / deviation
-        weight = weight * factor.float()[:, None, None, None]
-        bias = (bias.double() - norm.running_mean) * factor + norm.bias
+        weight = layer.weight * factor.float()[:, None, None, None]
+        bias = (layer.bias.double() - norm.running_mean) * factor + norm.bias
     memory_format = torch.channels_last
-    # A copy: without a norm, it would be the network's own weight, which may change.
-    weight = weight.to(dtype, memory_format=memory_format, copy=True)
-    return weight, bias.to(dtype, copy=True)
+    return weight.to(dtype, memory_format=memory_format), bias.to(dtype)
 
 
 def _expect(module: nn.Module, kind: type[nn.Module]) -> None:
