@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sksegment.metrics import _confusion_matrix as counting
+from sksegment.metrics import _counting as counting
 from sksegment.metrics import pixel_confusion_matrix
 
 

@@ -20,7 +20,7 @@ from sksegment.metrics import (
     pixel_confusion_matrix,
     pixel_log_loss,
 )
-from sksegment.metrics._confusion_matrix import count_codes
+from sksegment.metrics._counting import count_codes
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
