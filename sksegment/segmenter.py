@@ -200,8 +200,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         of the free memory of a CUDA device.
     test_time_augmentation : bool, default=False
         Whether to average the probabilities over quarter turns and mirror images of the
-        image: eight predictions instead of one. It suits images without a fixed up and
-        down; on photos it takes points away.
+        image: eight predictions instead of one. It suits images that may lie any way
+        up, which photos do not.
     checkpoint_dir : str or path-like, default=None
         A folder in which `fit` saves its progress after each epoch. If the process is
         interrupted, the same `fit` on the same data resumes from there and ends with

@@ -10,7 +10,6 @@ a street that was not trained on, to score. Finished runs are kept in a JSON-lin
 
 from __future__ import annotations
 
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from lib.shared import CAMVID_VOID, asked_record, data_folder, where_and_when
-from lib.streets import HELD_OUT, class_iou, frames, table_of_classes
+from lib.streets import HELD_OUT, frames, table_of_classes, trained_and_scored
 from sklearn.exceptions import ConvergenceWarning
 
 from sksegment import FCNSegmenter
@@ -52,10 +51,10 @@ def capped_weights(masks: list[Path]) -> dict[int, float]:
 
 
 def run(setting: str, seed: int) -> dict[str, Any]:
-    X, y, X_test, y_test = frames(data_folder(), EVERY_TRAIN, EVERY_TEST)
+    films = frames(data_folder(), EVERY_TRAIN, EVERY_TEST)
     parameters = dict(SETTINGS[setting])
     if parameters.get("class_weight") == "capped":
-        parameters["class_weight"] = capped_weights(y)
+        parameters["class_weight"] = capped_weights(films.y)
     model = FCNSegmenter(
         classes=range(CAMVID_VOID),
         ignore_label=CAMVID_VOID,
@@ -64,10 +63,7 @@ def run(setting: str, seed: int) -> dict[str, Any]:
         device="cpu",
         **parameters,
     )
-    start = time.process_time()
-    model.fit(X, y)
-    seconds = time.process_time() - start
-    return {"iou": class_iou(y_test, model.predict(X_test)), "seconds": seconds}
+    return trained_and_scored(model, films)
 
 
 def page(rows: list[dict[str, Any]], record: str) -> str:

@@ -12,7 +12,6 @@ JSON-lines file; `--table` writes the page from it.
 from __future__ import annotations
 
 import tempfile
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 from lib import torchvision_stub
 from lib.lite0 import ENCODER, save_lite0
 from lib.shared import CAMVID_VOID, asked_record, data_folder, where_and_when
-from lib.streets import HELD_OUT, class_iou, frames, table_of_classes
+from lib.streets import HELD_OUT, frames, table_of_classes, trained_and_scored
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 
@@ -41,7 +40,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def run(setting: str, seed: int, weights: Path) -> dict[str, Any]:
-    X, y, X_test, y_test = frames(data_folder(), EVERY_TRAIN, EVERY_TEST)
     parameters = SETTINGS[setting]
     segmenter = FCNSegmenter(
         classes=range(CAMVID_VOID),
@@ -53,10 +51,8 @@ def run(setting: str, seed: int, weights: Path) -> dict[str, Any]:
         **parameters,
     )
     pipeline = make_pipeline(RandomFlip(), RandomZoom(), segmenter)
-    start = time.process_time()
-    pipeline.fit(X, y)
-    seconds = time.process_time() - start
-    return {"iou": class_iou(y_test, pipeline.predict(X_test)), "seconds": seconds}
+    films = frames(data_folder(), EVERY_TRAIN, EVERY_TEST)
+    return trained_and_scored(pipeline, films)
 
 
 def page(rows: list[dict[str, Any]], record: str) -> str:
