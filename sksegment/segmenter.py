@@ -135,10 +135,10 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         What the pixels of `ignore_label` are taken for in training. None leaves them
         out. With "forest", a random forest of scikit-learn first learns from the
         labelled pixels, on the filters of ``network="filter_bank"``; what it says of
-        the others is trained on as well, weighted by its confidence [4]_: for strokes.
-        These show as much of a rare class as of a frequent one; the forest is adjusted
-        to the shares that the classes probably have [5]_. It takes about eight seconds
-        a megapixel of one channel, and labels 67 million pixels at most.
+        the others is trained on as well [4]_: for strokes. These show as much of a rare
+        class as of a frequent one; the forest is adjusted to the shares that the
+        classes probably have [5]_. It takes about eight seconds a megapixel of one
+        channel, and labels 67 million pixels at most.
     loss : str or callable, default="cross_entropy"
         "cross_entropy", "dice", "lovasz", "focal", "cross_entropy+dice" or
         "cross_entropy+lovasz" (see :mod:`sksegment.losses`), or a function ``(scores,

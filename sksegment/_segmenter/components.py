@@ -41,7 +41,7 @@ from sksegment._training.checkpoint import (
 )
 from sksegment._training.data_parallel import check_sharable
 from sksegment._training.fingerprint import fingerprint
-from sksegment._training.image_store import PseudoLabels
+from sksegment._training.image_store import Codes
 from sksegment._training.pseudo_labels import make_pseudo_labels
 from sksegment._training.train import TrainingPlan
 from sksegment._training.validation import Validation, split_indices
@@ -194,7 +194,7 @@ class Components:
 
     def _pseudo_labels(
         self, training: TrainingSet, model: Model, seed: int
-    ) -> dict[int, PseudoLabels]:
+    ) -> dict[int, Codes]:
         if self["pseudo_labels"] is None:
             return {}
         return make_pseudo_labels(training, model.scale, seed, self["verbose"])

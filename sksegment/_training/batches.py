@@ -24,12 +24,7 @@ from sksegment._torch.batch import Batch
 from sksegment._torch.devices import arithmetic_device
 from sksegment._torch.processes import ALONE, Processes
 from sksegment._torch.tensors import standardize
-from sksegment._training.image_store import (
-    Example,
-    ImageStore,
-    PseudoLabels,
-    mirror_indices,
-)
+from sksegment._training.image_store import Codes, Example, ImageStore, mirror_indices
 from sksegment.augmentation._apply import augment_batch
 from sksegment.augmentation._plan import PlannedStep
 
@@ -109,8 +104,8 @@ class Batches:
         Those that train together: each gets its share of every batch.
     n_epochs : int or None
         Epochs of this training; None if it may go on.
-    pseudo_labels : mapping of int to PseudoLabels
-        What unlabelled pixels are taken for, by the number of the image.
+    pseudo_labels : mapping of int to ndarray of shape (height, width)
+        What unlabelled pixels are taken for, by the number of the image: class codes.
     """
 
     samples: TrainingSet
@@ -125,7 +120,7 @@ class Batches:
     room: float = 0
     processes: Processes = ALONE
     n_epochs: int | None = None
-    pseudo_labels: Mapping[int, PseudoLabels] = field(default_factory=dict)
+    pseudo_labels: Mapping[int, Codes] = field(default_factory=dict)
     # Of the batch that is trained on: its images, and which of them are here.
     n_images: int = field(default=0, init=False)
     own_images: slice = field(default_factory=lambda: slice(None), init=False)

@@ -70,7 +70,7 @@ class SharedBatchNorm(BatchNorm):
         n_values = values.new_tensor([values.numel() / values.shape[1]])
         count = sum_of_all(n_values)
         if count.item() <= 1:  # in another process, maybe, with nothing here
-            return self._by_running_statistics(input)
+            return self.by_running_statistics(input)
         mean = sum_of_all(values.sum(dim=(0, 2, 3))) / count
         centred = values - mean[:, None, None]
         var = sum_of_all(centred.square().sum(dim=(0, 2, 3))) / count

@@ -28,20 +28,7 @@ MAX_KEPT = 2**28
 WHOLE: Window = (slice(None), slice(None))
 CORNER: Window = (slice(1), slice(1))
 
-
-class PseudoLabels(NamedTuple):
-    """What the pixels of an image are taken for in training.
-
-    Parameters
-    ----------
-    codes : ndarray of shape (height, width)
-        Class codes where the image has no label, `IGNORED` elsewhere.
-    confidence : ndarray of shape (height, width), float16
-        From 0 to 1; 1 where the image has a label.
-    """
-
-    codes: NDArray[np.signedinteger]
-    confidence: NDArray[np.float16]
+Codes = NDArray[np.signedinteger]
 
 
 class Example(NamedTuple):
@@ -104,8 +91,8 @@ class ImageStore:
         Where the examples are wanted.
     capacity : float
         Bytes that images kept on the device may take.
-    pseudo_labels : mapping of int to PseudoLabels, default={}
-        What unlabelled pixels are taken for, by the number of the image.
+    pseudo_labels : mapping of int to ndarray of shape (height, width), default={}
+        What unlabelled pixels are taken for, by the number of the image: class codes.
     files : FileCache
         What was read from files.
     """
@@ -113,7 +100,7 @@ class ImageStore:
     samples: TrainingSet
     device: torch.device
     capacity: float
-    pseudo_labels: Mapping[int, PseudoLabels] = field(default_factory=dict)
+    pseudo_labels: Mapping[int, Codes] = field(default_factory=dict)
     files: FileCache = field(default_factory=FileCache)
     _kept: dict[int, Example] = field(default_factory=dict)
 
@@ -174,7 +161,7 @@ class ImageStore:
         """
         height, width = self.samples.sizes[index]
         pixel = torch_dtype(self._pixels(index, CORNER).dtype).itemsize
-        weights = np.float32().itemsize if self._is_weighted else 0
+        weights = 0 if self.samples.weights is None else np.float32().itemsize
         each = self.samples.n_channels * pixel + self._codes_dtype.itemsize + weights
         return height * width * each
 
@@ -219,21 +206,11 @@ class ImageStore:
         codes = self._encoded(index, window)
         if index not in self.pseudo_labels:
             return codes
-        return np.where(
-            codes == IGNORED, self.pseudo_labels[index].codes[window], codes
-        )
-
-    @property
-    def _is_weighted(self) -> bool:
-        return self.samples.weights is not None or bool(self.pseudo_labels)
+        return np.where(codes == IGNORED, self.pseudo_labels[index][window], codes)
 
     def _read_weights(self, index: int, window: Window) -> Tensor | None:
-        if not self._is_weighted:
-            return None
         weight = self.samples.weight(index)
-        size = self.samples.sizes[index]
-        cut: NDArray[Any] = np.broadcast_to(1.0 if weight is None else weight, size)
-        weights = cut[window].astype(np.float32)
-        if index in self.pseudo_labels:
-            weights *= self.pseudo_labels[index].confidence[window]
-        return torch.from_numpy(weights)
+        if weight is None:
+            return None
+        cut: NDArray[Any] = np.broadcast_to(weight, self.samples.sizes[index])[window]
+        return torch.from_numpy(cut.astype(np.float32))

@@ -14,7 +14,7 @@ from sksegment._inputs.labels import IGNORED
 from sksegment._inputs.progress import with_progress
 from sksegment._inputs.random import PSEUDO_LABELS, random_generator
 from sksegment._inputs.training_set import TrainingSet
-from sksegment._training.image_store import ImageStore, PseudoLabels
+from sksegment._training.image_store import Codes, ImageStore
 from sksegment._training.pixel_forest import PixelForest, Rows, filter_rows
 
 # Labelled pixels that the forest learns from at most, and others that the shares of the
@@ -35,7 +35,7 @@ class _Sample(NamedTuple):
 
 def make_pseudo_labels(
     training: TrainingSet, scale: Scale, seed: int, verbose: int = 0
-) -> dict[int, PseudoLabels]:
+) -> dict[int, Codes]:
     """Return pseudo-labels for the images with unlabelled pixels.
 
     Parameters
@@ -51,9 +51,10 @@ def make_pseudo_labels(
 
     Returns
     -------
-    dict of int to PseudoLabels
-        By the number of the image; none for those that are labelled all over, or beyond
-        the limit of pixels.
+    dict of int to ndarray of shape (height, width)
+        By the number of the image: class codes where it has no label, `IGNORED`
+        elsewhere. None for images that are labelled all over, or beyond the limit of
+        pixels.
     """
     chosen = _choose_images(training, seed)
     n_chosen = len(chosen)
@@ -155,39 +156,23 @@ def _join(samples: list[_Sample]) -> _Sample:
 
 def _label_image(
     store: ImageStore, index: int, scale: Scale, forest: PixelForest
-) -> PseudoLabels | None:
+) -> Codes | None:
     """Return what the forest says of an image where it has no labels."""
     codes = store.codes(index)
     if not (codes == IGNORED).any():
         return None
     image = store.samples.images[index]
     found = np.full(codes.shape, IGNORED, np.min_scalar_type(-forest.n_classes))
-    confidence = np.ones(codes.shape, np.float16)
     for rows, strip in filter_rows(image, scale):
         unlabelled = codes[rows] == IGNORED
         if unlabelled.any():
-            winners, sure = _judged(forest, strip[unlabelled.ravel()])
-            found[rows][unlabelled] = winners
-            confidence[rows][unlabelled] = sure
-    return PseudoLabels(found, confidence)
+            found[rows][unlabelled] = _winners(forest, strip[unlabelled.ravel()])
+    return found
 
 
-def _judged(
-    forest: PixelForest, rows: Rows
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the most probable class of each row, and the confidence in it."""
+def _winners(forest: PixelForest, rows: Rows) -> NDArray[np.intp]:
+    """Return the most probable class of each row."""
     # With many classes, the probabilities of a whole strip would not fit into memory.
     size = max(1, MAX_PROBABILITIES // forest.n_classes)
-    winners, confidence = [], []
-    for start in range(0, len(rows), size):
-        probabilities = forest.predict_proba(rows[start : start + size])
-        winners.append(probabilities.argmax(axis=1))
-        confidence.append(_confidence(probabilities))
-    return np.concatenate(winners), np.concatenate(confidence)
-
-
-def _confidence(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return by how much the largest probability exceeds that of a guess, up to 1."""
-    guess = 1 / probabilities.shape[1]
-    excess = probabilities.max(axis=1) - guess
-    return np.asarray(excess / max(1 - guess, np.finfo(float).tiny))
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return np.concatenate([forest.predict_proba(part).argmax(axis=1) for part in parts])

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sksegment._inputs.checks import check_integer, check_number
-from sksegment.networks._layers import BatchNorm, ConvBlock, _norm_and_relu, initialize
+from sksegment.networks._layers import BatchNorm, ConvBlock, initialize
 
 # Of the Gaussians, in pixels; each further one is twice as wide.
 SMALLEST_SIGMA = 0.5
@@ -124,15 +124,42 @@ def _length(first: Tensor, second: Tensor) -> Tensor:
     return (first * first + second * second + TINY).sqrt()
 
 
+class RunningNorm(nn.Module):
+    """Normalisation by the mean and variance of all that was trained on so far.
+
+    In training as in evaluation. Batch normalisation would take away what the images of
+    a batch have in common, and with it the brightness that tells some classes apart:
+    with crops of one kind of tissue, for one. Where the layers before it do not learn,
+    as fixed filters, running statistics have nothing to run after.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels of what is normalised.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        # No momentum: the mean over all batches.
+        self.statistics = BatchNorm(n_channels, momentum=None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `input` of shape (n, channels, height, width)."""
+        if self.training:
+            with torch.no_grad():
+                self.statistics(input)
+        return self.statistics.by_running_statistics(input)
+
+
 class FilterBankFCN(nn.Module):
     """Fixed filters at several scales, and a small network of their answers.
 
     The filters are those of scikit-image's
     :func:`~skimage.feature.multiscale_basic_features` on each channel: intensity, edges
     and texture under Gaussians of 0.5, 1, 2, ... pixels. What follows is trained: a 1x1
-    convolution, two of 3x3, and one of 1x1 to the classes, with batch normalisation. So
-    few weights learn from a few strokes within seconds; from many masks, :class:`FCN`
-    learns more.
+    convolution, two of 3x3, and one of 1x1 to the classes. The answers are normalised
+    by all that was trained on so far, nothing by its batch. So few weights learn from a
+    few strokes within seconds; from many masks, :class:`FCN` learns more.
 
     Parameters
     ----------
@@ -197,10 +224,10 @@ class FilterBankFCN(nn.Module):
         self.margin = self.filters.radius + N_CONVOLUTIONS
         n_answers = n_channels * self.filters.n_filters
         self.body = nn.Sequential(
-            BatchNorm(n_answers),
+            RunningNorm(n_answers),
             nn.Conv2d(n_answers, width, 1),
-            *_norm_and_relu(width, "batch"),
-            *(ConvBlock(width, width, "batch") for _ in range(N_CONVOLUTIONS)),
+            nn.ReLU(inplace=True),
+            *(ConvBlock(width, width, norm=None) for _ in range(N_CONVOLUTIONS)),
         )
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Conv2d(width, n_classes, 1)

@@ -36,10 +36,10 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `input` of shape (n, channels, height, width)."""
         if self.training and input.numel() == input.shape[1]:
-            return self._by_running_statistics(input)
+            return self.by_running_statistics(input)
         return super().forward(input)
 
-    def _by_running_statistics(self, input: Tensor) -> Tensor:
+    def by_running_statistics(self, input: Tensor) -> Tensor:
         """Normalise as in evaluation."""
         return F.batch_norm(
             input,

@@ -71,6 +71,7 @@ settings = {
     "single": {"norm": None, "batch_size": 1},
     "weighted": {"norm": None, "class_weight": "balanced", "crop_size": 12},
     "stopping": {"norm": None, "early_stopping": True, "loss": "focal"},
+    "filters": {"network": "filter_bank"},
 }
 found = {}
 for name, parameters in settings.items():
@@ -90,7 +91,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["none", "group", "single", "weighted", "stopping"])
+@pytest.mark.parametrize(
+    "name", ["none", "group", "single", "weighted", "stopping", "filters"]
+)
 def test_two_processes_learn_what_one_learns(
     name: str, results: dict[str, Any]
 ) -> None:

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from skimage.feature import multiscale_basic_features
 
+from sksegment import FCNSegmenter
 from sksegment.networks import FilterBankFCN
-from sksegment.networks._filter_bank_fcn import FilterBank
+from sksegment.networks._filter_bank_fcn import FilterBank, RunningNorm
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -103,3 +104,45 @@ def test_no_images_give_no_scores() -> None:
     assert scores.shape == (0, 3, 9, 7)
     scores.sum().backward()
     assert all(weight.grad is not None for weight in network.parameters())
+
+
+def test_running_norm_follows_the_mean_of_all_batches() -> None:
+    batches = [noise(2, 3, 9, 8, seed=seed) * seed + seed for seed in (1, 2, 3)]
+    norm = RunningNorm(3).train()
+    for batch in batches:
+        output = norm(batch)
+    by_batch = [torch.var_mean(batch, dim=(0, 2, 3)) for batch in batches]
+    var, mean = (
+        torch.stack(values).mean(dim=0) for values in zip(*by_batch, strict=True)
+    )
+    expected = (batches[-1] - mean[:, None, None]) / var[:, None, None].sqrt()
+    torch.testing.assert_close(output, expected, rtol=1e-4, atol=1e-4)
+    # Evaluation neither follows nor answers otherwise.
+    torch.testing.assert_close(norm.eval()(batches[-1]), output, rtol=0, atol=0)
+    assert not torch.allclose(norm(batches[0]), norm(batches[1]))
+
+
+def test_running_norm_learns_its_scale_but_not_the_statistics() -> None:
+    input = noise(2, 3, 9, 8).requires_grad_()
+    norm = RunningNorm(3).train()
+    norm(input).square().sum().backward()
+    assert all(weight.grad is not None for weight in norm.parameters())
+    deviation = norm.statistics.running_var.sqrt()[:, None, None]
+    torch.testing.assert_close(
+        input.grad, 2 * norm(input).detach() / deviation, rtol=1e-3, atol=1e-3
+    )
+
+
+def test_brightness_that_a_batch_has_in_common_is_learned() -> None:
+    dark, bright = (np.full((24, 24), value) for value in (0.2, 0.6))
+    images = [image + 0.05 * noise(24, 24).numpy() for image in (dark, bright)]
+    masks = [np.zeros((24, 24), int), np.ones((24, 24), int)]
+    segmenter = FCNSegmenter(
+        network="filter_bank",
+        batch_size=1,
+        max_epochs=20,
+        learning_rate=0.01,
+        dropout=0.0,
+        random_state=0,
+    )
+    assert segmenter.fit(images, masks).score(images, masks) > 0.99

@@ -182,6 +182,9 @@ METHODS: dict[str, Callable[[int], Any]] = {
     "strokes.json": ours,
     "strokes.json, 2 epochs": partial(ours, max_epochs=2),
     "strokes.json, without the forest": partial(ours, pseudo_labels=None),
+    "strokes.json, without the forest, 200 epochs": partial(
+        ours, pseudo_labels=None, max_epochs=200
+    ),
     "forest": forest,
     "logistic regression": logistic_regression,
     "defaults, 10 epochs": partial(from_scratch, n_epochs=10),
