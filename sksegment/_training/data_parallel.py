@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sksegment._torch.processes import Processes
 from sksegment._training.batches import Batches
 from sksegment.networks._encoder_fcn import EncoderFCN
-from sksegment.networks._layers import BatchNorm
+from sksegment.networks._layers import BatchNorm, by_running_statistics
 
 # Losses that are a mean over labelled pixels: shares of a batch add up to the batch.
 MEAN_LOSSES = ("cross_entropy", "focal")
@@ -70,7 +70,7 @@ class SharedBatchNorm(BatchNorm):
         n_values = values.new_tensor([values.numel() / values.shape[1]])
         count = sum_of_all(n_values)
         if count.item() <= 1:  # in another process, maybe, with nothing here
-            return self.by_running_statistics(input)
+            return by_running_statistics(self, input)
         mean = sum_of_all(values.sum(dim=(0, 2, 3))) / count
         centred = values - mean[:, None, None]
         var = sum_of_all(centred.square().sum(dim=(0, 2, 3))) / count

@@ -9,7 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sksegment._inputs.checks import check_integer, check_number
-from sksegment.networks._layers import BatchNorm, ConvBlock, initialize
+from sksegment.networks._layers import (
+    BatchNorm,
+    ConvBlock,
+    by_running_statistics,
+    initialize,
+)
 
 # Of the Gaussians, in pixels; each further one is twice as wide.
 SMALLEST_SIGMA = 0.5
@@ -148,7 +153,7 @@ class RunningNorm(nn.Module):
         if self.training:
             with torch.no_grad():
                 self.statistics(input)
-        return self.statistics.by_running_statistics(input)
+        return by_running_statistics(self.statistics, input)
 
 
 class FilterBankFCN(nn.Module):

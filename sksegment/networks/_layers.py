@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 # VGG16: two convolutions in each of the first two stages, three in the others.
 SHALLOW_STAGES = 2
@@ -36,19 +37,20 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, input: Tensor) -> Tensor:
         """Normalise `input` of shape (n, channels, height, width)."""
         if self.training and input.numel() == input.shape[1]:
-            return self.by_running_statistics(input)
+            return by_running_statistics(self, input)
         return super().forward(input)
 
-    def by_running_statistics(self, input: Tensor) -> Tensor:
-        """Normalise as in evaluation."""
-        return F.batch_norm(
-            input,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            eps=self.eps,
-        )
+
+def by_running_statistics(norm: _BatchNorm, input: Tensor) -> Tensor:
+    """Normalise as batch normalisation does in evaluation."""
+    return F.batch_norm(
+        input,
+        norm.running_mean,
+        norm.running_var,
+        norm.weight,
+        norm.bias,
+        eps=norm.eps,
+    )
 
 
 class GroupNorm(nn.GroupNorm):

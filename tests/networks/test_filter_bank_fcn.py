@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from skimage.feature import multiscale_basic_features
+from torch import nn
 
 from sksegment import FCNSegmenter
 from sksegment.networks import FilterBankFCN
@@ -131,6 +132,14 @@ def test_running_norm_learns_its_scale_but_not_the_statistics() -> None:
     torch.testing.assert_close(
         input.grad, 2 * norm(input).detach() / deviation, rtol=1e-3, atol=1e-3
     )
+
+
+def test_running_norm_answers_alike_while_processes_share_its_statistics() -> None:
+    norm = RunningNorm(3).train()
+    norm(noise(2, 3, 9, 8))
+    expected = norm.eval()(noise(1, 3, 4, 4))
+    norm.statistics.__class__ = nn.SyncBatchNorm  # as several GPUs have it
+    torch.testing.assert_close(norm(noise(1, 3, 4, 4)), expected, rtol=0, atol=0)
 
 
 def test_brightness_that_a_batch_has_in_common_is_learned() -> None:
