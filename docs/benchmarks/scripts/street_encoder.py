@@ -36,6 +36,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "from scratch": {},
     "Lite0, fine-tuned": LITE0,
     "Lite0, loss='cross_entropy+lovasz'": {**LITE0, "loss": "cross_entropy+lovasz"},
+    "Lite0, frozen": {**LITE0, "encoder_learning_rate": 0},
+    "Lite0, frozen, loss='cross_entropy+lovasz'": {
+        **LITE0,
+        "encoder_learning_rate": 0,
+        "loss": "cross_entropy+lovasz",
+    },
 }
 
 
