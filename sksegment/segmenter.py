@@ -91,7 +91,8 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         What `learning_rate` is multiplied by for the weights of the `encoder`; None is
         0.3 with `pretrained` weights, and 1 with new ones. With 0 the encoder is
         frozen: its batch statistics stay, too, it needs no gradient, and where nothing
-        is augmented or cropped, the maps of an image are computed only once.
+        is augmented or cropped, the maps of an image are computed only once. Best with
+        few photos; other channels than RGB or gray need an encoder that learns.
     skip : {None, "concat", "add"}, default="concat"
         How encoder outputs join the decoder; None for the plain network.
     norm : {None, "batch", "group"}, default="batch"

@@ -48,12 +48,14 @@ CLASSES = (0, 1, 2, 3)
 CLASS_NAMES = ("background", "animal", "person", "other")
 SCRATCH, TUNED, FROZEN = "from scratch", "Lite0, fine-tuned", "Lite0, frozen"
 LOVASZ = "Lite0, loss='cross_entropy+lovasz'"
+FROZEN_LOVASZ = "Lite0, frozen, loss='cross_entropy+lovasz'"
 # Epochs for each number of photos, so that both take about the same processor time.
 EPOCHS = {
     SCRATCH: {60: 60, 20: 100, 5: 100},
     TUNED: {60: 30, 20: 40, 5: 50},
     FROZEN: {60: 30, 20: 40, 5: 50},
     LOVASZ: {60: 40},
+    FROZEN_LOVASZ: {60: 60, 20: 80, 5: 100},
 }
 # In bfloat16, the convolutions of Lite0, channel by channel, are slower, not faster.
 LITE0 = {"encoder": ENCODER, "precision": "float32"}
@@ -62,6 +64,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     TUNED: LITE0,
     FROZEN: {**LITE0, "encoder_learning_rate": 0},
     LOVASZ: {**LITE0, "loss": "cross_entropy+lovasz"},
+    FROZEN_LOVASZ: {
+        **LITE0,
+        "encoder_learning_rate": 0,
+        "loss": "cross_entropy+lovasz",
+    },
 }
 
 

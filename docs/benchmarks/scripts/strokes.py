@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from lib import torchvision_stub
+from lib.lite0 import ENCODER, save_lite0
 from lib.shared import RECORDS, ROOT, Record, data_folder, markdown_table, read_pairs
 from lib.strokes import UNLABELLED, paint_strokes
 from numpy.typing import NDArray
@@ -178,6 +181,32 @@ def on_crops(seed: int, n_epochs: int) -> Any:
     )
 
 
+@cache
+def weights_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder with ImageNet weights, which goes when the process ends."""
+    torchvision_stub.install()
+    folder = tempfile.TemporaryDirectory()
+    save_lite0(Path(folder.name))
+    return folder
+
+
+def with_encoder(seed: int, n_epochs: int, **changed: Any) -> Any:
+    """Return a network whose encoder has seen ImageNet; needs timm."""
+    (weights,) = Path(weights_folder().name).iterdir()
+    return FCNSegmenter(
+        ignore_label=UNLABELLED,
+        random_state=seed,
+        max_epochs=n_epochs,
+        encoder=ENCODER,
+        pretrained=weights,
+        crop_size=128,
+        precision="float32",  # convolutions channel by channel are slow in bfloat16
+        **changed,
+    )
+
+
+LOVASZ = "cross_entropy+lovasz"
+FROZEN = {"encoder_learning_rate": 0, "loss": LOVASZ}
 METHODS: dict[str, Callable[[int], Any]] = {
     "strokes.json": ours,
     "strokes.json, 2 epochs": partial(ours, max_epochs=2),
@@ -191,6 +220,10 @@ METHODS: dict[str, Callable[[int], Any]] = {
     "defaults, 40 epochs": partial(from_scratch, n_epochs=40),
     "small, on crops, 8 epochs": partial(on_crops, n_epochs=8),
     "small, on crops, 24 epochs": partial(on_crops, n_epochs=24),
+    "Lite0, 4 epochs": partial(with_encoder, n_epochs=4, loss=LOVASZ),
+    "Lite0, frozen, 6 epochs": partial(with_encoder, n_epochs=6, **FROZEN),
+    "Lite0, 16 epochs": partial(with_encoder, n_epochs=16, loss=LOVASZ),
+    "Lite0, frozen, 24 epochs": partial(with_encoder, n_epochs=24, **FROZEN),
 }
 
 
