@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from threading import get_ident
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from sksegment._torch.out_of_memory import HOOKS_LOCK
+from sksegment._torch.own_tensors import own_tensors
 
 # What a forward pass holds at its peak, in units of its largest layer output. FCN keeps
 # 4.6 alive (a skip connection, the image below, three of one stage). The rest is what
@@ -92,7 +93,8 @@ def probe_layers(
 
 def layers_key(network: nn.Module) -> Layers:
     """Return a key that changes when a layer is replaced."""
-    return tuple(
-        (id(module), *(tensor.shape for tensor in module.parameters(recurse=False)))
-        for module in network.modules()
-    )
+    return tuple((id(module), *_shapes(module)) for module in network.modules())
+
+
+def _shapes(module: nn.Module) -> Iterator[tuple[int, ...]]:
+    return (tensor.shape for tensor in own_tensors(module) if tensor is not None)

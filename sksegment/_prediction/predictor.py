@@ -26,6 +26,7 @@ from sksegment._prediction.blending import blend_tiles
 from sksegment._prediction.lone_image import ConvolvedAsInBatch
 from sksegment._prediction.tiles import Interval, Tiling, overlapping, spans
 from sksegment._torch.devices import free_bytes
+from sksegment._torch.heap import keep_freed_memory
 from sksegment._torch.out_of_memory import (
     OutOfMemory,
     attempt,
@@ -33,6 +34,7 @@ from sksegment._torch.out_of_memory import (
     empty_predictions,
     move_network,
 )
+from sksegment._torch.own_tensors import own_tensors
 from sksegment._torch.precision import full_float32
 from sksegment._torch.tensors import images_to_tensor, pad_to_multiple
 
@@ -149,8 +151,10 @@ class Predictor:
         self, images: Iterable[NDArray[Any]], reduce: Reduce, missing: Any = np.nan
     ) -> Iterator[NDArray[Any]]:
         """Yield the answers; if memory runs out, run less at once."""
-        self.network.eval()
+        if any(module.training for module in self.network.modules()):
+            self.network.eval()
         vars(self).pop("_fused", None)  # of the weights at an earlier prediction
+        keep_freed_memory()
         run = self
         for group in self._groups(images):
             while group:
@@ -414,8 +418,8 @@ def place_network(
     network: nn.Module, device: torch.device
 ) -> tuple[nn.Module, torch.device]:
     """Move a network to a device, or to the CPU if it does not fit; tell which."""
-    tensors = chain(network.parameters(), network.buffers())
-    if {tensor.device for tensor in tensors} == {device}:
+    tensors = chain.from_iterable(map(own_tensors, network.modules()))
+    if {tensor.device for tensor in tensors if tensor is not None} == {device}:
         return network, device  # torch would go through all layers, for milliseconds
     try:
         return move_network(network, device), device

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sksegment._torch.out_of_memory import HOOKS_LOCK
+from sksegment._torch.own_tensors import own_tensors
 from sksegment._torch.tensors import pad_to_multiple
 from sksegment.networks._fcn import FCN
+from sksegment.networks._kept_layers import made_once
 from sksegment.networks._layers import (
     BatchNorm,
     ConvBlock,
@@ -22,6 +24,7 @@ from sksegment.networks._layers import (
 )
 
 Forward = Callable[[Tensor], Tensor]
+Fused = TypeVar("Fused")
 
 # Private operators of torch, with which torch.compile convolves, too.
 OPERATORS = (
@@ -61,8 +64,8 @@ def fused(network: nn.Module, dtype: torch.dtype) -> Forward | None:
 
     Batch normalisation is folded into the weights of the convolution before it; ReLU
     and the sum with a skip connection are computed within the convolution, while its
-    result is in the cache; the weights are rearranged once. The scores are those of the
-    network but for rounding.
+    result is in the cache; the weights are rearranged once for as long as they do not
+    change. The scores are those of the network but for rounding.
 
     Parameters
     ----------
@@ -109,7 +112,6 @@ def _is_plain_network(network: nn.Module) -> bool:
 
 def _is_plain(module: nn.Module) -> bool:
     """Tell whether its class alone says what a layer computes."""
-    tensors = (*module._parameters.values(), *module._buffers.values())
     return (
         type(module).forward is FORWARDS.get(type(module))
         and not module.training
@@ -117,7 +119,7 @@ def _is_plain(module: nn.Module) -> bool:
         and "forward" not in vars(module)
         and getattr(module, "_compiled_call_impl", None) is None
         and type(getattr(module, "projection", None)) in (type(None), nn.Identity)
-        and all(map(_is_plain_tensor, tensors))
+        and all(map(_is_plain_tensor, own_tensors(module)))
     )
 
 
@@ -226,36 +228,47 @@ class _Convolution:
         return output
 
 
+class _UpConvolution:
+    """An `UpConv` with the norm after it folded in, and the activation after both."""
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor, n_from_below: int, skip: str | None
+    ) -> None:
+        self.bias = bias
+        self.geometry = ONE, NONE, TWO, ONE, 1
+        reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
+        from_below = fold_upsampling(weight[:, :n_from_below])
+        self.weight = _Weight(partial(reorder, from_below, *self.geometry))
+        self.skip = skip
+        self.of_skip = None
+        if skip == "concat":
+            of_skip = weight[:, n_from_below:].contiguous()
+            self.of_skip = _Convolution(of_skip, None, ONE, "relu")
+
+    def __call__(self, input: Tensor, encoded: Tensor) -> Tensor:
+        activation = "none" if self.of_skip else "relu"
+        weight = self.weight.of(input)
+        output: Tensor = torch.ops.mkldnn._convolution_transpose_pointwise(
+            input, weight, self.bias, *self.geometry, activation, [], None
+        )
+        if self.of_skip:
+            return self.of_skip.add_to(output, encoded)
+        return output.add_(encoded) if self.skip == "add" else output
+
+
 class _FusedUpStage:
     """The layers of an `UpStage` that are left."""
 
     def __init__(self, stage: Any, dtype: torch.dtype) -> None:
-        up = stage.up
-        _expect(up, UpConv)
-        weight, self.bias = _folded(up, _norm_of(list(stage.activation)), dtype)
-        self.geometry = ONE, NONE, TWO, ONE, 1
-        reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
-        from_below = fold_upsampling(weight[:, : up.in_channels])
-        self.weight = _Weight(partial(reorder, from_below, *self.geometry))
-        self.skip = stage.skip
-        self.of_skip = None
-        if stage.skip == "concat":
-            of_skip = weight[:, up.in_channels :].contiguous()
-            self.of_skip = _Convolution(of_skip, None, ONE, "relu")
+        _expect(stage.up, UpConv)
+        norm = _norm_of(list(stage.activation))
+        further = stage.up.in_channels, stage.skip
+        self.up = _made_of(stage.up, norm, dtype, _UpConvolution, *further)
         self.convolutions = [_fused_block(block, dtype) for block in stage.convolutions]
 
     def __call__(self, input: Tensor, encoded: Tensor) -> Tensor:
         """Do what `UpStage.forward` does."""
-        activation = "none" if self.of_skip else "relu"
-        weight = self.weight.of(input)
-        output = torch.ops.mkldnn._convolution_transpose_pointwise(
-            input, weight, self.bias, *self.geometry, activation, [], None
-        )
-        if self.of_skip:
-            output = self.of_skip.add_to(output, encoded)
-        elif self.skip == "add":
-            output.add_(encoded)
-        return _through(self.convolutions, output)
+        return _through(self.convolutions, self.up(input, encoded))
 
 
 def _fused_block(block: Any, dtype: torch.dtype) -> _Convolution:
@@ -272,7 +285,28 @@ def _fused_convolution(
     others = layer.stride, layer.dilation, layer.groups, layer.padding_mode
     if isinstance(padding, str) or others != (ONE, ONE, 1, "zeros"):
         raise _AnotherNetworkError
-    return _Convolution(*_folded(layer, norm, dtype), padding, activation)
+    return _made_of(layer, norm, dtype, _Convolution, padding, activation)
+
+
+def _made_of(
+    layer: Any,
+    norm: BatchNorm | None,
+    dtype: torch.dtype,
+    kind: Callable[..., Fused],
+    *further: Any,
+) -> Fused:
+    """Return a layer of a kind with the weights of a layer and the norm after it."""
+    weights = [layer.weight, layer.bias]
+    eps = None
+    if norm is not None:
+        eps = norm.eps
+        weights += norm.weight, norm.bias, norm.running_mean, norm.running_var
+    return made_once(
+        lambda: kind(*_folded(layer, norm, dtype), *further),
+        layer,
+        weights,
+        (kind, dtype, eps, *further),
+    )
 
 
 def _norm_of(layers: list[nn.Module]) -> BatchNorm | None:

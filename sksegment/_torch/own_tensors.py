@@ -1,0 +1,14 @@
+"""Weights and buffers of one layer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def own_tensors(module: nn.Module) -> list[Tensor | None]:
+    """Return the weights and buffers of a module, without those of its children.
+
+    None stands for one that is declared, but absent. Through `parameters` and
+    `buffers`, torch takes a millisecond for a hundred layers.
+    """
+    return [*module._parameters.values(), *module._buffers.values()]
