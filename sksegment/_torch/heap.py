@@ -15,10 +15,10 @@ def keep_freed_memory() -> None:
     """Let glibc keep up to 64 MiB of freed memory for the next tensors.
 
     Otherwise, activations of some MiB are given back to the system after each pass, and
-    their pages are cleared and mapped again in the next: as long as a tenth of the
-    arithmetic. Nothing is allocated for good, no page of the block is touched, and the
-    limits that a user sets in the environment stay as they are. Other C libraries do
-    not learn from it.
+    their pages are cleared and mapped again in the next, which takes up to a tenth of
+    the time of a prediction. Nothing is allocated for good, no page of the block is
+    touched, and the limits that a user sets in the environment stay as they are. Other
+    C libraries do not learn from it.
     """
     with suppress(RuntimeError):  # no memory: what needs it will say so
         torch.empty(LARGEST_LEARNED_FROM, dtype=torch.uint8, device="cpu")

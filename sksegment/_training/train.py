@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sksegment._prediction.predictor import working_memory
-from sksegment._torch.heap import keep_freed_memory
 from sksegment._torch.out_of_memory import OutOfMemory, attempt
 from sksegment._torch.random import local_rng
 from sksegment._training.batches import Batches
@@ -166,7 +165,6 @@ def train(
         If memory runs out. Nothing is made smaller: other batches would train another
         network.
     """
-    keep_freed_memory()
     training = partial(
         _train_network, network, batches, validation, plan, optimizer_state, checkpoint
     )

@@ -220,9 +220,11 @@ def _byte_blocks(
     """Return values and codes of masks with a small span; None for others."""
     if _is_text(mask):
         return None
-    low = int(min(mask.min(), prediction.min()))
     high = int(max(mask.max(), prediction.max()))
-    low = 0 if low >= 0 and high < BYTE_SPAN else low
+    low = 0
+    if high >= BYTE_SPAN or not _are_unsigned(mask, prediction):
+        low = int(min(mask.min(), prediction.min()))
+        low = 0 if low >= 0 and high < BYTE_SPAN else low
     if high - low >= BYTE_SPAN or max(-low, high) > MAX_EXACT:
         return None
     dtype = np.result_type(mask, prediction)
@@ -236,6 +238,10 @@ def _byte_blocks(
             yield rows, true, _as_bytes(prediction[rows], low).ravel()
 
     return values, blocks()
+
+
+def _are_unsigned(*masks: NDArray[Any]) -> bool:
+    return all(mask.dtype.kind in "bu" for mask in masks)
 
 
 def _as_bytes(block: NDArray[Any], low: int) -> NDArray[np.uint8]:

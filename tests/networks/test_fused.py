@@ -117,6 +117,42 @@ def test_fused_scores_in_bfloat16_are_near():
     assert distance.mean() < 0.02
 
 
+@pytest.mark.parametrize("name", ["weight", "bias", "running_mean", "running_var"])
+@torch.inference_mode()
+def test_a_norm_that_changed_acts_at_once(name):
+    network, images = network_of(), images_of(1, 9, 21)
+    fused(network, torch.float32)(images)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            getattr(module, name).data.add_(0.5)
+    found, expected = fused(network, torch.float32)(images), network(images)
+    torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_other_settings_of_a_layer_act_at_once():
+    network, images = network_of(), images_of(1, 9, 21)
+    before = fused(network, torch.float32)(images)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = 0.5
+    found, expected = fused(network, torch.float32)(images), network(images)
+    torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
+    assert not torch.equal(found, before)
+
+
+@torch.inference_mode()
+def test_weights_of_another_network_in_a_layer_act_at_once():
+    network, images = network_of(), images_of(1, 9, 21)
+    other = network_of()
+    for parameter in other.parameters():
+        parameter.data.mul_(0.9)
+    fused(network, torch.float32)(images)
+    network.load_state_dict(other.state_dict())
+    found, expected = fused(network, torch.float32)(images), network(images)
+    torch.testing.assert_close(found.softmax(1), expected.softmax(1), rtol=0, atol=1e-5)
+
+
 def with_hook(network):
     network.encoder[0][0][0].register_forward_hook(lambda *_: None)
 
