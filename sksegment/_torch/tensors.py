@@ -65,17 +65,21 @@ def standardize(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
     NaN, which `with_nan` puts where there is no data, becomes the mean.
     """
     arithmetic = arithmetic_device(device)
-    values = to_device(pixels, arithmetic).double()
-    lowest, highest = map(torch.from_numpy, scale.limits())
-    values = values.clamp_(
-        to_device(lowest, arithmetic), to_device(highest, arithmetic)
+    n_images, height, width, n_channels = pixels.shape
+    # Rows of numbers: torch would take four times as long for rows of a few channels.
+    rows = pixels.reshape(n_images * height, width * n_channels)
+    values = to_device(rows, arithmetic).double()
+    lowest, highest, mean, std = (
+        to_device(torch.tensor(channels, device="cpu").repeat(width), arithmetic)
+        for channels in (*scale.limits(), scale.mean, scale.std)
     )
-    # Copied, unlike the batch: in a memory-mapped model file they are read-only.
-    values -= to_device(torch.tensor(scale.mean, device="cpu"), arithmetic)
-    values /= to_device(torch.tensor(scale.std, device="cpu"), arithmetic)
+    values = values.clamp_(lowest, highest)
+    values -= mean
+    values /= std
     if scale.nodata is not None:
         values = values.nan_to_num_(nan=0.0)
-    return values.float().to(device).permute(0, 3, 1, 2)
+    images = values.float().to(device).reshape(pixels.shape)
+    return images.permute(0, 3, 1, 2)
 
 
 def pad_to_multiple(images: Tensor, stride: int) -> Tensor:
