@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import chain, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -418,8 +418,13 @@ def place_network(
     network: nn.Module, device: torch.device
 ) -> tuple[nn.Module, torch.device]:
     """Move a network to a device, or to the CPU if it does not fit; tell which."""
-    tensors = chain.from_iterable(map(own_tensors, network.modules()))
-    if {tensor.device for tensor in tensors if tensor is not None} == {device}:
+    devices = {
+        tensor.device
+        for module in network.modules()
+        for tensor in own_tensors(module)
+        if tensor is not None
+    }
+    if devices == {device}:
         return network, device  # torch would go through all layers, for milliseconds
     try:
         return move_network(network, device), device
@@ -487,7 +492,7 @@ def turn(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
 
 
 def turn_back(images: Tensor, quarters: int, mirrored: bool) -> Tensor:
-    """Undo `turned`."""
+    """Undo `turn`."""
     images = images.flip(3) if mirrored else images
     return torch.rot90(images, -quarters, dims=(2, 3))
 

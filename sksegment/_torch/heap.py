@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import torch
+import numpy as np
 
-# glibc learns from freed blocks of up to 32 MiB, its own header included: blocks up to
-# that size then come from the heap, of which it keeps twice as much when it is free.
+# glibc learns from freed blocks of up to 32 MiB, its own header included (its "dynamic
+# mmap threshold"): blocks up to that size then come from the heap, of which it keeps
+# twice as much when it is free.
 LARGEST_LEARNED_FROM = 32 * 2**20 - 2**16
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep up to 64 MiB of freed memory for the next tensors.
+    """Let glibc keep up to 64 MiB of freed memory in each thread, for its next tensors.
 
     Otherwise, activations of some MiB are given back to the system after each pass, and
     their pages are cleared and mapped again in the next, which takes up to a tenth of
-    the time of a prediction. Nothing is allocated for good, no page of the block is
-    touched, and the limits that a user sets in the environment stay as they are. Other
-    C libraries do not learn from it.
+    the time of a prediction. The limits that a user sets in the environment stay as
+    they are. Other C libraries do not learn from it.
     """
-    with suppress(RuntimeError):  # no memory: what needs it will say so
-        torch.empty(LARGEST_LEARNED_FROM, dtype=torch.uint8, device="cpu")
+    with suppress(MemoryError):  # what needs it will say so
+        # Not of torch, which fills it where it is told to be deterministic.
+        np.empty(LARGEST_LEARNED_FROM, np.uint8)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 def own_tensors(module: nn.Module) -> list[Tensor | None]:
     """Return the weights and buffers of a module, without those of its children.
 
-    None stands for one that is declared, but absent. Through `parameters` and
-    `buffers`, torch takes a millisecond for a hundred layers.
+    None stands for one that is declared, but absent. `parameters` and `buffers` would
+    take longer than the rest of what is asked about a layer before a prediction.
     """
     return [*module._parameters.values(), *module._buffers.values()]

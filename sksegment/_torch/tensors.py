@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,10 @@ from torch import Tensor
 from sksegment._inputs.channel_scale import Scale
 from sksegment._inputs.nodata import with_nan
 from sksegment._torch.devices import arithmetic_device, to_device
+
+# With fewer channels, torch takes up to four times as long for rows of one pixel as for
+# rows of so many numbers.
+FEW_CHANNELS, ROW_LENGTH = 8, 256
 
 
 def images_to_tensor(
@@ -65,21 +69,40 @@ def standardize(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
     NaN, which `with_nan` puts where there is no data, becomes the mean.
     """
     arithmetic = arithmetic_device(device)
-    n_images, height, width, n_channels = pixels.shape
-    # Rows of numbers: torch would take four times as long for rows of a few channels.
-    rows = pixels.reshape(n_images * height, width * n_channels)
-    values = to_device(rows, arithmetic).double()
+    values = to_device(pixels, arithmetic).double().reshape(-1, pixels.shape[-1])
     lowest, highest, mean, std = (
-        to_device(torch.tensor(channels, device="cpu").repeat(width), arithmetic)
+        to_device(torch.tensor(channels, device="cpu"), arithmetic)
         for channels in (*scale.limits(), scale.mean, scale.std)
     )
-    values = values.clamp_(lowest, highest)
-    values -= mean
-    values /= std
+    for rows, n_pixels in long_rows(values):
+        rows.clamp_(lowest.repeat(n_pixels), highest.repeat(n_pixels))
+        rows -= mean.repeat(n_pixels)
+        rows /= std.repeat(n_pixels)
     if scale.nodata is not None:
         values = values.nan_to_num_(nan=0.0)
-    images = values.float().to(device).reshape(pixels.shape)
-    return images.permute(0, 3, 1, 2)
+    return values.reshape(pixels.shape).float().to(device).permute(0, 3, 1, 2)
+
+
+def long_rows(pixels: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Yield pixels, (n, n_channels), in rows of several and then, what is left, of one.
+
+    Both are views, and what is done to them is the same in each row.
+
+    Yields
+    ------
+    rows : Tensor of shape (n_rows, n_pixels * n_channels)
+        Some of the pixels.
+    n_pixels : int
+        How many a row holds.
+    """
+    n_channels = pixels.shape[1]
+    n_pixels = ROW_LENGTH // n_channels if n_channels < FEW_CHANNELS else 1
+    n_rows = len(pixels) // n_pixels
+    whole = n_rows * n_pixels
+    if whole:
+        yield pixels[:whole].view(n_rows, n_pixels * n_channels), n_pixels
+    if whole < len(pixels):
+        yield pixels[whole:], 1
 
 
 def pad_to_multiple(images: Tensor, stride: int) -> Tensor:

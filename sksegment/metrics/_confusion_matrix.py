@@ -222,7 +222,7 @@ def _byte_blocks(
         return None
     high = int(max(mask.max(), prediction.max()))
     low = 0
-    if high >= BYTE_SPAN or not _are_unsigned(mask, prediction):
+    if not (high < BYTE_SPAN and _are_never_negative(mask, prediction)):
         low = int(min(mask.min(), prediction.min()))
         low = 0 if low >= 0 and high < BYTE_SPAN else low
     if high - low >= BYTE_SPAN or max(-low, high) > MAX_EXACT:
@@ -240,12 +240,14 @@ def _byte_blocks(
     return values, blocks()
 
 
-def _are_unsigned(*masks: NDArray[Any]) -> bool:
+def _are_never_negative(*masks: NDArray[Any]) -> bool:
     return all(mask.dtype.kind in "bu" for mask in masks)
 
 
 def _as_bytes(block: NDArray[Any], low: int) -> NDArray[np.uint8]:
     if low == 0:
+        if block.dtype.kind == "b":  # views can have other bytes than 0 and 1
+            return (block.view(np.uint8) != 0).view(np.uint8)
         if block.dtype.itemsize == 1:
             return block.view(np.uint8)
         return block.astype(np.uint8)

@@ -58,10 +58,10 @@ def count_runs(
     """Count pairs of codes below `size`, run by run of equal pairs."""
     last = _ends_of_runs(true, predicted)
     codes = pair_codes(true[last], predicted[last], size)
-    # Lengths are added up as floats, which hold every whole number up to 2**53.
     lengths = np.empty(len(last))
     lengths[0] = last[0] + 1
     np.subtract(last[1:], last[:-1], out=lengths[1:])
+    # Lengths are added up as floats, which hold every whole number up to 2**53.
     counts = np.bincount(codes, weights=lengths, minlength=size * size)
     return counts.astype(np.int64)
 

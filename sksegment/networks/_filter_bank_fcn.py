@@ -130,7 +130,7 @@ def _length(first: Tensor, second: Tensor) -> Tensor:
 
 
 class RunningNorm(nn.Module):
-    """Normalisation by the mean and variance of all that was trained on so far.
+    """Normalisation by the means of all batches so far, and of the variances in them.
 
     In training as in evaluation. Batch normalisation would take away what the images of
     a batch have in common, and with it the brightness that tells some classes apart:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ from sksegment._torch.out_of_memory import HOOKS_LOCK
 from sksegment._torch.own_tensors import own_tensors
 from sksegment._torch.tensors import pad_to_multiple
 from sksegment.networks._fcn import FCN
-from sksegment.networks._kept_layers import made_once
+from sksegment.networks._kept_layers import KeptLayers, RecentNetworks
 from sksegment.networks._layers import (
     BatchNorm,
     ConvBlock,
@@ -24,7 +24,7 @@ from sksegment.networks._layers import (
 )
 
 Forward = Callable[[Tensor], Tensor]
-Fused = TypeVar("Fused")
+Layer = TypeVar("Layer")
 
 # Private operators of torch, with which torch.compile convolves, too.
 OPERATORS = (
@@ -53,6 +53,8 @@ LAYERS: tuple[type[nn.Module], ...] = (
 # As they are defined, whatever is put in their place later.
 FORWARDS = {layer: layer.forward for layer in LAYERS}
 NONE, ONE, TWO = (0, 0), (1, 1), (2, 2)
+
+RECENT = RecentNetworks()  # under HOOKS_LOCK
 
 
 class _AnotherNetworkError(ValueError):
@@ -83,13 +85,16 @@ def fused(network: nn.Module, dtype: torch.dtype) -> Forward | None:
         other kinds were put into it; or if torch lacks the operators.
     """
     with HOOKS_LOCK:  # a probe in another thread is no change of the network
+        layers = RECENT.take(network)
         if not (_has_operators(dtype) and _is_plain_network(network)):
             return None
         try:
             with torch.inference_mode():
-                return _FusedFCN(network, dtype)
+                found = _FusedFCN(network, _Maker(dtype, layers))
         except ValueError:  # an empty block, where layers are unpacked, included
             return None
+        RECENT.keep(network, layers)
+        return found
 
 
 def _has_operators(dtype: torch.dtype) -> bool:
@@ -136,17 +141,15 @@ def _is_plain_tensor(tensor: Tensor | None) -> bool:
 class _FusedFCN:
     """The layers of an `FCN` that are left."""
 
-    def __init__(self, network: Any, dtype: torch.dtype) -> None:
+    def __init__(self, network: Any, maker: _Maker) -> None:
         *bottleneck, dropout = network.bottleneck
         _expect(dropout, nn.Dropout)
         self.stride = network.stride
-        self.dtype = dtype
-        self.encoder = [
-            [_fused_block(block, dtype) for block in stage] for stage in network.encoder
-        ]
-        self.bottleneck = [_fused_block(block, dtype) for block in bottleneck]
-        self.decoder = [_FusedUpStage(stage, dtype) for stage in network.decoder]
-        self.classifier = _fused_convolution(network.classifier, None, "none", dtype)
+        self.dtype = maker.dtype
+        self.encoder = [maker.blocks(stage) for stage in network.encoder]
+        self.bottleneck = maker.blocks(bottleneck)
+        self.decoder = [_FusedUpStage(stage, maker) for stage in network.decoder]
+        self.classifier = maker.convolution(network.classifier, None, "none")
 
     def __call__(self, images: Tensor) -> Tensor:
         """Do what `FCN.forward` does."""
@@ -162,6 +165,68 @@ class _FusedFCN:
         for stage in self.decoder:
             output = stage(output, encoded.pop())
         return self.classifier(output)[..., :height, :width]
+
+
+class _Maker:
+    """Makes the layers that are left, or takes those that were made before.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+        Arithmetic of the convolutions.
+    kept : KeptLayers
+        What was made before.
+    """
+
+    def __init__(self, dtype: torch.dtype, kept: KeptLayers) -> None:
+        self.dtype = dtype
+        self._kept = kept
+
+    def blocks(self, blocks: Iterable[Any]) -> list[_Convolution]:
+        """Return the convolutions of blocks."""
+        return [self._block(block) for block in blocks]
+
+    def _block(self, block: Any) -> _Convolution:
+        _expect(block, ConvBlock)
+        layer, *activation = block
+        return self.convolution(layer, _norm_of(activation), "relu")
+
+    def convolution(
+        self, layer: Any, norm: BatchNorm | None, activation: str
+    ) -> _Convolution:
+        """Return a convolution with the norm after it."""
+        _expect(layer, nn.Conv2d)
+        padding = layer.padding
+        others = layer.stride, layer.dilation, layer.groups, layer.padding_mode
+        if isinstance(padding, str) or others != (ONE, ONE, 1, "zeros"):
+            raise _AnotherNetworkError
+        return self._folded(_Convolution, layer, norm, padding, activation)
+
+    def up_convolution(
+        self, layer: Any, norm: BatchNorm | None, skip: str | None
+    ) -> _UpConvolution:
+        """Return an `UpConv` with its skip connection and the norm after it."""
+        _expect(layer, UpConv)
+        return self._folded(_UpConvolution, layer, norm, layer.in_channels, skip)
+
+    def _folded(
+        self,
+        kind: Callable[..., Layer],
+        layer: Any,
+        norm: BatchNorm | None,
+        *arguments: Any,
+    ) -> Layer:
+        """Return a layer of a kind with the weights of a layer and the norm after."""
+        weights, eps = [layer.weight, layer.bias], 0.0
+        if norm is not None:
+            weights += norm.weight, norm.bias, norm.running_mean, norm.running_var
+            eps = norm.eps
+        settings = kind, self.dtype, eps, *arguments
+
+        def make(copies: Sequence[Tensor]) -> Layer:
+            return kind(*_folded(copies, eps, self.dtype), *arguments)
+
+        return self._kept.made_once(layer, weights, settings, make)
 
 
 class _Weight:
@@ -189,7 +254,7 @@ class _Weight:
 
 
 class _Convolution:
-    """A convolution with the norm before it folded in, and the activation after it."""
+    """A convolution with the norm after it folded in, and the activation after both."""
 
     def __init__(
         self,
@@ -246,6 +311,7 @@ class _UpConvolution:
             self.of_skip = _Convolution(of_skip, None, ONE, "relu")
 
     def __call__(self, input: Tensor, encoded: Tensor) -> Tensor:
+        """Convolve what comes from below and the skip connection, and add them."""
         activation = "none" if self.of_skip else "relu"
         weight = self.weight.of(input)
         output: Tensor = torch.ops.mkldnn._convolution_transpose_pointwise(
@@ -259,54 +325,14 @@ class _UpConvolution:
 class _FusedUpStage:
     """The layers of an `UpStage` that are left."""
 
-    def __init__(self, stage: Any, dtype: torch.dtype) -> None:
-        _expect(stage.up, UpConv)
+    def __init__(self, stage: Any, maker: _Maker) -> None:
         norm = _norm_of(list(stage.activation))
-        further = stage.up.in_channels, stage.skip
-        self.up = _made_of(stage.up, norm, dtype, _UpConvolution, *further)
-        self.convolutions = [_fused_block(block, dtype) for block in stage.convolutions]
+        self.up = maker.up_convolution(stage.up, norm, stage.skip)
+        self.convolutions = maker.blocks(stage.convolutions)
 
     def __call__(self, input: Tensor, encoded: Tensor) -> Tensor:
         """Do what `UpStage.forward` does."""
         return _through(self.convolutions, self.up(input, encoded))
-
-
-def _fused_block(block: Any, dtype: torch.dtype) -> _Convolution:
-    _expect(block, ConvBlock)
-    layer, *activation = block
-    return _fused_convolution(layer, _norm_of(activation), "relu", dtype)
-
-
-def _fused_convolution(
-    layer: Any, norm: BatchNorm | None, activation: str, dtype: torch.dtype
-) -> _Convolution:
-    _expect(layer, nn.Conv2d)
-    padding = layer.padding
-    others = layer.stride, layer.dilation, layer.groups, layer.padding_mode
-    if isinstance(padding, str) or others != (ONE, ONE, 1, "zeros"):
-        raise _AnotherNetworkError
-    return _made_of(layer, norm, dtype, _Convolution, padding, activation)
-
-
-def _made_of(
-    layer: Any,
-    norm: BatchNorm | None,
-    dtype: torch.dtype,
-    kind: Callable[..., Fused],
-    *further: Any,
-) -> Fused:
-    """Return a layer of a kind with the weights of a layer and the norm after it."""
-    weights = [layer.weight, layer.bias]
-    eps = None
-    if norm is not None:
-        eps = norm.eps
-        weights += norm.weight, norm.bias, norm.running_mean, norm.running_var
-    return made_once(
-        lambda: kind(*_folded(layer, norm, dtype), *further),
-        layer,
-        weights,
-        (kind, dtype, eps, *further),
-    )
 
 
 def _norm_of(layers: list[nn.Module]) -> BatchNorm | None:
@@ -319,15 +345,16 @@ def _norm_of(layers: list[nn.Module]) -> BatchNorm | None:
     raise _AnotherNetworkError
 
 
-def _folded(layer: Any, norm: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _folded(
+    weights: Sequence[Tensor], eps: float, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Return weight and bias of a convolution and the norm after it."""
-    if norm is None:  # copies: the network's own may change
-        weight, bias = layer.weight.clone(), layer.bias.clone()
-    else:
-        deviation = torch.sqrt(norm.running_var.double() + norm.eps)
-        factor = norm.weight.double() / deviation
-        weight = layer.weight * factor.float()[:, None, None, None]
-        bias = (layer.bias.double() - norm.running_mean) * factor + norm.bias
+    weight, bias, *norm = weights
+    if norm:
+        factor, shift, mean, var = (tensor.double() for tensor in norm)
+        factor = factor / torch.sqrt(var + eps)
+        weight = weight * factor.float()[:, None, None, None]
+        bias = (bias.double() - mean) * factor + shift
     memory_format = torch.channels_last
     return weight.to(dtype, memory_format=memory_format), bias.to(dtype)
 

@@ -43,10 +43,14 @@ class BatchNorm(nn.BatchNorm2d):
 
 def by_running_statistics(norm: _BatchNorm, input: Tensor) -> Tensor:
     """Normalise as batch normalisation does in evaluation."""
+    mean, var = norm.running_mean, norm.running_var
+    if norm.training and mean is not None and var is not None:
+        # The next pass changes them, before the gradients of this one are asked for.
+        mean, var = mean.clone(), var.clone()
     return F.batch_norm(
         input,
-        norm.running_mean,
-        norm.running_var,
+        mean,
+        var,
         norm.weight,
         norm.bias,
         eps=norm.eps,

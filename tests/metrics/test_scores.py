@@ -376,6 +376,13 @@ def test_labels_of_other_dtypes_are_the_same_labels():
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("byte", [1, 2, 255])
+def test_views_as_bool_are_true_whatever_their_bytes(byte):
+    y_true = np.array([[[False, True]]])
+    y_pred = np.full((1, 1, 2), byte, np.uint8).view(bool)
+    assert pixel_confusion_matrix(y_true, y_pred).tolist() == [[0, 1], [0, 1]]
+
+
 def test_a_last_axis_of_one_is_dropped_with_a_warning():
     y_true, y_pred = masks_with([[3, 1], [2, 4]])
     with pytest.warns(DataConversionWarning):

@@ -155,3 +155,15 @@ def test_brightness_that_a_batch_has_in_common_is_learned() -> None:
         random_state=0,
     )
     assert segmenter.fit(images, masks).score(images, masks) > 0.99
+
+
+def test_another_pass_before_the_gradients_does_not_change_them() -> None:
+    gradients = []
+    for n_passes in (1, 2):
+        norm = RunningNorm(3).train()
+        output = norm(noise(2, 3, 5, 5))
+        for seed in range(1, n_passes):
+            norm(noise(2, 3, 5, 5, seed=seed))
+        output.square().sum().backward()
+        gradients.append(norm.statistics.weight.grad)
+    assert torch.equal(*gradients)
