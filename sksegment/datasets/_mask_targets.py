@@ -99,8 +99,33 @@ def _in_folder(
         )
     if is_path(names) or not np.iterable(names):
         raise TypeError(f"names is {names!r}; expected a list of the images' paths.")
-    files = [Path(folder, _stem(name) + extension) for name in names]
-    return _distinct(files, n_masks, "names")
+    images = list(names)
+    files = [Path(folder, _stem(image) + extension) for image in images]
+    targets = _distinct(files, n_masks, "names")
+    _check_no_image_replaced(targets, images)
+    return targets
+
+
+def _check_no_image_replaced(targets: list[Path], images: list[Any]) -> None:
+    """Reject targets that are files of the images, by whatever path."""
+    files = {_file_number(image): image for image in images}
+    for target in targets:
+        number = _file_number(target)
+        if number is not None and number in files:
+            raise ValueError(
+                f"names holds {str(files[number])!r}, which the mask {str(target)!r} "
+                f"would overwrite; expected another folder for the masks than that of "
+                f"the images."
+            )
+
+
+def _file_number(path: Any) -> tuple[int, int] | None:
+    """Return what tells a file from all others; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _stem(name: Any) -> str:

@@ -60,7 +60,8 @@ def save_masks(
         If a mask holds anything but integers, or for a PNG anything but 0 to 255; if a
         label has no color; if there are more or fewer masks than paths, a path twice,
         or one with another ending, or one that a later mask is still to be read from;
-        if masks of a stack differ in size or dtype. Nothing is written then.
+        if a mask would overwrite an image that `names` holds; if masks of a stack
+        differ in size or dtype. Nothing is written then.
     OSError
         If a file cannot be written.
 

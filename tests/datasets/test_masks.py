@@ -799,6 +799,27 @@ def test_bad_names(
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize("link", [None, "symlink", "hardlink"])
+def test_no_image_is_overwritten_by_its_mask(link: str | None, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    images = [photos / f"{index}.png" for index in range(3)]
+    for image in images:
+        Image.new("RGB", (2, 2), (1, 2, 3)).save(image)
+    before = [image.read_bytes() for image in images]
+    folder = photos if link is None else tmp_path / "linked"
+    if link:  # the photo of one mask is where another mask goes
+        folder.mkdir()
+        make = os.symlink if link == "symlink" else os.link
+        make(images[0], folder / "1.png")
+    with pytest.raises(ValueError, match=r"names holds .*expected another folder"):
+        save_masks(STACK, folder, names=iter(images))
+    assert [image.read_bytes() for image in images] == before
+    save_masks(STACK, tmp_path / "masks", names=iter(images))
+    save_masks(STACK, photos, names=images, extension=".tif")
+    assert [image.read_bytes() for image in images] == before
+
+
 def test_colors_of_the_displays(tmp_path: Path) -> None:
     save_masks(ALL_LABELS, [tmp_path / "d.png"], "display")
     shown = read_image(tmp_path / "d.png")[ALL_LABELS[0] < 255]
