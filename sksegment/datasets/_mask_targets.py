@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sksegment._inputs.addresses import is_address
 from sksegment._inputs.checks import format_choices
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList
@@ -71,7 +72,17 @@ def is_tiff_name(path: Path) -> bool:
     return path.suffix.lower() in TIFFS
 
 
+def _check_local(path: Any) -> None:
+    if is_address(path):
+        raise ValueError(
+            f"paths holds the address {path!r}; expected paths of local files. Save "
+            f"the masks in a local folder, and upload it, as with the method put of a "
+            f"file system of fsspec."
+        )
+
+
 def _stack(path: Any) -> Path:
+    _check_local(path)
     if not is_tiff_name(Path(path)):
         raise TypeError(
             f"paths is one path, {str(path)!r}; expected a list, a name that ends in "
@@ -88,6 +99,7 @@ def _in_folder(
         raise TypeError(
             f"paths is {folder!r}, and names are given; expected one folder for them."
         )
+    _check_local(folder)
     if Path(folder).suffix.lower() in SUFFIXES:
         raise ValueError(
             f"paths is {str(folder)!r}, and names are given; expected a folder for "
@@ -140,6 +152,7 @@ def _stem(name: Any) -> str:
 def _mask_path(path: Any) -> Path:
     if not is_path(path):
         raise TypeError(f"paths holds {path!r}; expected str or path-like.")
+    _check_local(path)
     if Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(
             f"paths holds {str(path)!r}; expected a name that ends in .png or .tif."

@@ -44,7 +44,8 @@ def save_masks(
     paths : sequence of str or path-like, or one str or path-like
         A file name that ends in .png or .tif for each mask; one name that ends in .tif,
         for a stack with a page for each mask; or, with `names`, a folder. Existing
-        files are replaced, missing folders are made.
+        files are replaced, missing folders are made. Addresses (``s3://...``) are
+        refused.
     palette : "voc", "display", array-like of shape (n_colors, 3) or None, default="voc"
         The color of each label, 0 to 255: those of PASCAL VOC, those of the displays,
         your own (the label 255 may be left out of them, for void pixels), or, with

@@ -826,6 +826,26 @@ def test_colors_of_the_displays(tmp_path: Path) -> None:
     np.testing.assert_allclose(shown / 255, palette_colors(255), atol=1 / 500)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (STACK[:1], ["memory://q/mask.png"]),
+        (STACK, "s3://bucket/stack.tif"),
+        (STACK, "s3://bucket/masks"),
+        (STACK, "s3://bucket/masks", "voc", ["a.png", "b.png", "c.png"]),
+    ],
+    ids=["list", "stack", "folder without names", "folder"],
+)
+def test_addresses_to_write_to_are_refused(
+    arguments: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    masks, paths, palette, names = (*arguments, "voc", None)[:4]
+    with pytest.raises(ValueError, match=r"paths holds the address '\w+://.* local fo"):
+        save_masks(masks, paths, palette, names=names)
+    assert not os.listdir(tmp_path)
+
+
 def test_paths_that_are_no_list_of_paths_raise() -> None:
     with pytest.raises(TypeError, match="paths is one path"):
         save_masks(ALL_LABELS, "mask.png")
