@@ -335,6 +335,19 @@ def test_what_is_no_list_of_masks_raises(bad: Any) -> None:
         check_masks(bad, y)
 
 
+@pytest.mark.parametrize(
+    "nodata", [np.inf, -np.inf, np.float32("inf"), pytest.param(10**400, id="huge")]
+)
+def test_nodata_that_is_infinite_raises(nodata: Any) -> None:
+    X, y = make_shapes(1, size=16, random_state=0)
+    for refuse_it in (
+        lambda: check_masks(X, y, nodata=nodata),
+        lambda: FCNSegmenter(nodata=nodata, nodata_label=9).fit(X, y),
+    ):
+        with pytest.raises(ValueError, match=r"nodata is .*; expected a finite number"):
+            refuse_it()
+
+
 def test_nothing_to_examine_raises() -> None:
     X, y = make_shapes(1, random_state=0)
     for images, masks, argument in (([], [], "X"), (X[:0], y, "X"), (X, [], "y")):
@@ -486,6 +499,9 @@ def test_unknown_colors_of_files_are_named_by_file(tmp_path: Path) -> None:
         (np.zeros((1, 4, 4, 3)), ValueError, "mask 0 has dtype float64"),
         (np.full((1, 4, 4, 3), 256), ValueError, "values from 256 to 256"),
         ("masks.png", TypeError, "masks is one path"),
+        (np.ma.zeros((1, 4, 4, 3), int), TypeError, r"masks is a masked.* filled\(v"),
+        ([np.ma.zeros((4, 4, 3), int)], TypeError, r"masks\[0\] is a masked"),
+        ({0: 0}, TypeError, "masks is a dict"),
     ],
 )
 def test_what_is_no_picture_raises(
