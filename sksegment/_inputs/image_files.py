@@ -44,6 +44,10 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # half of it on. The warning is let through: silencing it would change the filters of
 # all threads.
 MAX_PIXELS = 400_000_000
+# Pillow stretches grey values of 2 and 4 bits to 0..255, by these factors.
+GREY_STEPS = {"L;2": 85, "L;4": 17}
+# Of PNGs with several channels of 16 bits, Pillow reads the upper 8.
+HALF_READ = ("RGB;16B", "RGBA;16B", "LA;16B")
 
 
 def is_path(item: Any) -> bool:
@@ -142,6 +146,14 @@ def read_orientation(path: str | os.PathLike[str]) -> int:
         return _orientation(image)
 
 
+def grey_step(path: str | os.PathLike[str]) -> int:
+    """Return what Pillow multiplies the grey values of a file by: 1 for most."""
+    if is_tiff(path):
+        return 1
+    with _open(path) as image:
+        return GREY_STEPS.get(_raw_mode(image), 1)
+
+
 def is_tiff(path: str | os.PathLike[str]) -> bool:
     """Tell whether a file is a TIFF by its content, since a suffix may be wrong."""
     return first_bytes(path, 4) in TIFF_MAGIC
@@ -206,7 +218,7 @@ def _raw_mode(image: PILImage) -> str:
 
 
 def _warn_of_lost_bits(image: PILImage, path: str | os.PathLike[str]) -> None:
-    if image.format == "PNG" and _raw_mode(image) in ("RGB;16B", "RGBA;16B", "LA;16B"):
+    if image.format == "PNG" and _raw_mode(image) in HALF_READ:
         warnings.warn(
             f"{os.fspath(path)!r} has 16 bits per channel, of which 8 are read; "
             f"save color images of 16 bits as TIFF to keep them all.",
@@ -223,8 +235,14 @@ def _label_array(image: PILImage, path: str | os.PathLike[str]) -> NDArray[Any]:
     codec = _lossy_codec(image)
     if codec:
         raise lossy_mask(path, codec)
-    # Pillow stretches grey values of 2 and 4 bits to 0..255: undo that.
-    step = {"L;2": 85, "L;4": 17}.get(_raw_mode(image), 1)
+    if image.format == "PNG" and _raw_mode(image) in HALF_READ:
+        raise ValueError(
+            f"The mask {os.fspath(path)!r} has several channels of 16 bits, of which 8 "
+            f"are read; expected one label value per pixel. Save the labels as a grey "
+            f"PNG, or as TIFF, which keep them all; convert a color-coded mask with "
+            f"sksegment.datasets.colors_to_labels."
+        )
+    step = GREY_STEPS.get(_raw_mode(image), 1)
     with decoding(path):
         pixels = _upright(image)
     return pixels if step == 1 else pixels // step

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Any
 
 import numpy as np
 
-from sksegment._inputs.checks import is_number
+from sksegment._inputs.checks import as_float, is_number
 from sksegment._inputs.image import from_torch
 from sksegment._inputs.items import as_items, not_images_error
 from sksegment._inputs.own_masks import is_own_mask
@@ -63,7 +64,7 @@ def check_masks(
         If `X` or `y` cannot be images or masks: one path, or None; if `nodata` is no
         number.
     ValueError
-        If `X` or `y` is empty.
+        If `X` or `y` is empty; if `nodata` is infinite.
 
     See Also
     --------
@@ -95,6 +96,8 @@ ignore_label=255 if it marks pixels without a class.
     """
     if nodata is not None and not is_number(nodata):
         raise TypeError(f"nodata is {nodata!r}; expected a number, NaN, or None.")
+    if nodata is not None and math.isinf(as_float(nodata)):
+        raise ValueError(f"nodata is {nodata!r}; expected a finite number or NaN.")
     images, masks = _items(X, "X"), _items(y, "y")
     notes: dict[str, dict[int, Note]] = defaultdict(dict)
     if len(images) != len(masks):

@@ -72,6 +72,7 @@ def colors_to_labels(masks: Any, colors: Mapping[Any, Any] | str) -> Any:
 
 def _check_axes(masks: Any) -> None:
     """Reject what `as_images` would accept, or reject under another name."""
+    check_ordered("masks", masks)
     if is_path(masks):
         raise TypeError(f"masks is one path, {str(masks)!r}; expected a list.")
     if isinstance(masks, np.ndarray) and masks.ndim in (2, 3):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sksegment._inputs.checks import check_integer
+from sksegment._inputs.image import as_ndarray
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import (
     IGNORED,
@@ -223,15 +224,17 @@ def _contradictions(
     """Yield each image, compared with its probabilities."""
     for index, mask in enumerate(masks):
         codes = encoder.encode(mask, masks.name(index)).astype(np.intp)
-        proba = np.asarray(probabilities[index])
+        name = f"The probabilities of image {index}"
+        proba = as_ndarray(probabilities[index], name)
         _check_shape(proba, mask.shape, len(order), index)
+        _check_real(proba, name)
         # Without data, a segmenter with `nodata` gives NaN for all classes.
         missing = np.isnan(proba).all(axis=0)
         codes[missing & ~missing.all()] = IGNORED  # all of them are a mistake
         counted = codes != IGNORED
         # Pixels that do not count may hold anything, NaN included.
         proba = np.where(counted, proba[order], 1 / len(order)).astype(np.float32)
-        check_probabilities(proba, f"The probabilities of image {index}")
+        check_probabilities(proba, name)
         given = np.take_along_axis(proba, np.maximum(codes, 0)[np.newaxis], axis=0)[0]
         ratio = proba.max(axis=0) / np.maximum(given, SMALLEST)
         bins = np.log(np.maximum(ratio, 1)) / BIN_WIDTH
@@ -249,6 +252,11 @@ def _check_shape(
             f"expected {(n_classes, *size)}. Pass labels=estimator.classes_ if the "
             f"masks do not show all classes."
         )
+
+
+def _check_real(proba: NDArray[Any], name: str) -> None:
+    if proba.dtype.kind not in "buif":
+        raise TypeError(f"{name} have dtype {proba.dtype}; expected real numbers.")
 
 
 def _shown(image: Contradiction, n_classes: int, min_pixels: int) -> NDArray[np.bool_]:

@@ -63,9 +63,9 @@ def load_image_pairs(
     FileNotFoundError, NotADirectoryError
         If a folder is missing or is not a folder.
     ValueError, TypeError
-        If a folder holds no images, a file has no partner, two files in a folder share
-        a name, a mask is a JPEG file, an image would be its own mask, or no mask has
-        the ending `mask_suffix`.
+        If a folder is none, or an address (``s3://...``); if it holds no images, a file
+        has no partner, two files in a folder share a name, a mask is a JPEG file, an
+        image would be its own mask, or no mask has the ending `mask_suffix`.
 
     See Also
     --------
@@ -97,8 +97,8 @@ def load_image_pairs(
     ['cell_1.png', 'cell_1_mask.png']
     """
     check_mask_suffix(mask_suffix)
-    images = files_by_stem(Path(images_dir), "images_dir")
-    masks = files_by_stem(Path(masks_dir), "masks_dir")
+    images = files_by_stem(images_dir, "images_dir")
+    masks = files_by_stem(masks_dir, "masks_dir")
     if os.path.samefile(images_dir, masks_dir):
         images, masks = divided(images, Path(images_dir), mask_suffix)
     elif mask_suffix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,16 @@ from unicodedata import normalize
 
 from sklearn.utils import Bunch
 
+from sksegment._inputs.addresses import is_address
 from sksegment._inputs.checks import format_some
-from sksegment._inputs.image_files import LOSSY_SUFFIXES, SUFFIXES
+from sksegment._inputs.image_files import LOSSY_SUFFIXES, SUFFIXES, is_path
 from sksegment._inputs.own_masks import OWN_MASK_CURE, is_own_mask
 from sksegment.datasets._names import look_alike, partners, usual_ending
 
 
-def files_by_stem(folder: Path, argument: str) -> dict[str, Path]:
+def files_by_stem(path: Any, argument: str) -> dict[str, Path]:
     """Return the image files of a folder by their names without suffix."""
-    _check_folder(folder, argument)
+    folder = _local_folder(path, argument)
     visible = [p for p in folder.iterdir() if p.is_file() and p.name[0] != "."]
     files = sorted(p for p in visible if p.suffix.lower() in SUFFIXES)
     if not files:
@@ -32,6 +34,23 @@ def files_by_stem(folder: Path, argument: str) -> dict[str, Path]:
         [path.name for path in files if counts[path.stem] > 1], folder, argument
     )
     return {path.stem: path for path in files}
+
+
+def _local_folder(path: Any, argument: str) -> Path:
+    if not is_path(path):
+        raise TypeError(f"{argument} is {path!r}; expected the path of a folder.")
+    if not os.fspath(path):
+        raise ValueError(
+            f"{argument} is {path!r}; expected the path of a folder, '.' for the "
+            f"current one."
+        )
+    if is_address(path):
+        raise ValueError(
+            f"{argument} is the address {path!r}; expected a local folder. List the "
+            f"files there yourself, as with fsspec, and pass fit their addresses."
+        )
+    _check_folder(Path(path), argument)
+    return Path(path)
 
 
 def _check_folder(folder: Path, argument: str) -> None:
@@ -181,9 +200,9 @@ def check_lossless(masks: list[Path]) -> None:
         )
 
 
-def voc_folder(root: Path) -> Path:
-    """Return the folder of the layout: `root` itself, or one inside it."""
-    _check_folder(root, "root")
+def voc_folder(path: Any) -> Path:
+    """Return the folder of the layout: `path` itself, or one inside it."""
+    root = _local_folder(path, "root")
     candidates = (root, root / "VOC2012", root / "VOCdevkit" / "VOC2012")
     for folder in candidates:
         if (folder / "JPEGImages").is_dir():
@@ -194,15 +213,16 @@ def voc_folder(root: Path) -> Path:
     )
 
 
-def split_ids(lists: Path, split: str) -> list[str]:
+def split_ids(lists: Path, split: Any) -> list[str]:
     """Return the IDs that the list of a split holds."""
     if not lists.is_dir():
         raise FileNotFoundError(
             f"{str(lists)!r} is missing; expected lists of ids in it: train.txt, ..."
         )
     splits = sorted(path.stem for path in lists.glob("*.txt"))
-    split = partners([split], splits).get(split, split)
-    if split not in splits:
+    if isinstance(split, str):
+        split = partners([split], splits).get(split, split)
+    if not isinstance(split, str) or split not in splits:
         raise ValueError(
             f"split is {split!r}; expected one of the lists in {str(lists)!r}: "
             f"{', '.join(map(repr, splits)) or 'there is none'}."

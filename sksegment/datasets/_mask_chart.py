@@ -81,7 +81,7 @@ class MaskChart:
         self._explained: dict[int, dict[str, float]] = {}
         self._by_tags: dict[int, str] = {}
         self._swapped: dict[int, Note] = {}
-        self._hints: dict[int, str] = {}
+        self._paths: dict[int, Any] = {}
         self._rests: dict[int, Any] = {}
 
     def add(self, image: Any, mask: Any, index: int) -> Iterator[Note]:
@@ -101,7 +101,8 @@ class MaskChart:
                 self._compare(picture, pixels, (image, mask), index)
             if not trouble:
                 notes += self._label_notes(pixels, index)
-        self._hints[index] = reading_hint(mask) if pixels is not None else ""
+        if pixels is not None and is_path(mask):
+            self._paths[index] = mask
         for note in notes:
             if note.kind == "transposed":
                 self._swapped[index] = note
@@ -111,8 +112,9 @@ class MaskChart:
     def _readable(self, note: Note, index: int) -> Note:
         """Say in a cure of pixels how they are read from their file."""
         cure = note.cure or CURES[note.kind]
-        is_of_pixels = note.kind in OF_PIXELS and self._hints[index]
-        return note._replace(cure=cure + self._hints[index]) if is_of_pixels else note
+        if note.kind not in OF_PIXELS or index not in self._paths:
+            return note
+        return note._replace(cure=cure + reading_hint(self._paths[index]))
 
     def _shape_notes(
         self, image: NDArray[Any], mask: NDArray[Any], index: int

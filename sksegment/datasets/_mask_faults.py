@@ -14,6 +14,7 @@ from sksegment._inputs.checks import LISTED
 from sksegment._inputs.image import check_image, check_mask, from_torch, show_palette
 from sksegment._inputs.image_files import (
     find_lossy_codec,
+    grey_step,
     is_path,
     is_tiff,
     read_image,
@@ -96,16 +97,14 @@ def refusal_of_mask(mask: NDArray[Any]) -> str | None:
     return None
 
 
-def reading_hint(mask: Any) -> str:
+def reading_hint(path: Any) -> str:
     """Say how the `mask` of a cure is read from a file, upright."""
-    if not is_path(mask):
-        return ""
-    # load_stack reads what Pillow cannot.
-    tiff, other = (
-        "load_stack(path)[0]",
-        "np.asarray(ImageOps.exif_transpose(Image.open(path)))",
-    )
-    return f" Read the file by mask = {tiff if is_tiff(mask) else other}."
+    if is_tiff(path):  # load_stack reads what Pillow cannot
+        return " Read the file by mask = load_stack(path)[0]."
+    step = grey_step(path)
+    unstretched = f" // {step}" if step > 1 else ""
+    pixels = f"np.asarray(ImageOps.exif_transpose(Image.open(path))){unstretched}"
+    return f" Read the file by mask = {pixels}."
 
 
 def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:

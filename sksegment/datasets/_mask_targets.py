@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sksegment._inputs.addresses import is_address
 from sksegment._inputs.checks import format_choices
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import ImageList
@@ -71,7 +72,17 @@ def is_tiff_name(path: Path) -> bool:
     return path.suffix.lower() in TIFFS
 
 
+def _check_local(path: Any) -> None:
+    if is_address(path):
+        raise ValueError(
+            f"paths holds the address {path!r}; expected paths of local files. Save "
+            f"the masks in a local folder, and upload it, as with the method put of a "
+            f"file system of fsspec."
+        )
+
+
 def _stack(path: Any) -> Path:
+    _check_local(path)
     if not is_tiff_name(Path(path)):
         raise TypeError(
             f"paths is one path, {str(path)!r}; expected a list, a name that ends in "
@@ -88,6 +99,7 @@ def _in_folder(
         raise TypeError(
             f"paths is {folder!r}, and names are given; expected one folder for them."
         )
+    _check_local(folder)
     if Path(folder).suffix.lower() in SUFFIXES:
         raise ValueError(
             f"paths is {str(folder)!r}, and names are given; expected a folder for "
@@ -99,8 +111,33 @@ def _in_folder(
         )
     if is_path(names) or not np.iterable(names):
         raise TypeError(f"names is {names!r}; expected a list of the images' paths.")
-    files = [Path(folder, _stem(name) + extension) for name in names]
-    return _distinct(files, n_masks, "names")
+    images = list(names)
+    files = [Path(folder, _stem(image) + extension) for image in images]
+    targets = _distinct(files, n_masks, "names")
+    _check_no_image_replaced(targets, images)
+    return targets
+
+
+def _check_no_image_replaced(targets: list[Path], images: list[Any]) -> None:
+    """Reject targets that are files of the images, by whatever path."""
+    files = {_file_number(image): image for image in images}
+    for target in targets:
+        number = _file_number(target)
+        if number is not None and number in files:
+            raise ValueError(
+                f"names holds {str(files[number])!r}, which the mask {str(target)!r} "
+                f"would overwrite; expected another folder for the masks than that of "
+                f"the images."
+            )
+
+
+def _file_number(path: Any) -> tuple[int, int] | None:
+    """Return what tells a file from all others; None if there is none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _stem(name: Any) -> str:
@@ -115,6 +152,7 @@ def _stem(name: Any) -> str:
 def _mask_path(path: Any) -> Path:
     if not is_path(path):
         raise TypeError(f"paths holds {path!r}; expected str or path-like.")
+    _check_local(path)
     if Path(path).suffix.lower() not in SUFFIXES:
         raise ValueError(
             f"paths holds {str(path)!r}; expected a name that ends in .png or .tif."

@@ -44,7 +44,8 @@ def save_masks(
     paths : sequence of str or path-like, or one str or path-like
         A file name that ends in .png or .tif for each mask; one name that ends in .tif,
         for a stack with a page for each mask; or, with `names`, a folder. Existing
-        files are replaced, missing folders are made.
+        files are replaced, missing folders are made. Addresses (``s3://...``) are
+        refused.
     palette : "voc", "display", array-like of shape (n_colors, 3) or None, default="voc"
         The color of each label, 0 to 255: those of PASCAL VOC, those of the displays,
         your own (the label 255 may be left out of them, for void pixels), or, with
@@ -60,7 +61,8 @@ def save_masks(
         If a mask holds anything but integers, or for a PNG anything but 0 to 255; if a
         label has no color; if there are more or fewer masks than paths, a path twice,
         or one with another ending, or one that a later mask is still to be read from;
-        if masks of a stack differ in size or dtype. Nothing is written then.
+        if a mask would overwrite an image that `names` holds; if masks of a stack
+        differ in size or dtype. Nothing is written then.
     OSError
         If a file cannot be written.
 

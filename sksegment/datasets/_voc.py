@@ -65,9 +65,10 @@ def load_voc(
     ------
     FileNotFoundError
         If the layout, or a file that the list names, is missing.
-    ValueError
-        If there is no such split, if its list is empty or not UTF-8 text, or if it
-        names a file outside the layout.
+    ValueError, TypeError
+        If `root` is no path, or an address (``s3://...``); if there is no such split,
+        if its list is empty or not UTF-8 text, or if it names a file outside the
+        layout.
 
     See Also
     --------
@@ -83,7 +84,7 @@ def load_voc(
     ...     train.data, train.target
     ... )  # doctest: +SKIP
     """
-    folder = voc_folder(Path(root))
+    folder = voc_folder(root)
     ids = split_ids(folder / "ImageSets" / "Segmentation", split)
     images = [folder / "JPEGImages" / f"{name}.jpg" for name in ids]
     masks = [folder / "SegmentationClass" / f"{name}.png" for name in ids]

@@ -225,6 +225,29 @@ def test_missing_folder_is_named(tmp_path: Path, missing: str) -> None:
         load_image_pairs(**folders)
 
 
+@pytest.mark.parametrize(
+    "folder, error, expected",
+    [
+        (None, TypeError, "the path of a folder"),
+        (["images"], TypeError, "the path of a folder"),
+        (b"images", TypeError, "the path of a folder"),
+        ("", ValueError, "the path of a folder"),
+        ("memory://q", ValueError, "a local folder.*pass fit their addresses"),
+    ],
+)
+def test_what_is_no_folder_is_named(
+    tmp_path: Path, folder: Any, error: type[Exception], expected: str
+) -> None:
+    images = save(tmp_path / "images", "a.png")
+    for argument, arguments in zip(
+        ARGUMENTS, [(folder, images), (images, folder)], strict=True
+    ):
+        with pytest.raises(error, match=f"{argument} is .*; expected {expected}"):
+            load_image_pairs(*arguments)
+    with pytest.raises(error, match=f"root is .*; expected {expected}"):
+        load_voc(folder)
+
+
 def test_file_in_place_of_a_folder(tmp_path: Path) -> None:
     images = save(tmp_path / "images", "a.png")
     message = r"masks_dir .*a\.png.*is not a folder"
@@ -286,8 +309,8 @@ def test_voc_names_and_void(voc: Path) -> None:
     assert (X, y) == (bunch.data, bunch.target)
 
 
-@pytest.mark.parametrize("split", ["test", "../Main/train", ""])
-def test_unknown_split_lists_those_there_are(voc: Path, split: str) -> None:
+@pytest.mark.parametrize("split", ["test", "../Main/train", "", None, ["train"]])
+def test_unknown_split_lists_those_there_are(voc: Path, split: Any) -> None:
     with pytest.raises(ValueError, match=f"split is {re.escape(repr(split))};.*'val'"):
         load_voc(voc, split)
 

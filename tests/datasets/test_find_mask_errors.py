@@ -161,6 +161,14 @@ def test_findings_stand_beside_those_of_check_masks() -> None:
     assert [finding.kind for finding in check_masks(X, y)] == ["void"]
 
 
+def test_probabilities_as_objects_are_numbers() -> None:
+    y, probabilities = Y.copy(), np.stack([1.0 - Y, Y], axis=1)
+    y[1] = 0
+    found = find_mask_errors(y, probabilities, min_pixels=9)
+    assert found
+    assert find_mask_errors(y, probabilities.astype(object), min_pixels=9) == found
+
+
 # Bad input
 
 Y = np.zeros((3, 8, 8), int)
@@ -187,3 +195,12 @@ P = np.full((3, 2, 8, 8), 0.5)
 def test_bad_input(y: Any, probabilities: Any, options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         find_mask_errors(y, probabilities, **options)
+
+
+@pytest.mark.parametrize("form", [str, complex, lambda p: None])
+def test_probabilities_that_are_no_real_numbers(form: Any) -> None:
+    cells = np.vectorize(form, otypes="O")(P)
+    for probabilities in (cells, [*P[:2], np.array(cells[2].tolist())]):
+        index = 0 if probabilities is cells else 2
+        with pytest.raises(TypeError, match=f"The probabilities of image {index} h"):
+            find_mask_errors(Y, probabilities)

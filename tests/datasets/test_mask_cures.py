@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image, ImageOps
 
 from sksegment import FCNSegmenter
+from sksegment._inputs.image_files import read_mask
 from sksegment._inputs.orientation import turn_upright
 from sksegment.datasets import check_masks, colors_to_labels, load_stack, make_shapes
 from sksegment.datasets._mask_orientation import AS_IT_IS, TURNS
@@ -151,6 +154,48 @@ def test_colors_of_files_become_upright_labels(
     assert "colors_to_labels(y, {label: " in cure_of([image], [path], "colors")
     table = {label: palette[label].tolist() for label in range(N_CLASSES)}
     assert_array_equal(colors_to_labels([path], table)[0], labels)
+
+
+def write_png(path: Path, pixels: Any, bits: int) -> Path:
+    """Write a PNG as its specification says: Pillow has no such modes."""
+    height, width = pixels.shape[:2]
+    kind = {1: 0, 2: 4, 3: 2}[pixels.size // (height * width)]  # grey, + alpha, RGB
+    shifts = np.arange(bits - 1, -1, -1)
+    planes = pixels.reshape(height, -1, 1).astype(np.int64) >> shifts & 1
+    rows = np.packbits(planes.astype(np.uint8).reshape(height, -1), axis=1)
+    lines = zlib.compress(np.pad(rows, ((0, 0), (1, 0))).tobytes())  # no filter
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in ((b"IHDR", header), (b"IDAT", lines), (b"IEND", b"")):
+        checksum = zlib.crc32(name + data)
+        content += struct.pack(">I", len(data)) + name + data
+        content += struct.pack(">I", checksum)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8, 16])
+def test_cures_give_the_labels_that_fit_reads_of_any_bits(
+    tmp_path: Path, bits: int
+) -> None:
+    image, labels = one_pair()
+    photo = save(tmp_path / "photo.png", image, 6)
+    path = write_png(tmp_path / "mask.png", stored(labels, 6), bits)
+    assert_array_equal(read_mask(path), stored(labels, 6))
+    cured = carry_out(cure_of([photo], [path], "transposed"), path)
+    assert_array_equal(cured, labels)
+
+
+@pytest.mark.parametrize("form", [with_alpha, rgb])
+def test_masks_whose_lower_bits_are_not_read_are_found(
+    tmp_path: Path, form: Any
+) -> None:
+    image, labels = one_pair()
+    path = write_png(tmp_path / "mask.png", form(labels), bits=16)
+    assert fit_refuses([image], [path])
+    (finding,) = check_masks([image], [path])
+    assert finding.kind == "unreadable"
+    assert "channels of 16 bits, of which 8 are read" in finding.message
 
 
 # Masks that were drawn on pixels as they are stored

@@ -335,6 +335,19 @@ def test_what_is_no_list_of_masks_raises(bad: Any) -> None:
         check_masks(bad, y)
 
 
+@pytest.mark.parametrize(
+    "nodata", [np.inf, -np.inf, np.float32("inf"), pytest.param(10**400, id="huge")]
+)
+def test_nodata_that_is_infinite_raises(nodata: Any) -> None:
+    X, y = make_shapes(1, size=16, random_state=0)
+    for refuse_it in (
+        lambda: check_masks(X, y, nodata=nodata),
+        lambda: FCNSegmenter(nodata=nodata, nodata_label=9).fit(X, y),
+    ):
+        with pytest.raises(ValueError, match=r"nodata is .*; expected a finite number"):
+            refuse_it()
+
+
 def test_nothing_to_examine_raises() -> None:
     X, y = make_shapes(1, random_state=0)
     for images, masks, argument in (([], [], "X"), (X[:0], y, "X"), (X, [], "y")):
@@ -486,6 +499,9 @@ def test_unknown_colors_of_files_are_named_by_file(tmp_path: Path) -> None:
         (np.zeros((1, 4, 4, 3)), ValueError, "mask 0 has dtype float64"),
         (np.full((1, 4, 4, 3), 256), ValueError, "values from 256 to 256"),
         ("masks.png", TypeError, "masks is one path"),
+        (np.ma.zeros((1, 4, 4, 3), int), TypeError, r"masks is a masked.* filled\(v"),
+        ([np.ma.zeros((4, 4, 3), int)], TypeError, r"masks\[0\] is a masked"),
+        ({0: 0}, TypeError, "masks is a dict"),
     ],
 )
 def test_what_is_no_picture_raises(
@@ -799,10 +815,51 @@ def test_bad_names(
     assert not os.listdir(tmp_path)
 
 
+@pytest.mark.parametrize("link", [None, "symlink", "hardlink"])
+def test_no_image_is_overwritten_by_its_mask(link: str | None, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    images = [photos / f"{index}.png" for index in range(3)]
+    for image in images:
+        Image.new("RGB", (2, 2), (1, 2, 3)).save(image)
+    before = [image.read_bytes() for image in images]
+    folder = photos if link is None else tmp_path / "linked"
+    if link:  # the photo of one mask is where another mask goes
+        folder.mkdir()
+        make = os.symlink if link == "symlink" else os.link
+        make(images[0], folder / "1.png")
+    with pytest.raises(ValueError, match=r"names holds .*expected another folder"):
+        save_masks(STACK, folder, names=iter(images))
+    assert [image.read_bytes() for image in images] == before
+    save_masks(STACK, tmp_path / "masks", names=iter(images))
+    save_masks(STACK, photos, names=images, extension=".tif")
+    assert [image.read_bytes() for image in images] == before
+
+
 def test_colors_of_the_displays(tmp_path: Path) -> None:
     save_masks(ALL_LABELS, [tmp_path / "d.png"], "display")
     shown = read_image(tmp_path / "d.png")[ALL_LABELS[0] < 255]
     np.testing.assert_allclose(shown / 255, palette_colors(255), atol=1 / 500)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (STACK[:1], ["memory://q/mask.png"]),
+        (STACK, "s3://bucket/stack.tif"),
+        (STACK, "s3://bucket/masks"),
+        (STACK, "s3://bucket/masks", "voc", ["a.png", "b.png", "c.png"]),
+    ],
+    ids=["list", "stack", "folder without names", "folder"],
+)
+def test_addresses_to_write_to_are_refused(
+    arguments: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    masks, paths, palette, names = (*arguments, "voc", None)[:4]
+    with pytest.raises(ValueError, match=r"paths holds the address '\w+://.* local fo"):
+        save_masks(masks, paths, palette, names=names)
+    assert not os.listdir(tmp_path)
 
 
 def test_paths_that_are_no_list_of_paths_raise() -> None:
