@@ -130,7 +130,8 @@ def _pictures(tiff: Any) -> list[Any]:
 def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     import tifffile
 
-    with decoding(path), tifffile.TiffFile(path_or_content(path)) as tiff:
+    name = Path(path).name  # of content in memory
+    with decoding(path), tifffile.TiffFile(path_or_content(path), name=name) as tiff:
         yield tiff
 
 
@@ -174,6 +175,7 @@ def _check_picture(picture: Any, path: str | os.PathLike[str], max_pixels: int) 
     if picture.size > MAX_CHANNELS * max_pixels:
         raise too_large(path, f"It declares an array of shape {picture.shape}.")
     _check_complete(picture, path)
+    _check_not_truncated(picture, path)
     _check_frames(picture, path, max_pixels)
     reason = _foreign_colors(page) or _foreign_numbers(page)
     if reason:
@@ -218,6 +220,28 @@ def _check_complete(picture: Any, path: str | os.PathLike[str]) -> None:
             f"{os.fspath(path)!r} is part of a picture whose other parts{where} are "
             f"missing; put these files beside it, or export the picture as one file."
         )
+
+
+def _check_not_truncated(picture: Any, path: str | os.PathLike[str]) -> None:
+    """Reject a file that ends before its pixels do: decoders may make them up."""
+    for handle, end in _ends_of_pixels(picture):
+        if end > handle.size:
+            raise OSError(
+                f"{os.fspath(path)!r} is truncated: its tags name pixels up to byte "
+                f"{end}, but {handle.name!r} ends at byte {handle.size}. Copy or "
+                f"download it again."
+            )
+
+
+def _ends_of_pixels(picture: Any) -> Iterator[tuple[Any, int]]:
+    """Yield each file of a picture, and where its strips or tiles end in it."""
+    if picture.dataoffset is not None:
+        yield picture.keyframe.parent.filehandle, picture.dataoffset + picture.nbytes
+        return
+    for page in picture:
+        segments = zip(page.dataoffsets, page.databytecounts, strict=False)
+        ends = [offset + count for offset, count in segments if offset and count]
+        yield page.parent.filehandle, max(ends, default=0)
 
 
 def _check_frames(picture: Any, path: str | os.PathLike[str], max_pixels: int) -> None:

@@ -438,6 +438,49 @@ def test_damaged_strips_are_named(tmp_path: Path, decoder: str, codec: Any) -> N
         read_image(path)
 
 
+TRUNCATED = r"cut\.tif' is truncated: .* ends at byte \d+\. Copy or download it again"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "jpeg", "rowsperstrip": 256},
+        {"compression": "jpeg", "rowsperstrip": 8},
+        {"compression": "jpeg", "tile": (16, 16)},
+        {"compression": "lzw"},
+        {"tile": (16, 16)},
+        {},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("read", [read_image, load_stack])
+def test_truncated_files_are_named(tmp_path: Path, read: Any, options: Any) -> None:
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb", metadata=None, **options)
+    assert read(path).size == RGB.size
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(OSError, match=TRUNCATED):
+        read(path)
+
+
+def test_a_truncated_later_page_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for page in (RGB, 255 - RGB):
+            tiff.write(page, photometric="rgb", compression="jpeg", metadata=None)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(OSError, match=TRUNCATED):
+        load_stack(path)
+
+
+def test_a_truncated_companion_file_is_named(tmp_path: Path) -> None:
+    two_file_picture(tmp_path, "lzw")
+    path = tmp_path / "green.ome.tif"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(OSError, match=r"red.*' is truncated: .*'green\.ome\.tif' ends"):
+        read_image(tmp_path / "red.ome.tif")
+
+
 # Lossy masks
 
 
