@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -260,17 +261,19 @@ def _missing_files(picture: Any, path: str | os.PathLike[str]) -> list[str]:
     """
     metadata = picture.keyframe.parent.ome_metadata or ""
     own = re.search(r'OME\b[^>]*\bUUID="([^"]+)"', metadata)
-    parts = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"[^>]*>([^<]*)<', metadata)
+    found = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"[^>]*>([^<]*)<', metadata)
+    parts = dict.fromkeys((unescape(name), identity) for name, identity in found)
     folder, own_name = Path(path).parent, Path(path).name
     # The file itself may have been renamed since.
     absent = [
         name
-        for name, identity in dict.fromkeys(parts)
+        for name, identity in parts
         if not (own and identity.strip() == own[1])
         and name != own_name
         and not (folder / name).exists()
     ]
-    return absent + re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
+    described = re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
+    return absent + [unescape(name) for name in described]
 
 
 def _check_lossless(picture: Any, path: str | os.PathLike[str]) -> None:

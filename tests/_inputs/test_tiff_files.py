@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -195,15 +196,18 @@ def test_channels_of_ome_and_imagej(
     assert_array_equal(read_image(tmp_path / "a.tif"), np.moveaxis(bands, 0, -1))
 
 
-def two_file_picture(folder: Path, codec: Any = None) -> Any:
+def two_file_picture(
+    folder: Path,
+    codec: Any = None,
+    names: tuple[str, str] = ("red.ome.tif", "green.ome.tif"),
+) -> Any:
     """Write an OME picture of two channels, each in a file of its own."""
     bands = np.stack([GREY, 199 - GREY])
     plane = (
         '<TiffData IFD="0" FirstC="{0}"><UUID FileName="{1}">urn:uuid:{2}</UUID>'
         "</TiffData>"
     )
-    names = ("red.ome.tif", "green.ome.tif")
-    planes = "".join(plane.format(c, name, c) for c, name in enumerate(names))
+    planes = "".join(plane.format(c, escape(name), c) for c, name in enumerate(names))
     for number, name in enumerate(names):
         text = (
             f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscop'
@@ -226,6 +230,16 @@ def test_channels_in_companion_files(tmp_path: Path, decoder: str, codec: Any) -
     expected = two_file_picture(tmp_path, codec)
     for name in ("red", "green"):
         assert_array_equal(read_image(tmp_path / f"{name}.ome.tif"), expected)
+
+
+def test_companion_files_with_names_that_xml_escapes(tmp_path: Path) -> None:
+    names = ("John's A&B.ome.tif", "John's C&amp;D.ome.tif")
+    expected = two_file_picture(tmp_path, names=names)
+    for name in names:
+        assert_array_equal(read_image(tmp_path / name), expected)
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(OSError, match=r"parts in \"John's C&amp;D\.ome\.tif\" are"):
+        read_image(tmp_path / names[0])
 
 
 @READERS
@@ -258,10 +272,10 @@ def test_a_renamed_ome_file_lacks_nothing(tmp_path: Path) -> None:
 def test_binary_only_file_names_its_metadata(tmp_path: Path) -> None:
     text = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
-        '<BinaryOnly MetadataFile="all.companion.ome" UUID="urn:uuid:1"/></OME>'
+        '<BinaryOnly MetadataFile="A&amp;B.companion.ome" UUID="urn:uuid:1"/></OME>'
     )
     tifffile.imwrite(tmp_path / "a.ome.tif", GREY, description=text, metadata=None)
-    with pytest.raises(OSError, match=r"'all\.companion\.ome'"):
+    with pytest.raises(OSError, match=r"'A&B\.companion\.ome'"):
         read_image(tmp_path / "a.ome.tif")
 
 
