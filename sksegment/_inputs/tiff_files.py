@@ -51,6 +51,7 @@ FOREIGN_COLORS = {
     32844: "LogL values",
     32845: "LogLuv colors",
 }
+SEVERAL_PALETTE_CHANNELS = "palette colors with further channels"
 JPEG_FAMILY = (6, 7, 33003, 33007, 34892)  # of which YCbCr is decoded to RGB
 LARGEST_HEADER = 1 << 16  # in bytes, of JPEG data
 SEPARATE = 2  # a value of the tag PlanarConfiguration
@@ -68,7 +69,7 @@ def read_tiff(
             _check_lossless(picture, path)
         else:
             _warn_of_slices(picture, path)
-        return _as_meant(_pixels(picture, path), picture, is_mask)
+        return _as_meant(_pixels(picture, path), picture, is_mask, path)
 
 
 def read_tiff_pages(path: str | os.PathLike[str], *, max_pixels: int) -> NDArray[Any]:
@@ -76,8 +77,9 @@ def read_tiff_pages(path: str | os.PathLike[str], *, max_pixels: int) -> NDArray
     with _open(path) as tiff:
         pictures = _pictures(tiff)
         for picture in pictures:
+            _check_pages(picture, path)
             _check_picture(picture, path, max_pixels)
-        stacks = [_stacked(_pixels(p, path), p) for p in pictures]
+        stacks = [_stacked(_pixels(p, path), p, path) for p in pictures]
     shapes = list(dict.fromkeys(stack.shape[1:] for stack in stacks))
     if len(shapes) > 1:
         raise ValueError(
@@ -100,7 +102,9 @@ def read_tiff_orientation(path: str | os.PathLike[str]) -> int:
         return _orientation(_only_picture(tiff, path).keyframe)
 
 
-def _stacked(pixels: NDArray[Any], picture: Any) -> NDArray[Any]:
+def _stacked(
+    pixels: NDArray[Any], picture: Any, path: str | os.PathLike[str]
+) -> NDArray[Any]:
     """Put the pages of a series on the first axis, and its channels on the last."""
     axes, shape = _axes(picture)
     pixels = pixels.reshape(shape)
@@ -110,7 +114,7 @@ def _stacked(pixels: NDArray[Any], picture: Any) -> NDArray[Any]:
         pixels = np.moveaxis(pixels, channels[0], -1)
         place -= 1
     pages = pixels.reshape(-1, *pixels.shape[place:])
-    return np.stack([_as_shown(page, picture.keyframe) for page in pages])
+    return np.stack([_as_shown(page, picture.keyframe, path) for page in pages])
 
 
 def _only_picture(tiff: Any, path: str | os.PathLike[str]) -> Any:
@@ -153,6 +157,15 @@ def _check_axes(picture: Any, path: str | os.PathLike[str]) -> None:
         )
 
 
+def _check_pages(picture: Any, path: str | os.PathLike[str]) -> None:
+    if "YX" not in _axes(picture)[0]:
+        raise ValueError(
+            f"{os.fspath(path)!r} holds an array of shape {picture.shape} with axes "
+            f"{picture.axes!r}; expected pages of shape (height, width) or (height, "
+            f"width, channels)."
+        )
+
+
 def _axes(picture: Any) -> tuple[str, tuple[int, ...]]:
     """Return the axes of a TIFF and their lengths.
 
@@ -180,18 +193,22 @@ def _check_picture(picture: Any, path: str | os.PathLike[str], max_pixels: int) 
     _check_frames(picture, path, max_pixels)
     reason = _foreign_colors(page) or _foreign_numbers(page)
     if reason:
-        raise OSError(
-            f"{os.fspath(path)!r} holds {reason}, which are not read; expected grey "
-            f"values, RGB, a palette, or any number of channels, as whole numbers or "
-            f"floats of one kind. Convert the file."
-        )
+        raise _foreign(path, reason)
+
+
+def _foreign(path: str | os.PathLike[str], reason: str) -> OSError:
+    return OSError(
+        f"{os.fspath(path)!r} holds {reason}, which are not read; expected grey "
+        f"values, RGB, a palette, or any number of channels, as whole numbers or "
+        f"floats of one kind. Convert the file."
+    )
 
 
 def _foreign_colors(page: Any) -> str:
     if page.photometric == YCBCR and page.compression not in JPEG_FAMILY:
         return "YCbCr colors without JPEG compression"
     if page.photometric == PALETTE and page.samplesperpixel > 1:
-        return "palette colors with further channels"
+        return SEVERAL_PALETTE_CHANNELS
     return FOREIGN_COLORS.get(page.photometric, "")
 
 
@@ -354,7 +371,9 @@ def _missing_codec(path: str | os.PathLike[str], reason: str) -> OSError:
     )
 
 
-def _as_meant(pixels: NDArray[Any], picture: Any, is_mask: bool) -> NDArray[Any]:
+def _as_meant(
+    pixels: NDArray[Any], picture: Any, is_mask: bool, path: str | os.PathLike[str]
+) -> NDArray[Any]:
     """Put the channels of a TIFF last, and show it as its tags say."""
     axes, shape = _axes(picture)
     pixels = pixels.reshape(shape)
@@ -362,11 +381,15 @@ def _as_meant(pixels: NDArray[Any], picture: Any, is_mask: bool) -> NDArray[Any]
         pixels = np.moveaxis(pixels, 0, -1)
     if is_mask:
         return turn_upright(pixels, _orientation(picture.keyframe))
-    return _as_shown(pixels, picture.keyframe)
+    return _as_shown(pixels, picture.keyframe, path)
 
 
-def _as_shown(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+def _as_shown(
+    pixels: NDArray[Any], page: Any, path: str | os.PathLike[str]
+) -> NDArray[Any]:
     if page.photometric == PALETTE:
+        if pixels.ndim > 2:
+            raise _foreign(path, SEVERAL_PALETTE_CHANNELS)
         pixels = _expanded(pixels, page.colormap)
     return turn_upright(pixels, _orientation(page))
 

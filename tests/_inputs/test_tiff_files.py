@@ -106,6 +106,21 @@ def test_palettes_of_8_and_16_bits(
     assert_array_equal(read_mask(tmp_path / "a.tif"), GREY)
 
 
+@pytest.mark.parametrize(
+    "read, axes", [(read_image, "CYX"), (load_stack, "ZCYX")], ids=["photo", "stack"]
+)
+def test_palette_colors_of_several_channels_are_refused_by_name(
+    tmp_path: Path, read: Any, axes: str
+) -> None:
+    pages = np.stack([GREY, 199 - GREY])
+    pages = pages if axes == "CYX" else np.stack([pages] * 3)
+    colors = RNG.integers(0, 65_536, (3, 256)).astype(np.uint16)
+    options: Any = {"photometric": "palette", "colormap": colors}
+    tifffile.imwrite(tmp_path / "odd.tif", pages, metadata={"axes": axes}, **options)
+    with pytest.raises(OSError, match=r"odd\.tif' holds palette colors with further"):
+        read(tmp_path / "odd.tif")
+
+
 @pytest.mark.parametrize("n_bits", [1, 2, 4])
 def test_palettes_of_few_colors(tmp_path: Path, decoder: str, n_bits: int) -> None:
     few = GREY % 2**n_bits
@@ -353,6 +368,13 @@ def test_pages_of_different_sizes_are_no_stack(tmp_path: Path) -> None:
         ValueError, match=r"\(37, 45\) and \(9, 45\); expected one shape"
     ):
         load_stack(tmp_path / "a.tif")
+
+
+def test_a_row_of_numbers_is_no_stack(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "row.tif", np.arange(50, dtype=np.uint8))
+    message = r"row\.tif' holds an array of shape \(50,\) with axes 'X'; expected pages"
+    with pytest.raises(ValueError, match=message):
+        load_stack(tmp_path / "row.tif")
 
 
 def test_stack_that_is_no_tiff(tmp_path: Path) -> None:
