@@ -344,6 +344,12 @@ def test_missing_file(tmp_path: Path, read: Any, name: str) -> None:
 
 
 @READERS
+def test_a_path_with_a_nul_character_is_named(read: Any) -> None:
+    with pytest.raises(ValueError, match=r"'a\\x00\.png' holds a NUL character"):
+        read("a\0.png")
+
+
+@READERS
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
 def test_truncated_file_is_named(tmp_path: Path, read: Any, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (20, 30), dtype=np.uint8)
