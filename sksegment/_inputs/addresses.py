@@ -13,6 +13,7 @@ from typing import Any
 # "s3://bucket/a.png", and "zip://a.png::s3://bucket/all.zip". A drive of Windows has
 # one letter.
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+NUL = "\0"
 # What stores call the checksum of a file.
 CHECKSUMS = ("ETag", "etag", "md5", "md5Hash", "content_md5", "crc32c", "checksum")
 
@@ -50,10 +51,16 @@ def first_bytes(path: str | os.PathLike[str], n_bytes: int) -> bytes:
     ------
     OSError, ImportError
         As `path_or_content`.
+    ValueError
+        If no file can have this path.
     """
     if is_address(path):
         with _at(path) as (system, place):
             return bytes(system.cat_file(place, start=0, end=n_bytes))
+    if NUL in os.fsdecode(path):
+        raise ValueError(
+            f"{os.fspath(path)!r} holds a NUL character; expected the path of a file."
+        )
     with open(path, "rb") as file:
         return file.read(n_bytes)
 

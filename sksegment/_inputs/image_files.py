@@ -166,6 +166,7 @@ def _open(path: str | os.PathLike[str]) -> Iterator[PILImage]:
         check_extent(image.height, image.width, path, MAX_PIXELS)
         with decoding(path):
             n_pictures = _n_pictures(image)
+            _correct_depth(image)
         check_single(n_pictures, path)
         yield image
 
@@ -193,6 +194,33 @@ def _opened(path: str | os.PathLike[str]) -> PILImage:
 def _n_pictures(image: PILImage) -> int:
     # What cameras add after the first picture of a JPEG is a preview.
     return 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+
+
+def _correct_depth(image: PILImage) -> None:
+    """Let a BMP with a palette of greys be decoded at the bits that its header names.
+
+    Pillow takes black and white for 1 bit per pixel, and other greys for 8 bits.
+    """
+    if image.format != "BMP" or image.mode not in ("1", "L"):
+        return
+    n_bits = _bits_of_bmp(image)
+    if n_bits == (1 if image.mode == "1" else 8):
+        return
+    from PIL import ImagePalette
+
+    levels = np.array((0, 255) if image.mode == "1" else range(256), np.uint8)
+    tile = image.tile[0]  # type: ignore[attr-defined]
+    args = ({8: "P"}.get(n_bits, f"P;{n_bits}"), *tile.args[1:])
+    image.tile = [tile._replace(args=args)]  # type: ignore[attr-defined]
+    image.palette = ImagePalette.raw("RGB", np.repeat(levels, 3).tobytes())
+    image._mode = "P"
+
+
+def _bits_of_bmp(image: PILImage) -> int:
+    image.fp.seek(14)  # type: ignore[attr-defined]
+    header = image.fp.read(16)  # type: ignore[attr-defined]
+    place = 10 if header[0] == 12 else 14  # the oldest kind has 12 bytes
+    return int.from_bytes(header[place : place + 2], "little")
 
 
 def picture_pixels(image: PILImage, path: str | os.PathLike[str]) -> NDArray[Any]:

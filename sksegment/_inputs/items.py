@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.addresses import NUL
 from sksegment._inputs.containers import as_array, check_ordered, has_no_order
 from sksegment._inputs.image import check_text, from_torch, show_palette
 from sksegment._inputs.image_files import is_path
@@ -109,6 +111,7 @@ def _is_rectangular(nested: Sequence[Any]) -> bool:
 def _list_of_items(items: list[Any], argument: str) -> list[Any]:
     paths = [is_path(item) for item in items]
     if all(paths):
+        _check_no_nul(items, argument)
         return items
     _check_no_missing(items, argument)
     if any(paths):
@@ -132,6 +135,15 @@ def _list_of_items(items: list[Any], argument: str) -> list[Any]:
         )
     # A flat list of numbers, or 1-D objects: let check_array name what it is.
     return [_checked_array(np.asarray(items), argument)]
+
+
+def _check_no_nul(paths: list[Any], argument: str) -> None:
+    for index, path in enumerate(paths):
+        if NUL in os.fsdecode(path):
+            raise ValueError(
+                f"{argument} holds a path with a NUL character, {os.fspath(path)!r} at "
+                f"position {index}; expected the path of a file."
+            )
 
 
 def _check_no_missing(items: list[Any], argument: str) -> None:

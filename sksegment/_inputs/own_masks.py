@@ -66,7 +66,7 @@ def _is_one_file(image: Any, mask: Any) -> bool:
         return bool(image == mask)
     try:
         return os.path.samefile(image, mask)
-    except OSError:  # a missing file is named when it is read
+    except (OSError, ValueError):  # such files are named when they are read
         return False
 
 

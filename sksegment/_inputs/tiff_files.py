@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from html import unescape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ FOREIGN_COLORS = {
     32844: "LogL values",
     32845: "LogLuv colors",
 }
+SEVERAL_PALETTE_CHANNELS = "palette colors with further channels"
 JPEG_FAMILY = (6, 7, 33003, 33007, 34892)  # of which YCbCr is decoded to RGB
 LARGEST_HEADER = 1 << 16  # in bytes, of JPEG data
 SEPARATE = 2  # a value of the tag PlanarConfiguration
@@ -67,7 +69,7 @@ def read_tiff(
             _check_lossless(picture, path)
         else:
             _warn_of_slices(picture, path)
-        return _as_meant(_pixels(picture, path), picture, is_mask)
+        return _as_meant(_pixels(picture, path), picture, is_mask, path)
 
 
 def read_tiff_pages(path: str | os.PathLike[str], *, max_pixels: int) -> NDArray[Any]:
@@ -75,8 +77,9 @@ def read_tiff_pages(path: str | os.PathLike[str], *, max_pixels: int) -> NDArray
     with _open(path) as tiff:
         pictures = _pictures(tiff)
         for picture in pictures:
+            _check_pages(picture, path)
             _check_picture(picture, path, max_pixels)
-        stacks = [_stacked(_pixels(p, path), p) for p in pictures]
+        stacks = [_stacked(_pixels(p, path), p, path) for p in pictures]
     shapes = list(dict.fromkeys(stack.shape[1:] for stack in stacks))
     if len(shapes) > 1:
         raise ValueError(
@@ -99,7 +102,9 @@ def read_tiff_orientation(path: str | os.PathLike[str]) -> int:
         return _orientation(_only_picture(tiff, path).keyframe)
 
 
-def _stacked(pixels: NDArray[Any], picture: Any) -> NDArray[Any]:
+def _stacked(
+    pixels: NDArray[Any], picture: Any, path: str | os.PathLike[str]
+) -> NDArray[Any]:
     """Put the pages of a series on the first axis, and its channels on the last."""
     axes, shape = _axes(picture)
     pixels = pixels.reshape(shape)
@@ -109,7 +114,7 @@ def _stacked(pixels: NDArray[Any], picture: Any) -> NDArray[Any]:
         pixels = np.moveaxis(pixels, channels[0], -1)
         place -= 1
     pages = pixels.reshape(-1, *pixels.shape[place:])
-    return np.stack([_as_shown(page, picture.keyframe) for page in pages])
+    return np.stack([_as_shown(page, picture.keyframe, path) for page in pages])
 
 
 def _only_picture(tiff: Any, path: str | os.PathLike[str]) -> Any:
@@ -130,7 +135,8 @@ def _pictures(tiff: Any) -> list[Any]:
 def _open(path: str | os.PathLike[str]) -> Iterator[Any]:
     import tifffile
 
-    with decoding(path), tifffile.TiffFile(path_or_content(path)) as tiff:
+    name = Path(path).name  # of content in memory
+    with decoding(path), tifffile.TiffFile(path_or_content(path), name=name) as tiff:
         yield tiff
 
 
@@ -148,6 +154,15 @@ def _check_axes(picture: Any, path: str | os.PathLike[str]) -> None:
             f"sksegment.datasets.load_stack; if they are channels, store them with "
             f"tifffile.imwrite(..., photometric='minisblack', planarconfig='contig') "
             f"(or 'separate' for channels first)."
+        )
+
+
+def _check_pages(picture: Any, path: str | os.PathLike[str]) -> None:
+    if "YX" not in _axes(picture)[0]:
+        raise ValueError(
+            f"{os.fspath(path)!r} holds an array of shape {picture.shape} with axes "
+            f"{picture.axes!r}; expected pages of shape (height, width) or (height, "
+            f"width, channels)."
         )
 
 
@@ -174,21 +189,26 @@ def _check_picture(picture: Any, path: str | os.PathLike[str], max_pixels: int) 
     if picture.size > MAX_CHANNELS * max_pixels:
         raise too_large(path, f"It declares an array of shape {picture.shape}.")
     _check_complete(picture, path)
+    _check_not_truncated(picture, path)
     _check_frames(picture, path, max_pixels)
     reason = _foreign_colors(page) or _foreign_numbers(page)
     if reason:
-        raise OSError(
-            f"{os.fspath(path)!r} holds {reason}, which are not read; expected grey "
-            f"values, RGB, a palette, or any number of channels, as whole numbers or "
-            f"floats of one kind. Convert the file."
-        )
+        raise _foreign(path, reason)
+
+
+def _foreign(path: str | os.PathLike[str], reason: str) -> OSError:
+    return OSError(
+        f"{os.fspath(path)!r} holds {reason}, which are not read; expected grey "
+        f"values, RGB, a palette, or any number of channels, as whole numbers or "
+        f"floats of one kind. Convert the file."
+    )
 
 
 def _foreign_colors(page: Any) -> str:
     if page.photometric == YCBCR and page.compression not in JPEG_FAMILY:
         return "YCbCr colors without JPEG compression"
     if page.photometric == PALETTE and page.samplesperpixel > 1:
-        return "palette colors with further channels"
+        return SEVERAL_PALETTE_CHANNELS
     return FOREIGN_COLORS.get(page.photometric, "")
 
 
@@ -220,6 +240,28 @@ def _check_complete(picture: Any, path: str | os.PathLike[str]) -> None:
         )
 
 
+def _check_not_truncated(picture: Any, path: str | os.PathLike[str]) -> None:
+    """Reject a file that ends before its pixels do: decoders may make them up."""
+    for handle, end in _ends_of_pixels(picture):
+        if end > handle.size:
+            raise OSError(
+                f"{os.fspath(path)!r} is truncated: its tags name pixels up to byte "
+                f"{end}, but {handle.name!r} ends at byte {handle.size}. Copy or "
+                f"download it again."
+            )
+
+
+def _ends_of_pixels(picture: Any) -> Iterator[tuple[Any, int]]:
+    """Yield each file of a picture, and where its strips or tiles end in it."""
+    if picture.dataoffset is not None:
+        yield picture.keyframe.parent.filehandle, picture.dataoffset + picture.nbytes
+        return
+    for page in picture:
+        segments = zip(page.dataoffsets, page.databytecounts, strict=False)
+        ends = [offset + count for offset, count in segments if offset and count]
+        yield page.parent.filehandle, max(ends, default=0)
+
+
 def _check_frames(picture: Any, path: str | os.PathLike[str], max_pixels: int) -> None:
     """Reject JPEG data that declare more pixels than are read."""
     if picture.keyframe.compression in JPEG_FAMILY:
@@ -236,17 +278,19 @@ def _missing_files(picture: Any, path: str | os.PathLike[str]) -> list[str]:
     """
     metadata = picture.keyframe.parent.ome_metadata or ""
     own = re.search(r'OME\b[^>]*\bUUID="([^"]+)"', metadata)
-    parts = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"[^>]*>([^<]*)<', metadata)
+    found = re.findall(r'UUID\b[^>]*\bFileName="([^"]+)"[^>]*>([^<]*)<', metadata)
+    parts = dict.fromkeys((unescape(name), identity) for name, identity in found)
     folder, own_name = Path(path).parent, Path(path).name
     # The file itself may have been renamed since.
     absent = [
         name
-        for name, identity in dict.fromkeys(parts)
+        for name, identity in parts
         if not (own and identity.strip() == own[1])
         and name != own_name
         and not (folder / name).exists()
     ]
-    return absent + re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
+    described = re.findall(r'BinaryOnly\b[^>]*\bMetadataFile="([^"]+)"', metadata)
+    return absent + [unescape(name) for name in described]
 
 
 def _check_lossless(picture: Any, path: str | os.PathLike[str]) -> None:
@@ -327,7 +371,9 @@ def _missing_codec(path: str | os.PathLike[str], reason: str) -> OSError:
     )
 
 
-def _as_meant(pixels: NDArray[Any], picture: Any, is_mask: bool) -> NDArray[Any]:
+def _as_meant(
+    pixels: NDArray[Any], picture: Any, is_mask: bool, path: str | os.PathLike[str]
+) -> NDArray[Any]:
     """Put the channels of a TIFF last, and show it as its tags say."""
     axes, shape = _axes(picture)
     pixels = pixels.reshape(shape)
@@ -335,11 +381,15 @@ def _as_meant(pixels: NDArray[Any], picture: Any, is_mask: bool) -> NDArray[Any]
         pixels = np.moveaxis(pixels, 0, -1)
     if is_mask:
         return turn_upright(pixels, _orientation(picture.keyframe))
-    return _as_shown(pixels, picture.keyframe)
+    return _as_shown(pixels, picture.keyframe, path)
 
 
-def _as_shown(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+def _as_shown(
+    pixels: NDArray[Any], page: Any, path: str | os.PathLike[str]
+) -> NDArray[Any]:
     if page.photometric == PALETTE:
+        if pixels.ndim > 2:
+            raise _foreign(path, SEVERAL_PALETTE_CHANNELS)
         pixels = _expanded(pixels, page.colormap)
     return turn_upright(pixels, _orientation(page))
 

@@ -36,7 +36,8 @@ def load_stack(path: str | os.PathLike[str]) -> NDArray[Any]:
     OSError
         If the file is missing or cannot be decoded; the message names it.
     ValueError
-        If it is not a TIFF, or declares too many pixels; if its pages differ in shape.
+        If it is not a TIFF, or declares too many pixels; if its pages differ in shape,
+        or have no height and width.
 
     See Also
     --------

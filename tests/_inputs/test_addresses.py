@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,15 @@ def test_a_damaged_file_is_named() -> None:
     fsspec.filesystem("memory").pipe("/damaged.png", b"\x89PNG half")
     with pytest.raises(OSError, match=r"memory://damaged\.png"):
         read_image("memory://damaged.png")
+
+
+def test_a_truncated_tiff_is_named() -> None:
+    content = BytesIO()
+    photo = np.zeros((32, 32), np.uint8)
+    tifffile.imwrite(content, photo, compression="jpeg", metadata=None)
+    fsspec.filesystem("memory").pipe("/cut.tif", content.getvalue()[:-9])
+    with pytest.raises(OSError, match=r"memory:.* is truncated: .*'cut\.tif' ends"):
+        read_image("memory://cut.tif")
 
 
 def test_without_fsspec_the_line_that_installs_it_is_named(

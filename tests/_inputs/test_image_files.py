@@ -99,6 +99,63 @@ def test_palette_file_is_ids_as_a_mask_and_colors_as_a_photo(
     assert_array_equal(read_image(path), expected)
 
 
+def bmp_bytes(pixels: Any, levels: Any, n_bits: int, header_size: int = 40) -> bytes:
+    """A BMP of places in a palette of greys, its rows from the lowest up."""
+    height, width = pixels.shape
+    entry = 3 if header_size == 12 else 4
+    palette = b"".join(bytes([v] * 3 + [0] * (entry - 3)) for v in levels)
+    shifts = np.arange(n_bits)[::-1]
+    rows = (pixels[::-1, :, np.newaxis] >> shifts & 1).reshape(height, -1)
+    rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 32)))
+    start = 14 + header_size + len(palette)
+    if header_size == 12:
+        header = struct.pack("<IHHHH", 12, width, height, 1, n_bits)
+    else:
+        header = struct.pack("<IiiHH", 40, width, height, 1, n_bits)
+        header += struct.pack("<IIiiII", 0, 0, 0, 0, len(levels), 0)
+    data = np.packbits(rows, axis=1).tobytes()
+    first = struct.pack("<2sIHHI", b"BM", start + len(data), 0, 0, start)
+    return first + header + palette + data
+
+
+@pytest.mark.parametrize("header_size", [40, 12])
+@pytest.mark.parametrize("n_bits", [1, 4, 8])
+@pytest.mark.parametrize(
+    "levels", [(0, 255), (0, 1, 2), range(16), (0, 85, 170), (255, 0)]
+)
+def test_bmp_with_a_palette_of_greys(
+    tmp_path: Path, n_bits: int, levels: Any, header_size: int
+) -> None:
+    if header_size == 12:  # has a place for each value of a pixel
+        levels = [*levels, *[9] * 256][: 2**n_bits]
+    n_levels = min(len(levels), 2**n_bits)
+    indices = np.random.default_rng(0).integers(0, n_levels, (7, 13))
+    path = tmp_path / "a.bmp"
+    path.write_bytes(bmp_bytes(indices, levels, n_bits, header_size))
+    assert_array_equal(read_mask(path), indices)
+    seen = read_image(path)
+    seen = 255 * seen if seen.dtype == np.bool_ else seen
+    expected = np.array(levels)[indices]
+    assert_array_equal(seen, expected if seen.ndim == 2 else np.dstack([expected] * 3))
+
+
+def test_two_colors_of_pillow_at_8_bits(tmp_path: Path) -> None:
+    labels = np.random.default_rng(0).integers(0, 2, (20, 30), dtype=np.uint8)
+    image = Image.fromarray(labels)
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(tmp_path / "a.bmp")
+    assert_array_equal(read_mask(tmp_path / "a.bmp"), labels)
+    assert_array_equal(read_image(tmp_path / "a.bmp"), np.dstack([255 * labels] * 3))
+
+
+def test_two_colors_of_a_run_length_coded_bmp(tmp_path: Path) -> None:
+    content = bytearray(bmp_bytes(np.zeros((1, 5), int), (0, 255), 8))
+    content[30] = 1  # run-length coded
+    path = tmp_path / "a.bmp"
+    path.write_bytes(content[:-8] + bytes([2, 1, 3, 0, 0, 1]))
+    assert_array_equal(read_mask(path), [[1, 1, 0, 0, 0]])
+
+
 @pytest.mark.parametrize(
     "depth, row, labels",
     [(1, 0b01100000, [0, 1, 1]), (2, 0b00011110, [0, 1, 3]), (4, 0x3C, [3, 12])],
@@ -284,6 +341,12 @@ def test_file_that_is_no_image(
 def test_missing_file(tmp_path: Path, read: Any, name: str) -> None:
     with pytest.raises(FileNotFoundError, match=name):
         read(tmp_path / name)
+
+
+@READERS
+def test_a_path_with_a_nul_character_is_named(read: Any) -> None:
+    with pytest.raises(ValueError, match=r"'a\\x00\.png' holds a NUL character"):
+        read("a\0.png")
 
 
 @READERS

@@ -269,6 +269,7 @@ NO_IMAGES = {
     "ragged": ([[[1, 2], [3]], [[1, 2], [3, 4]]], ValueError, "image 0 is not a rect"),
     "ragged later": ([[[1, 2], [3, 4]], [[1, 2], [3]]], ValueError, "image 1 is not"),
     "None in nested lists": ([[[1, None], [2, 3]]], TypeError, "image 0"),
+    "NUL": (["a.png", "b\0.png"], ValueError, r"X holds .*'b\\x00\.png' at position 1"),
     "one path": ("photo.png", TypeError, "X is one path, 'photo.png'"),
     "DataFrame": (pd.DataFrame(GREY[0]), TypeError, "one column"),
     "four axes in a list": ([COLOR[0], COLOR], ValueError, r"image 1 .*\(4, 5, 6, 3"),
@@ -310,6 +311,7 @@ NO_MASKS = {
     "dict": ({}, TypeError, "y is a dict"),
     "mixed": (["a.png", GREY[0]], TypeError, "y mixes paths and arrays"),
     "ragged": ([[[1, 2], [3]]], ValueError, "mask 0 is not a rectangular"),
+    "NUL": (["a.png", "b\0.png"], ValueError, r"y holds .*'b\\x00\.png' at position 1"),
     "one path": ("mask.png", TypeError, "y is one path"),
 }
 

@@ -8,6 +8,7 @@ import sys
 import tracemalloc
 import warnings
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,21 @@ def test_palettes_of_8_and_16_bits(
     assert_array_equal(read_mask(tmp_path / "a.tif"), GREY)
 
 
+@pytest.mark.parametrize(
+    "read, axes", [(read_image, "CYX"), (load_stack, "ZCYX")], ids=["photo", "stack"]
+)
+def test_palette_colors_of_several_channels_are_refused_by_name(
+    tmp_path: Path, read: Any, axes: str
+) -> None:
+    pages = np.stack([GREY, 199 - GREY])
+    pages = pages if axes == "CYX" else np.stack([pages] * 3)
+    colors = RNG.integers(0, 65_536, (3, 256)).astype(np.uint16)
+    options: Any = {"photometric": "palette", "colormap": colors}
+    tifffile.imwrite(tmp_path / "odd.tif", pages, metadata={"axes": axes}, **options)
+    with pytest.raises(OSError, match=r"odd\.tif' holds palette colors with further"):
+        read(tmp_path / "odd.tif")
+
+
 @pytest.mark.parametrize("n_bits", [1, 2, 4])
 def test_palettes_of_few_colors(tmp_path: Path, decoder: str, n_bits: int) -> None:
     few = GREY % 2**n_bits
@@ -195,15 +211,18 @@ def test_channels_of_ome_and_imagej(
     assert_array_equal(read_image(tmp_path / "a.tif"), np.moveaxis(bands, 0, -1))
 
 
-def two_file_picture(folder: Path, codec: Any = None) -> Any:
+def two_file_picture(
+    folder: Path,
+    codec: Any = None,
+    names: tuple[str, str] = ("red.ome.tif", "green.ome.tif"),
+) -> Any:
     """Write an OME picture of two channels, each in a file of its own."""
     bands = np.stack([GREY, 199 - GREY])
     plane = (
         '<TiffData IFD="0" FirstC="{0}"><UUID FileName="{1}">urn:uuid:{2}</UUID>'
         "</TiffData>"
     )
-    names = ("red.ome.tif", "green.ome.tif")
-    planes = "".join(plane.format(c, name, c) for c, name in enumerate(names))
+    planes = "".join(plane.format(c, escape(name), c) for c, name in enumerate(names))
     for number, name in enumerate(names):
         text = (
             f'<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscop'
@@ -226,6 +245,16 @@ def test_channels_in_companion_files(tmp_path: Path, decoder: str, codec: Any) -
     expected = two_file_picture(tmp_path, codec)
     for name in ("red", "green"):
         assert_array_equal(read_image(tmp_path / f"{name}.ome.tif"), expected)
+
+
+def test_companion_files_with_names_that_xml_escapes(tmp_path: Path) -> None:
+    names = ("John's A&B.ome.tif", "John's C&amp;D.ome.tif")
+    expected = two_file_picture(tmp_path, names=names)
+    for name in names:
+        assert_array_equal(read_image(tmp_path / name), expected)
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(OSError, match=r"parts in \"John's C&amp;D\.ome\.tif\" are"):
+        read_image(tmp_path / names[0])
 
 
 @READERS
@@ -258,10 +287,10 @@ def test_a_renamed_ome_file_lacks_nothing(tmp_path: Path) -> None:
 def test_binary_only_file_names_its_metadata(tmp_path: Path) -> None:
     text = (
         '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
-        '<BinaryOnly MetadataFile="all.companion.ome" UUID="urn:uuid:1"/></OME>'
+        '<BinaryOnly MetadataFile="A&amp;B.companion.ome" UUID="urn:uuid:1"/></OME>'
     )
     tifffile.imwrite(tmp_path / "a.ome.tif", GREY, description=text, metadata=None)
-    with pytest.raises(OSError, match=r"'all\.companion\.ome'"):
+    with pytest.raises(OSError, match=r"'A&B\.companion\.ome'"):
         read_image(tmp_path / "a.ome.tif")
 
 
@@ -339,6 +368,13 @@ def test_pages_of_different_sizes_are_no_stack(tmp_path: Path) -> None:
         ValueError, match=r"\(37, 45\) and \(9, 45\); expected one shape"
     ):
         load_stack(tmp_path / "a.tif")
+
+
+def test_a_row_of_numbers_is_no_stack(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "row.tif", np.arange(50, dtype=np.uint8))
+    message = r"row\.tif' holds an array of shape \(50,\) with axes 'X'; expected pages"
+    with pytest.raises(ValueError, match=message):
+        load_stack(tmp_path / "row.tif")
 
 
 def test_stack_that_is_no_tiff(tmp_path: Path) -> None:
@@ -436,6 +472,49 @@ def test_damaged_strips_are_named(tmp_path: Path, decoder: str, codec: Any) -> N
     path.write_bytes(content)
     with pytest.raises(OSError, match=r"hit\.tif' cannot be decoded; is it damaged"):
         read_image(path)
+
+
+TRUNCATED = r"cut\.tif' is truncated: .* ends at byte \d+\. Copy or download it again"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "jpeg", "rowsperstrip": 256},
+        {"compression": "jpeg", "rowsperstrip": 8},
+        {"compression": "jpeg", "tile": (16, 16)},
+        {"compression": "lzw"},
+        {"tile": (16, 16)},
+        {},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("read", [read_image, load_stack])
+def test_truncated_files_are_named(tmp_path: Path, read: Any, options: Any) -> None:
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, RGB, photometric="rgb", metadata=None, **options)
+    assert read(path).size == RGB.size
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(OSError, match=TRUNCATED):
+        read(path)
+
+
+def test_a_truncated_later_page_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        for page in (RGB, 255 - RGB):
+            tiff.write(page, photometric="rgb", compression="jpeg", metadata=None)
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(OSError, match=TRUNCATED):
+        load_stack(path)
+
+
+def test_a_truncated_companion_file_is_named(tmp_path: Path) -> None:
+    two_file_picture(tmp_path, "lzw")
+    path = tmp_path / "green.ome.tif"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(OSError, match=r"red.*' is truncated: .*'green\.ome\.tif' ends"):
+        read_image(tmp_path / "red.ome.tif")
 
 
 # Lossy masks

@@ -296,6 +296,8 @@ def test_files_that_cannot_be_read_are_found(tmp_path: Path) -> None:
     assert kinds([good, broken, missing], y) == {"unreadable": (1, 2)}
     (finding,) = check_masks(X[:1], [broken])
     assert "broken.png" in finding.message
+    (finding,) = check_masks(["a\0.png"], ["a\0.png"])
+    assert "'a\\x00.png' holds a NUL character" in finding.message
 
 
 @pytest.mark.parametrize(
