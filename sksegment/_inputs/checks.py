@@ -72,7 +72,7 @@ def check_number(
     expected = f"expected a finite number {_limits(low, high, closed)}."
     if not is_number(value):
         raise TypeError(f"{name} is {value!r}; {expected}")
-    number = _as_float(value)
+    number = as_float(value)
     above = low < number if closed == "neither" else low <= number
     below = number <= high if closed == "both" else number < high
     if not (above and below and math.isfinite(number)):
@@ -165,10 +165,11 @@ def _shown(item: Any) -> str:
     return repr(item) if is_composed else ascii(item)
 
 
-def _as_float(value: Any) -> float:
+def as_float(value: Any) -> float:
+    """Return a number as a float; infinity if it is larger than any float."""
     try:
         return float(value)
-    except OverflowError:  # an integer larger than any float
+    except OverflowError:
         return math.inf
 
 

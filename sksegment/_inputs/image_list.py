@@ -42,7 +42,7 @@ class ImageList(Sequence[NDArray[Any]]):
         Whether the items are masks.
     argument : str, default="X"
         What the user calls them.
-    nodata : float, default=None
+    nodata : float or int, default=None
         The value that marks pixels of images without data.
     """
 
@@ -116,7 +116,7 @@ def as_images(
     n_channels : int, default=None
         The channels of the fitted model. A three-dimensional array is grey only where
         this is 1 or unknown.
-    nodata : float, default=None
+    nodata : float or int, default=None
         The value that marks pixels without data.
 
     Raises

@@ -25,7 +25,7 @@ def missing_pixels(image: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     ----------
     image : ndarray of shape (height, width, n_channels)
         The image.
-    nodata : float
+    nodata : float or int
         The value; may be NaN.
 
     Returns
@@ -102,8 +102,8 @@ class NoData:
 
     Parameters
     ----------
-    value : float
-        In the images; may be NaN.
+    value : float or int
+        In the images; may be NaN. A whole number that no float holds is an int.
     label : object
         What is predicted there.
     ignored : object
@@ -194,7 +194,13 @@ def nodata_of(nodata: Any, ignore_label: Any, nodata_label: Any) -> NoData | Non
             f"nor nodata_label says what to predict there; expected one of them."
         )
     is_own = ignore_label is None
-    return NoData(float(nodata), label, label if is_own else ignore_label, is_own)
+    return NoData(_exact(nodata), label, label if is_own else ignore_label, is_own)
+
+
+def _exact(nodata: Any) -> float:
+    # A float wherever it is exact: -9999 and -9999.0 are one value, in digests too.
+    is_rounded = isinstance(nodata, Integral) and int(nodata) != float(nodata)
+    return int(nodata) if is_rounded else float(nodata)
 
 
 def fitted_nodata(estimator: Any) -> NoData | None:

@@ -14,6 +14,7 @@ import numpy as np
 from torch import nn
 
 from sksegment._inputs.checks import (
+    as_float,
     check_boolean,
     check_choice,
     check_integer,
@@ -230,7 +231,7 @@ def _nodata(name: str, value: Any) -> None:
             f"{name} is {value!r}; expected the number that marks pixels without data, "
             f"such as -9999 or float('nan'), or None."
         )
-    if math.isinf(value):
+    if math.isinf(as_float(value)):
         raise ValueError(f"{name} is {value!r}; expected a finite number or NaN.")
 
 
@@ -282,7 +283,7 @@ def _verbose(name: str, value: Any) -> None:
 def _label(name: str, value: Any) -> None:
     if value is not None and not isinstance(value, (Real, str, bytes, np.bool_)):
         raise TypeError(f"{name} is {value!r}; expected one label value, or None.")
-    if isinstance(value, Real) and not math.isfinite(value):
+    if isinstance(value, Real) and not math.isfinite(as_float(value)):
         raise ValueError(
             f"{name} is {value!r}, which no mask may hold; expected another label, and "
             f"masks that hold it."

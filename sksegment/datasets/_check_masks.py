@@ -35,7 +35,7 @@ def check_masks(
         Their masks.
     ignore_label : object, default=None
         The label value that is not a class.
-    nodata : float, default=None
+    nodata : float or int, default=None
         The value that marks pixels of images without data, as of `FCNSegmenter`; it may
         be NaN.
 
