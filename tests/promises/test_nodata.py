@@ -340,6 +340,18 @@ def test_large_labels_stay_apart_beside_a_negative_one() -> None:
     assert segmenter.predict(X).dtype == np.uint64
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8", "f8"])
+@pytest.mark.parametrize("label", [2**70, -(2**63) - 1])
+@pytest.mark.parametrize("ignored", [None, VOID])
+def test_a_label_that_no_dtype_holds_is_refused_before_training(
+    dtype: str, label: int, ignored: int | None
+) -> None:
+    X, y, _ = marked(-9999)
+    segmenter = small(nodata=-9999, ignore_label=ignored, nodata_label=label)
+    with pytest.raises(ValueError, match=r"no dtype together.*nodata_label"):
+        segmenter.fit(X, y.astype(dtype))
+
+
 def test_it_is_kept_by_clone_pickle_files_and_searches(
     fitted: Any, tmp_path: Path
 ) -> None:
