@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+
+def target_file(path: Any) -> Path:
+    """Return the path of a file that is about to be made, after a look at its place.
+
+    What is written may take minutes to make.
+
+    Parameters
+    ----------
+    path : object
+        What the user passed as `path`.
+
+    Returns
+    -------
+    Path
+        The path.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    OSError
+        If it is a folder, or lies in one that is not there.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path is {path!r}; expected the path of a file.")
+    target = Path(path)
+    if target.is_dir():
+        what = "path is a folder; expected the path of a file"
+        raise IsADirectoryError(errno.EISDIR, what, os.fspath(path))
+    folder = Path(os.path.realpath(target)).parent
+    if not folder.is_dir():
+        what = f"There is no folder {folder}; make it, or give path another one"
+        raise FileNotFoundError(errno.ENOENT, what, os.fspath(path))
+    return target
 
 
 def replace_file(
@@ -26,7 +63,8 @@ def replace_file(
     Raises
     ------
     OSError
-        If it cannot be written; the old file is left unchanged.
+        If it cannot be written, which names the file itself; the old one is left
+        unchanged.
     """
     if temporary is None:
         # Not made from the name of the file, which may be as long as names can be; nor
@@ -39,9 +77,11 @@ def replace_file(
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     _sync_folder(path.parent)
 

@@ -116,13 +116,14 @@ class FCNSegmenter(DocumentationLinkMixin, ClassifierMixin, BaseEstimator):
         A label value that is not a class: its pixels are left out of the loss, the
         class weights and the scores, and it is not in `classes_`. Elsewhere called
         ``ignore_index``.
-    nodata : float, default=None
+    nodata : float or int, default=None
         The value that marks a pixel without data, in any of its channels: -9999, the
-        smallest float32 or NaN for example. Such pixels take no part in training: not
-        in the scale of the channels, the classes or the loss. They are predicted as
-        `nodata_label`, their probabilities are NaN, and `score` and the scorers of
-        :mod:`sksegment.metrics` leave them out. To its neighbours, such a pixel looks
-        like the mean of the training images.
+        smallest float32 or NaN for example. Give a whole number beyond 2**53 as an int:
+        a float rounds it. Such pixels take no part in training: not in the scale of the
+        channels, the classes or the loss. They are predicted as `nodata_label`, their
+        probabilities are NaN, and `score` and the scorers of :mod:`sksegment.metrics`
+        leave them out. To its neighbours, such a pixel looks like the mean of the
+        training images.
     nodata_label : int, float, str or bool, default=None
         The label that is predicted where there is no data. None is the `ignore_label`.
         It must not be a class.

@@ -30,7 +30,7 @@ class Scale:
         What is subtracted from the images, and what they are divided by.
     low, high : ndarray of shape (n_channels,)
         Smallest and largest value of the pixels of the training images that count.
-    nodata : float, default=None
+    nodata : float or int, default=None
         The value that marks a pixel without data, which the network sees as the mean.
     """
 

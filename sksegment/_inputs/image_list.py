@@ -42,7 +42,7 @@ class ImageList(Sequence[NDArray[Any]]):
         Whether the items are masks.
     argument : str, default="X"
         What the user calls them.
-    nodata : float, default=None
+    nodata : float or int, default=None
         The value that marks pixels of images without data.
     """
 
@@ -94,8 +94,9 @@ class ImageList(Sequence[NDArray[Any]]):
 def _can_be_cut(item: Any) -> bool:
     """Tell whether an item is an array, maybe a lazy one, whose parts can be read."""
     has_axes = len(getattr(item, "shape", ())) >= 2
-    # Tables are cut by the names of their columns.
-    return has_axes and hasattr(item, "__getitem__") and not hasattr(item, "iloc")
+    # Tables are cut by the names of their columns, memoryviews along one axis only.
+    is_cut_otherwise = hasattr(item, "iloc") or isinstance(item, memoryview)
+    return has_axes and hasattr(item, "__getitem__") and not is_cut_otherwise
 
 
 def _whole(item: Any) -> Any:
@@ -116,7 +117,7 @@ def as_images(
     n_channels : int, default=None
         The channels of the fitted model. A three-dimensional array is grey only where
         this is 1 or unknown.
-    nodata : float, default=None
+    nodata : float or int, default=None
         The value that marks pixels without data.
 
     Raises

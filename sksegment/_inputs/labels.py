@@ -29,7 +29,7 @@ MAX_LABELS = 4096
 # Integer label values inside a span of this size are translated by a table (a gather),
 # others by binary search: 65536 covers all 8- and 16-bit masks.
 TABLE_SPAN = 65_536
-MAX_INT64 = 2**63 - 1
+MAX_INT64, MAX_UINT64 = 2**63 - 1, 2**64 - 1
 # Pixels that are counted at a time.
 BLOCK_PIXELS = 2**20
 
@@ -155,15 +155,48 @@ def merge_labels(found: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return the sorted distinct labels of several arrays.
 
     Whole numbers stay whole: numpy would combine int64 and uint64 to float64.
+
+    Raises
+    ------
+    ValueError
+        If no dtype of whole numbers holds them all.
     """
     labels = np.unique(np.concatenate(found))
     is_float = labels.dtype.kind == "f" and len(labels) > 0
     if not is_float or any(part.dtype.kind == "f" for part in found):
         return labels
     whole = sorted({label for part in found for label in part.tolist()})
-    if whole[0] < 0 and whole[-1] > MAX_INT64:
-        return labels  # no dtype holds both
-    return np.array(whole, dtype=np.int64 if whole[-1] <= MAX_INT64 else np.uint64)
+    cure = f"masks without negative labels, or without any above {MAX_INT64}"
+    return np.array(whole, dtype=whole_dtype(whole[0], whole[-1], cure))
+
+
+def whole_dtype(low: int, high: int, cure: str) -> np.dtype[Any]:
+    """Return a dtype of whole numbers that holds labels from `low` to `high`.
+
+    Parameters
+    ----------
+    low, high : int
+        The smallest label and the largest.
+    cure : str
+        What is expected instead, if there is no such dtype.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+
+    Examples
+    --------
+    >>> whole_dtype(-1, 255, "other labels"), whole_dtype(0, 2**63, "other labels")
+    (dtype('int64'), dtype('uint64'))
+    """
+    if low >= -MAX_INT64 - 1 and high <= MAX_INT64:
+        return np.dtype(np.int64)
+    if low >= 0 and high <= MAX_UINT64:
+        return np.dtype(np.uint64)
+    raise ValueError(
+        f"The labels {low} and {high} fit into no dtype together; expected {cure}."
+    )
 
 
 def distinct_labels(mask: NDArray[Any]) -> NDArray[Any]:
@@ -230,6 +263,8 @@ def is_ignored(values: NDArray[Any], ignore_label: Any) -> NDArray[np.bool_]:
     # numpy cannot compare text with numbers, nor strings with bytes.
     if ignore_label is None or (len(kinds) > 1 and kinds & {"U", "S"}):
         return np.zeros(values.shape, dtype=np.bool_)
+    if values.dtype == np.bool_:  # compared with large integers, booleans overflow
+        values = values.view(np.uint8)
     return np.asarray(values == ignore_label)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.labels import MAX_INT64, is_ignored, label_kind
+from sksegment._inputs.labels import MAX_INT64, is_ignored, label_kind, whole_dtype
 from sksegment._inputs.pipelines import final_estimator
 
 
@@ -25,7 +25,7 @@ def missing_pixels(image: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
     ----------
     image : ndarray of shape (height, width, n_channels)
         The image.
-    nodata : float
+    nodata : float or int
         The value; may be NaN.
 
     Returns
@@ -68,23 +68,24 @@ def with_room_for(labels: NDArray[Any], label: Any) -> NDArray[Any]:
     >>> with_room_for(np.array(["sky"]), "void").dtype
     dtype('<U4')
     """
-    is_float = isinstance(label, (float, np.floating))
+    is_float = isinstance(label, (float, np.floating)) and labels.dtype.kind != "f"
     added = int(label) if is_float and float(label).is_integer() else label
     dtype = np.result_type(labels.dtype, np.min_scalar_type(added))
-    # Of uint64 and negative numbers numpy makes floats, which lose digits.
-    if dtype.kind == "f" and labels.dtype.kind in "ui" and isinstance(added, Integral):
+    # Of uint64 and negative numbers numpy makes floats, which lose digits; of numbers
+    # that no dtype holds, objects.
+    is_other = dtype.kind in "fO" and labels.dtype.kind != dtype.kind
+    if is_other and isinstance(added, Integral):
         dtype = _whole_dtype(labels, int(added))
     return labels.astype(dtype)
 
 
 def _whole_dtype(labels: NDArray[Any], label: int) -> np.dtype[Any]:
     low, high = min(int(labels.min()), label), max(int(labels.max()), label)
-    if low < 0 and high > MAX_INT64:
-        raise ValueError(
-            f"The labels {low} and {high} fit into no dtype together; expected labels "
-            f"of pixels without data (nodata_label, ignore_label) of at least 0."
-        )
-    return np.dtype(np.int64 if high <= MAX_INT64 else np.uint64)
+    cure = (
+        f"labels of pixels without data (nodata_label, ignore_label) from 0 to "
+        f"{MAX_INT64}"
+    )
+    return whole_dtype(low, high, cure)
 
 
 def marked(
@@ -102,8 +103,8 @@ class NoData:
 
     Parameters
     ----------
-    value : float
-        In the images; may be NaN.
+    value : float or int
+        In the images; may be NaN. A whole number that no float holds is an int.
     label : object
         What is predicted there.
     ignored : object
@@ -152,12 +153,12 @@ class NoData:
         return np.asarray(prediction == self.label)
 
     def check_classes(self, classes: NDArray[Any]) -> None:
-        """Reject a class as the label of pixels without data.
+        """Reject labels of pixels without data that predictions cannot hold.
 
         Raises
         ------
         ValueError
-            If the label is one of the classes.
+            If the label is one of the classes, or if no dtype holds it beside them.
         """
         if is_ignored(classes, self.label).any():
             raise ValueError(
@@ -165,6 +166,7 @@ class NoData:
                 f"{classes.tolist()}; expected a label that is no class: scores leave "
                 f"such pixels out."
             )
+        self.extended(classes)  # before hours of training, not after
 
     def extended(self, classes: NDArray[Any]) -> NDArray[Any]:
         """Return the classes, and after them the label of pixels without data."""
@@ -194,7 +196,13 @@ def nodata_of(nodata: Any, ignore_label: Any, nodata_label: Any) -> NoData | Non
             f"nor nodata_label says what to predict there; expected one of them."
         )
     is_own = ignore_label is None
-    return NoData(float(nodata), label, label if is_own else ignore_label, is_own)
+    return NoData(_exact(nodata), label, label if is_own else ignore_label, is_own)
+
+
+def _exact(nodata: Any) -> float:
+    # A float wherever it is exact: -9999 and -9999.0 are one value, in digests too.
+    is_rounded = isinstance(nodata, Integral) and int(nodata) != float(nodata)
+    return int(nodata) if is_rounded else float(nodata)
 
 
 def fitted_nodata(estimator: Any) -> NoData | None:

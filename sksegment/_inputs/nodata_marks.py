@@ -22,7 +22,7 @@ MIN_VALUES = 8
 MIN_PIXELS, FILLED, EDGE = 16, 0.95, 0.25
 
 
-def likely_mark(image: NDArray[Any], counted: NDArray[np.bool_] | None) -> float | None:
+def likely_mark(image: NDArray[Any], counted: NDArray[np.bool_] | None) -> Any:
     """Return a value that probably marks pixels without data, if there is one.
 
     It lies far outside all other values, and covers a rectangle or a part of the edge
@@ -34,6 +34,11 @@ def likely_mark(image: NDArray[Any], counted: NDArray[np.bool_] | None) -> float
         The image.
     counted : ndarray of shape (height, width), dtype bool, or None
         The pixels that take part in training; None for all.
+
+    Returns
+    -------
+    number of numpy or None
+        The value in the dtype of the image.
     """
     few, some = (_sample(image, size) for size in SAMPLES)
     for value in (some.min(), some.max()):
@@ -43,7 +48,7 @@ def likely_mark(image: NDArray[Any], counted: NDArray[np.bool_] | None) -> float
             if counted is not None:
                 found &= counted
             if _is_rectangle(found) or _is_at_edge(found):
-                return float(value)
+                return value
     return None
 
 
@@ -85,13 +90,13 @@ def _is_at_edge(found: NDArray[np.bool_]) -> bool:
 
 
 def warn_of_marks(
-    marks: Mapping[int, float], n_images: int, name: Callable[[int], str]
+    marks: Mapping[int, Any], n_images: int, name: Callable[[int], str]
 ) -> None:
     """Warn once about values that probably mark pixels without data.
 
     Parameters
     ----------
-    marks : mapping of int to float
+    marks : mapping of int to number of numpy
         The value, by the index of its image.
     n_images : int
         All images.
@@ -101,11 +106,12 @@ def warn_of_marks(
     if not marks:
         return
     index, value = next(iter(marks.items()))
+    text = f"{value!s}".removesuffix(".0")  # all digits that its dtype needs
     warnings.warn(
         f"In {len(marks)} of {n_images} images a value far outside all others covers a "
-        f"rectangle or part of the edge: {value:.8g} in {name(index)}. It is taken for "
+        f"rectangle or part of the edge: {text} in {name(index)}. It is taken for "
         f"brightness, and spoils the scale of the channels. If it marks pixels without "
-        f"data, pass nodata={value:.8g}, with ignore_label= or nodata_label= for what "
+        f"data, pass nodata={text}, with ignore_label= or nodata_label= for what "
         f"is predicted there.",
         UserWarning,
         stacklevel=2,

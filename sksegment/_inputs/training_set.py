@@ -46,7 +46,7 @@ class ImageFacts(NamedTuple):
         That of the image.
     sums : ChannelSums
         Moments of its channels, over the pixels that count.
-    mark : float or None
+    mark : number of numpy or None
         A value that probably marks pixels without data.
     rest : object
         Of a mask of strokes the label of the rest; None of others.
@@ -55,7 +55,7 @@ class ImageFacts(NamedTuple):
     size: tuple[int, int]
     dtype: np.dtype[Any]
     sums: ChannelSums
-    mark: float | None
+    mark: Any
     rest: Any
 
 

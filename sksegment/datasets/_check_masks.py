@@ -36,7 +36,7 @@ def check_masks(
         Their masks.
     ignore_label : object, default=None
         The label value that is not a class.
-    nodata : float, default=None
+    nodata : float or int, default=None
         The value that marks pixels of images without data, as of `FCNSegmenter`; it may
         be NaN.
 
@@ -51,12 +51,13 @@ def check_masks(
         `"channels_first"`, `"depths"` (images of 16 bits among those of 8),
         `"colors"` (RGB pictures), `"grey_rgb"`, `"alpha"` (grey and alpha),
         `"one_hot"`, `"axes"`, `"masked"` (masked arrays), `"refused"` (anything else
-        that `fit` rejects), `"mixed"` (strings beside numbers), `"scaled"` (masks of 0
-        and 255 among those of 0 and 1), `"jpeg"` and `"lossy"` (how a file is
-        compressed), `"interpolated"` (or once saved as JPEG), `"not_finite"`,
-        `"instances"` (numbers of objects instead of classes), `"void"` (255 or -1 as a
-        class), `"scribbles"` (strokes, whose unlabelled rest would be a class),
-        `"one_class"`, `"unlabelled"`, `"duplicates"`.
+        that `fit` rejects), `"mixed"` (strings beside numbers, or negative labels
+        beside some above int64), `"scaled"` (masks of 0 and 255 among those of 0 and
+        1), `"jpeg"` and `"lossy"` (how a file is compressed), `"interpolated"` (or once
+        saved as JPEG), `"not_finite"`, `"instances"` (numbers of objects instead of
+        classes), `"void"` (255 or -1 as a class), `"scribbles"` (strokes, whose
+        unlabelled rest would be a class), `"one_class"`, `"unlabelled"`,
+        `"duplicates"`.
 
     Raises
     ------

@@ -30,6 +30,7 @@ CURES = {
     "refused": "Change these masks as fit asks, or leave the pairs out.",
     "masked": "Fill them: mask.filled(255), and pass ignore_label=255.",
     "mixed": "Map the labels of all masks to integers, or all to strings.",
+    "apart": "Map the labels of all masks to smaller integers.",
     "jpeg": "Export the masks as PNG; two labels can be recovered by pixels > 127.",
     "lossy": "Export the masks as PNG; two labels can be recovered by pixels > 127.",
     "scaled": "Give them the same labels: mask > 0.",

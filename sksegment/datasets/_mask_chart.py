@@ -14,6 +14,7 @@ from sksegment._inputs.checks import LISTED
 from sksegment._inputs.image_files import is_path, read_orientation
 from sksegment._inputs.labels import (
     MAX_FOUND_CLASSES,
+    MAX_INT64,
     USUAL_VOIDS,
     LabelCounts,
     count_labels,
@@ -189,6 +190,7 @@ class MaskChart:
         yield from self._transposed()
         yield from self._turned()
         yield from self._mixed()
+        yield from self._apart()
         yield from self._scaled()
         yield from self._depths()
         yield from self._instances()
@@ -215,6 +217,15 @@ class MaskChart:
         if others:
             text = f"Masks hold {kinds[others[0]]}, but others hold {first}."
             yield Finding("mixed", others, text, CURES["mixed"])
+
+    def _apart(self) -> Iterator[Finding]:
+        """Find labels above int64 in some masks, and negative ones in others."""
+        try:
+            self._merged()
+        except ValueError as error:
+            found = self._labels.items()
+            large = tuple(i for i, labels in found if (labels > MAX_INT64).any())
+            yield Finding("mixed", large, f"{error}", CURES["apart"])
 
     def _masks_of_255(self) -> list[int]:
         holders = list(self._labels)
@@ -271,6 +282,12 @@ class MaskChart:
             yield Finding("instances", holders, text, CURES["instances"])
 
     def _all_labels(self) -> NDArray[Any]:
+        try:
+            return self._merged()
+        except ValueError:  # a finding of its own
+            return np.array([])
+
+    def _merged(self) -> NDArray[Any]:
         arrays = [labels for labels in self._labels.values() if len(labels)]
         if not arrays or len({label_kind(array.dtype) for array in arrays}) > 1:
             return np.array([])

@@ -83,7 +83,7 @@ class RawImageNetwork(nn.Module):
         assert self.nodata is not None  # who asks has one
         if math.isnan(self.nodata):
             return images.isnan().any(dim=-1)
-        return (images == float(np.float32(self.nodata))).any(dim=-1)
+        return (images == float(np.float32(float(self.nodata)))).any(dim=-1)
 
     def _answers(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return labels and probabilities of standardised images, channels last."""

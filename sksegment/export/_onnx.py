@@ -6,7 +6,6 @@ import json
 import math
 import os
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from sksegment._atomic_write import replace_file
+from sksegment._atomic_write import replace_file, target_file
 from sksegment._extras import check_installed
 from sksegment._fitted_segmenter import fitted_segmenter
 from sksegment._inputs.labels import labels_in_json
@@ -59,7 +58,8 @@ def export_onnx(
     NotFittedError
         If the segmenter is not fitted.
     TypeError
-        If it is another kind of estimator, or a step of the Pipeline changes images.
+        If it is another kind of estimator, or a step of the Pipeline changes images; or
+        if `path` is no path.
     ValueError
         If torch cannot export a network of your own, or the exported one answers
         differently; the message says where.
@@ -106,11 +106,12 @@ def export_onnx(
     >>> bool((labels == segmenter.predict(X)).all())
     True
     """
+    target = target_file(path)
     fitted = fitted_segmenter(segmenter, "export_onnx")
     check_installed("export_onnx", "onnx", *NEEDED)
     content = _exported(fitted)
     check_answers(content, fitted)
-    replace_file(Path(path), content)
+    replace_file(target, content)
 
 
 def label_values(classes: NDArray[Any]) -> tuple[NDArray[np.int64], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
@@ -90,11 +89,7 @@ def write_model_file(
     _check_nesting(document)
     document["sha256"] = digest(document, tensors)
     content = save(tensors, {KEY: _dumps(document)})
-    try:
-        _replace(Path(os.path.realpath(path)), content)  # a link stays a link
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None
-        raise
+    replace_file(Path(os.path.realpath(path)), content)  # a link stays a link
 
 
 def read_model_file(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -142,12 +137,6 @@ def digest(document: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> str:
         summed.update(_dumps([name, array.dtype.name, array.shape]).encode())
         summed.update(np.ascontiguousarray(array).view(np.uint8).data)
     return summed.hexdigest()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, f"There is no folder {path.parent}")
-    replace_file(path, content)
 
 
 def _header(file: BinaryIO) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment import augmentation
+from sksegment._atomic_write import target_file
 from sksegment._segmenter.parameters import filled_in
 from sksegment._torch.devices import resolve_device
 from sksegment.calibration import TemperatureScaling
@@ -86,7 +87,7 @@ def save_model(
         If the estimator is not fitted.
     TypeError
         If it is another kind of estimator, or a parameter is code (a network or a loss
-        of your own, callbacks) or is not plain data.
+        of your own, callbacks) or is not plain data; or if `path` is no path.
     ValueError
         If a parameter or the fitted state is out of range.
     OSError
@@ -124,9 +125,10 @@ def save_model(
     >>> bool((again.predict(X) == segmenter.predict(X)).all())
     True
     """
+    target = target_file(path)
     arrays: Arrays = {}
     model = _pack_estimator(estimator, arrays)
-    write_model_file(Path(path), model, arrays)
+    write_model_file(target, model, arrays)
 
 
 def load_model(path: str | os.PathLike[str]) -> Any:

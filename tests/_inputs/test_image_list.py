@@ -54,6 +54,7 @@ LISTS = {
     "Series": lambda X: pd.Series(list(X), index=[7, 7, 0, -1]),
     "list of nested lists": lambda X: [X[0], *(x.tolist() for x in X[1:])],
     "list of tensors": lambda X: [torch.from_numpy(x) for x in X],
+    "list of memoryviews": lambda X: [memoryview(x) for x in X],
     "list of tensors with gradient": lambda X: [
         torch.from_numpy(x).float().requires_grad_() for x in X
     ],

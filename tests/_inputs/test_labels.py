@@ -152,6 +152,7 @@ def test_labels_that_are_no_classes_raise(classes, mask):
 def test_ignored_label_that_does_not_occur_ignores_nothing(ignore_label):
     mask = np.array([[0, 255]], np.uint8)
     assert not is_ignored(mask, ignore_label).any()
+    assert not is_ignored(np.array([True, False]), ignore_label).any()
     codes = LabelEncoder(np.array([0, 255]), ignore_label).encode(mask)
     np.testing.assert_array_equal(codes, [[0, 1]])
 
@@ -208,6 +209,12 @@ def test_whole_numbers_of_several_masks_stay_whole(labels):
     found = unique_labels(masks, None)
     assert found.dtype.kind in "iu"
     assert found.tolist() == labels
+
+
+def test_labels_that_no_dtype_holds_together_are_refused():
+    masks = [np.array([2**63, 2**63 + 1], np.uint64), np.array([-1, 0])]
+    with pytest.raises(ValueError, match=r"labels -1 and 9223372036854775809 fit into"):
+        unique_labels(masks, None)
 
 
 def test_several_ignored_labels_are_refused():

@@ -94,7 +94,11 @@ def as_data_array(image: np.ndarray, place: Path) -> Any:
     return xarray.DataArray(image)
 
 
-@pytest.mark.parametrize("convert", [as_zarr, as_dask, as_data_array])
+def as_view(image: np.ndarray, place: Path) -> Any:
+    return memoryview(image)
+
+
+@pytest.mark.parametrize("convert", [as_zarr, as_dask, as_data_array, as_view])
 def test_lists_of_lazy_arrays_learn_what_arrays_learn(
     convert: Callable[..., Any],
     shapes: tuple[np.ndarray, np.ndarray],

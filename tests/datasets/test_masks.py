@@ -123,6 +123,10 @@ def with_strings(y: np.ndarray) -> list[np.ndarray]:
     return [*y[:2], *np.array(list("abcd"))[y[2:]]]
 
 
+def far_apart(y: np.ndarray) -> list[np.ndarray]:
+    return [*(y[:2].astype(np.uint64) + 2**63), *(y[2:].astype(np.int64) - 1)]
+
+
 @pytest.mark.parametrize(
     "change_X, change_y, expected, message",
     [
@@ -137,6 +141,7 @@ def with_strings(y: np.ndarray) -> list[np.ndarray]:
         ),
         (None, np.ma.array, {"masked": (0, 1, 2, 3)}, "A mask is a masked array"),
         (None, with_strings, {"mixed": (2, 3)}, "hold strings, but others .* numbers"),
+        (None, far_apart, {"mixed": (0, 1)}, "labels -1 and .* fit into no dtype"),
         (
             lambda X: X[:1, :0],
             lambda y: y[:1, :0],

@@ -160,7 +160,30 @@ def test_a_file_that_answers_differently_is_not_put_in_place(
     assert path.read_bytes() == b"an older file"
 
 
-def test_a_folder_that_is_not_there_is_named(
+@pytest.mark.parametrize(
+    "name, error, message",
+    [
+        ("nowhere/model.onnx", FileNotFoundError, "There is no folder .*nowhere"),
+        ("", IsADirectoryError, "path is a folder; expected the path of a file"),
+        (None, TypeError, "path is None; expected the path of a file"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_refused_before_the_export(
+    name: str | None,
+    error: type[Exception],
+    message: str,
+    segmenter: FCNSegmenter,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(onnx_module, "_exported")
+    with pytest.raises(error, match=message) as caught:
+        export_onnx(segmenter, None if name is None else tmp_path / name)  # type: ignore[arg-type]
+    assert ".part" not in str(caught.value)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_file_that_cannot_be_written_is_named(
     segmenter: FCNSegmenter,
     exported: Path,
     tmp_path: Path,
@@ -168,8 +191,10 @@ def test_a_folder_that_is_not_there_is_named(
 ) -> None:
     content = exported.read_bytes()
     monkeypatch.setattr(onnx_module, "_exported", lambda segmenter: content)
-    with pytest.raises(OSError, match="nowhere"):
-        export_onnx(segmenter, tmp_path / "nowhere" / "model.onnx")
+    path = tmp_path / (300 * "n")
+    with pytest.raises(OSError, match="nnn") as caught:
+        export_onnx(segmenter, path)
+    assert caught.value.filename == str(path)
 
 
 @pytest.mark.parametrize(

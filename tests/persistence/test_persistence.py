@@ -559,6 +559,12 @@ def test_a_file_that_cannot_be_written_is_named(fitted: Any, tmp_path: Path) -> 
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("path", [None, 5, b"model"])
+def test_what_is_no_path_is_refused_before_anything_is_packed(path: Any) -> None:
+    with pytest.raises(TypeError, match=r"path is .*; expected the path of a file"):
+        save_model(None, path)  # type: ignore[arg-type]
+
+
 def test_a_file_may_be_read_by_whom_other_files_may_be(fitted: Any, path: Path) -> None:
     save_model(fitted, str(path))
     other = path.with_name("other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import pickle
 from functools import partial
@@ -18,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from sksegment import FCNSegmenter, load_model, save_model
 from sksegment._inputs.nodata import missing_pixels
+from sksegment._inputs.nodata_marks import likely_mark, warn_of_marks
 from sksegment.augmentation import RandomBrightness, RandomFlip
 from sksegment.calibration import TemperatureScaling
 from sksegment.datasets import check_masks, find_mask_errors, make_shapes
@@ -85,6 +87,38 @@ def test_predictions_are_marked_there_and_nowhere_else(value: Any, dtype: str) -
     assert_array_equal(labels == VOID, missing)
     assert_array_equal(np.isnan(probabilities).any(axis=1), missing)
     assert_array_equal(np.isnan(probabilities).all(axis=1), missing)
+
+
+@pytest.mark.parametrize(
+    "value, dtype",
+    [
+        (2**64 - 1, "u8"),
+        (np.iinfo(np.int64).max, "i8"),
+        (np.int64(2**53 + 1), "i8"),
+        (-(2**53) - 1, "i8"),
+    ],
+)
+def test_whole_numbers_that_no_float_holds(
+    value: Any, dtype: str, tmp_path: Path
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    X, y, missing = marked(value, dtype)
+    neighbour = int(value) - 1 if value > 0 else int(value) + 1  # the same double
+    X[5, :2, :2] = neighbour
+    y[5, :2, :2] = 99
+    segmenter = small(nodata=value, nodata_label=VOID, max_epochs=1, ignore_label=99)
+    paths = [tmp_path / f"{index}.tif" for index in range(len(X))]
+    for path, image in zip(paths, X, strict=True):
+        tifffile.imwrite(path, image, photometric="rgb")
+    save_model(segmenter.fit(X, y), tmp_path / "model.safetensors")
+    again = load_model(tmp_path / "model.safetensors")
+    assert segmenter.channel_max_.max() < 300
+    assert again.nodata == value
+    assert isinstance(again.nodata, int)
+    for model in (segmenter, again, clone(segmenter).fit(paths, list(y))):
+        assert_array_equal(model.predict(X[:5]) == VOID, missing[:5])
+        labels = np.stack(list(model.predict(paths[:5])))
+        assert_array_equal(labels == VOID, missing[:5])
 
 
 @pytest.mark.parametrize("value, dtype", MARKS[:2])
@@ -306,6 +340,18 @@ def test_large_labels_stay_apart_beside_a_negative_one() -> None:
     assert segmenter.predict(X).dtype == np.uint64
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8", "f8"])
+@pytest.mark.parametrize("label", [2**70, -(2**63) - 1])
+@pytest.mark.parametrize("ignored", [None, VOID])
+def test_a_label_that_no_dtype_holds_is_refused_before_training(
+    dtype: str, label: int, ignored: int | None
+) -> None:
+    X, y, _ = marked(-9999)
+    segmenter = small(nodata=-9999, ignore_label=ignored, nodata_label=label)
+    with pytest.raises(ValueError, match=r"no dtype together.*nodata_label"):
+        segmenter.fit(X, y.astype(dtype))
+
+
 def test_it_is_kept_by_clone_pickle_files_and_searches(
     fitted: Any, tmp_path: Path
 ) -> None:
@@ -355,6 +401,8 @@ def test_training_goes_on_with_it(fitted: Any) -> None:
         ({"nodata": "NaN", "nodata_label": 9}, TypeError, "nodata is 'NaN'"),
         ({"nodata": True, "nodata_label": 9}, TypeError, "nodata is True"),
         ({"nodata": math.inf, "nodata_label": 9}, ValueError, "nodata is inf"),
+        ({"nodata": 10**400, "nodata_label": 9}, ValueError, "a finite number"),
+        ({"nodata": 0, "nodata_label": 10**400}, ValueError, "no mask may hold"),
         ({"nodata": 0, "nodata_label": 1}, ValueError, "label of pixels with data"),
         (
             {"nodata": 0, "ignore_label": 9, "nodata_label": 1},
@@ -504,6 +552,20 @@ def test_a_value_far_outside_is_told_once(value: float, where: Any) -> None:
     with pytest.warns(UserWarning, match=told) as caught:
         small(max_epochs=1).fit(X, y)
     assert len([w for w in caught if "nodata" in str(w.message)]) == 1
+
+
+@pytest.mark.parametrize(
+    "value, dtype",
+    [(2**64 - 1, "u8"), (2**53 + 1, "i8"), (-3.4028235e38, "f4"), (1e300 / 3, "f8")],
+)
+def test_the_value_that_is_told_is_the_one_to_pass(value: Any, dtype: str) -> None:
+    image = np.arange(20, 84, dtype=dtype).reshape(8, 8, 1)
+    image[:2] = value
+    with pytest.warns(UserWarning, match="pass nodata=") as caught:
+        warn_of_marks({0: likely_mark(image, None)}, 1, str)
+    told = str(caught[0].message).partition("pass nodata=")[2].partition(",")[0]
+    found = missing_pixels(image, ast.literal_eval(told))
+    assert_array_equal(found, np.arange(64).reshape(8, 8) < 16)
 
 
 @pytest.mark.parametrize(
