@@ -57,9 +57,11 @@ def compare_scores(
         True masks.
     y_pred_a : array-like of shape (n, height, width) or sequence of mask or of path, \
             or list of these
-        Predicted masks of one model; for a score of probabilities, what `predict_proba`
-        returns. A list of several predictions stands for several trainings of the same
-        model, such as with several seeds, whose scores are averaged.
+        Predicted masks of one model; for a score of probabilities of
+        `sksegment.metrics`, such as `pixel_log_loss`, what `predict_proba` returns.
+        Functions of your own get masks. A list of several predictions stands for
+        several trainings of the same model, such as with several seeds, whose scores
+        are averaged.
     y_pred_b : array-like of shape (n, height, width) or sequence of mask or of path, \
             or list of these
         The same of the other model, from as many trainings.

@@ -35,10 +35,11 @@ def image_scores(
     y_true : array-like of shape (n, height, width) or sequence of mask or of path
         True masks.
     y_pred : array-like of shape (n, height, width) or sequence of mask or of path
-        Predicted masks; for a score of probabilities, what `predict_proba` returns.
+        Predicted masks; for a score of probabilities of `sksegment.metrics`, such as
+        `pixel_log_loss`, what `predict_proba` returns. Functions of your own get masks.
     score : callable, default=iou_score
         A score function, `score(y_true, y_pred, **kwargs)`, which returns a number.
-        :func:`functools.partial` binds its arguments.
+        :func:`functools.partial` binds its arguments. Scorers are no score functions.
     labels : array-like of shape (n_classes,), default=None
         All classes of the task; by default those that occur.
     ignore_label : object, default=None
@@ -106,6 +107,7 @@ def sample_images(
     """
     if not callable(score):
         raise TypeError(f"score is {score!r}; expected a score function.")
+    _check_no_scorer(score)
     function, keywords = unwrapped(score)
     sample_weight = _only_weights(keywords.pop("sample_weight", None), sample_weight)
     known = {"labels": labels, "ignore_label": ignore_label, **keywords}
@@ -126,6 +128,16 @@ def sample_images(
     for run in runs:
         accumulate_all(accumulator, masks, run, sample_weight)
     return entry.sample(accumulator, **arguments)
+
+
+def _check_no_scorer(score: Any) -> None:
+    """Reject what scores an estimator; that of scikit-learn keeps its function, too."""
+    of_scorer = getattr(score, "_func", getattr(score, "_score_func", None))
+    if of_scorer is not None:
+        raise TypeError(
+            f"score is {score!r}, a scorer, which takes an estimator; expected its "
+            f"score function: score={getattr(of_scorer, '__name__', of_scorer)}."
+        )
 
 
 def _only_weights(bound: Any, passed: Any) -> Any:

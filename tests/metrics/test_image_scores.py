@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from skimage.io import imsave
-from sklearn.metrics import jaccard_score
+from sklearn.metrics import jaccard_score, make_scorer
 
 from sksegment.metrics import (
     boundary_f1_score,
@@ -17,6 +17,7 @@ from sksegment.metrics import (
     hausdorff_distance,
     image_scores,
     iou_score,
+    iou_scorer,
     mean_accuracy_score,
     pixel_accuracy_score,
     pixel_log_loss,
@@ -206,6 +207,8 @@ def test_weights_that_would_be_dropped_are_refused():
     ("score", "error", "message"),
     [
         ("iou", TypeError, "score is 'iou'; expected a score function"),
+        (iou_scorer, TypeError, "iou_scorer, a scorer, .* score=iou_score"),
+        (make_scorer(dice_score), TypeError, "a scorer, .* score=dice_score"),
         (partial(iou_score, average=None), ValueError, "average is None in score"),
         (lambda y_true, y_pred: [1, 2], ValueError, r"shape \(2,\) for image 0"),
         (partial(iou_score, exclude=(8,)), ValueError, "exclude holds 8"),
