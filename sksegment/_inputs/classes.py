@@ -145,9 +145,15 @@ def _in_dtype_of_masks(
 
 def nothing_labelled_message(ignore_label: Any) -> str:
     """Say that training has nothing to learn from."""
+    ignored = (
+        ""
+        if ignore_label is None
+        else f"are ignored ({ignore_label!r}, the label of ignore_label, or of pixels "
+        f"that nodata marks) or "
+    )
     return (
-        f"No pixel of y takes part: all are ignore_label={ignore_label!r} or have "
-        f"weight 0; expected at least one labelled pixel."
+        f"No pixel of y takes part: all {ignored}have weight 0; expected at least one "
+        f"labelled pixel."
     )
 
 

@@ -144,6 +144,17 @@ class SegmentationNet(NeuralNet):
         """Label value that is no class."""
         return self.segmenter.ignore_label
 
+    @property
+    def nodata(self) -> float | None:
+        """Value that marks pixels without data."""
+        value: float | None = self.segmenter.nodata
+        return value
+
+    @property
+    def nodata_label(self) -> Any:
+        """Label value that is predicted there."""
+        return self.segmenter.nodata_label
+
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the masks of images."""
         return np.asarray(self.segmenter.predict(X))

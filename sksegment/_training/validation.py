@@ -18,6 +18,7 @@ from sksegment._inputs.random import SPLIT, random_generator
 from sksegment._inputs.samples import Samples
 from sksegment._prediction.predictor import Predictor
 from sksegment._torch.out_of_memory import OutOfMemory, attempt
+from sksegment.losses._factory import class_weight_of_mean
 from sksegment.metrics._averaging import weighted_mean
 from sksegment.metrics._confusion_matrix import ConfusionAccumulator
 from sksegment.metrics._formulas import iou
@@ -54,7 +55,8 @@ class Validation:
         """Return the loss and the mean IoU over all samples, without augmentation."""
         classes, ignored = self.encoder.classes, self.encoder.ignore_label
         confusion = ConfusionAccumulator(classes, ignored)
-        losses, pixels = [], []
+        class_weight = class_weight_of_mean(self.criterion)
+        losses, shares = [], []
         predictions = self.predictor.probabilities(self.samples.images)
         for index, probabilities in enumerate(predictions):
             mask = self.samples.masks[index]
@@ -65,11 +67,10 @@ class Validation:
             weight = self.samples.weight(index)
             codes = self.encoder.encode(mask, self.samples.masks.name(index))
             losses.append(self._loss(probabilities, codes, weight))
-            counted = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
-            pixels.append(counted.sum())
+            shares.append(share_of_loss(codes, weight, class_weight))
             predicted = self.encoder.decode(probabilities.argmax(axis=0))
             confusion.add(mask, predicted, weight, index)
-        loss = np.average(losses, weights=pixels) if any(pixels) else math.nan
+        loss = np.average(losses, weights=shares) if any(shares) else math.nan
         mean_iou = weighted_mean(iou(confusion.class_counts()), np.array(1.0))
         return float(loss), float(mean_iou)
 
@@ -85,6 +86,34 @@ class Validation:
         if isinstance(loss, OutOfMemory):  # a large image, which is predicted in tiles
             loss = judge(deepcopy(self.criterion).to(CPU), CPU)
         return loss
+
+
+def share_of_loss(
+    codes: NDArray[np.int32],
+    weight: NDArray[np.float64] | None,
+    class_weight: NDArray[np.float32] | None,
+) -> float:
+    """Return what the loss of an image counts in that of all: what it is divided by.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (height, width)
+        Class codes, negative where ignored.
+    weight : ndarray or None
+        Of the image, or of each pixel; those of weight 0 are ignored.
+    class_weight : ndarray of shape (n_classes,) or None
+        Weights of the classes in the mean over the pixels, if it has some.
+
+    Returns
+    -------
+    float
+        The number of the pixels that are not ignored, or the sum of the weights of
+        their classes.
+    """
+    counted = codes >= 0 if weight is None else (codes >= 0) & (weight > 0)
+    if class_weight is None:
+        return float(counted.sum())
+    return float(class_weight[codes[counted]].sum(dtype=np.float64))
 
 
 def loss_of(

@@ -77,7 +77,9 @@ class AugmentedImages:
         raise TypeError(
             "The step after an augmenter reads the images, which would drop the "
             "augmentation. Augmenters come last in a Pipeline, directly before "
-            "FCNSegmenter: move other transformers in front of them."
+            "FCNSegmenter: move other transformers in front of them, and put the "
+            "Pipeline into what divides the images, as in "
+            "TemperatureScaling(make_pipeline(RandomFlip(), FCNSegmenter()))."
         )
 
     def __iter__(self) -> NoReturn:

@@ -41,8 +41,22 @@ class PixelLoss(nn.Module, ABC):
         -------
         Tensor of shape ()
             The loss; 0 for a batch without a labelled pixel.
+
+        Raises
+        ------
+        ValueError
+            If there is not one class weight per class.
         """
+        self._check_class_weight(scores.shape[1])
         return self._of_batch(scores, codes, weights)
+
+    def _check_class_weight(self, n_classes: int) -> None:
+        shape = () if self.class_weight is None else tuple(self.class_weight.shape)
+        if self.class_weight is not None and shape != (n_classes,):
+            raise ValueError(
+                f"class_weight of {type(self).__name__} has shape {shape}, but there "
+                f"are {n_classes} classes; expected one weight per class."
+            )
 
     @abstractmethod
     def _of_batch(

@@ -23,6 +23,9 @@ def _cross_entropy_and(
     return CombinedLoss(CrossEntropyLoss(class_weight), other(class_weight))
 
 
+# Divided by the weights of the classes of their pixels.
+PIXEL_MEANS = (CrossEntropyLoss, FocalLoss)
+
 LOSSES: dict[str, Callable[[Tensor | None], nn.Module]] = {
     "cross_entropy": CrossEntropyLoss,
     "dice": DiceLoss,
@@ -54,3 +57,22 @@ def make_loss(
         return UserLoss(_own_copy(loss))
     weights = None if class_weight is None else torch.from_numpy(class_weight)
     return LOSSES[loss](weights)
+
+
+def class_weight_of_mean(loss: nn.Module) -> NDArray[np.float32] | None:
+    """Return the class weights of a loss that is a weighted mean over pixels.
+
+    Parameters
+    ----------
+    loss : nn.Module
+        What `make_loss` has returned.
+
+    Returns
+    -------
+    ndarray of shape (n_classes,) or None
+        The weights; None if there are none, or if the loss is no such mean.
+    """
+    inner = loss.function if isinstance(loss, UserLoss) else loss
+    if not isinstance(inner, PIXEL_MEANS) or inner.class_weight is None:
+        return None
+    return np.asarray(inner.class_weight.cpu().numpy())

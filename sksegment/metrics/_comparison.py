@@ -57,9 +57,11 @@ def compare_scores(
         True masks.
     y_pred_a : array-like of shape (n, height, width) or sequence of mask or of path, \
             or list of these
-        Predicted masks of one model; for a score of probabilities, what `predict_proba`
-        returns. A list of several predictions stands for several trainings of the same
-        model, such as with several seeds, whose scores are averaged.
+        Predicted masks of one model; for a score of probabilities of
+        `sksegment.metrics`, such as `pixel_log_loss`, what `predict_proba` returns.
+        Functions of your own get masks. A list of several predictions stands for
+        several trainings of the same model, such as with several seeds, whose scores
+        are averaged.
     y_pred_b : array-like of shape (n, height, width) or sequence of mask or of path, \
             or list of these
         The same of the other model, from as many trainings.
@@ -67,7 +69,8 @@ def compare_scores(
         A score function, `score(y_true, y_pred, **kwargs)`, which returns a number.
         :func:`functools.partial` binds its arguments. Scores of `sksegment.metrics` are
         computed anew from the pooled counts of each sample of images, or averaged with
-        `over="images"`; those of other functions are averaged over images.
+        `over="images"`; those of other functions are averaged over images, with the
+        weights that images have.
     labels : array-like of shape (n_classes,), default=None
         All classes of the task; by default those that occur.
     ignore_label : object, default=None
@@ -111,8 +114,9 @@ def compare_scores(
     Raises
     ------
     ValueError, TypeError
-        As the score function; if there are fewer than two images, or not as many
-        trainings of each model; if a parameter is out of range.
+        As the score function; if it does not take weights of pixels that are given, or
+        binds others; if there are fewer than two images, or not as many trainings of
+        each model; if a parameter is out of range.
 
     See Also
     --------

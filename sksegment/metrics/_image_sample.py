@@ -64,5 +64,5 @@ class AveragedSample:
         return AveragedSample(self.values[images], self.weights[images])
 
     def defined(self) -> NDArray[np.bool_]:
-        """Tell which images have a score."""
-        return ~np.isnan(self.values)
+        """Tell which images have a score that counts."""
+        return ~np.isnan(self.values) & (self.weights > 0)

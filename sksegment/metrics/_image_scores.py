@@ -11,9 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.sample_weight import as_weights
 from sksegment.metrics._accumulator import accumulate_all, check_numbers
+from sksegment.metrics._image_counts import weight_of_image
 from sksegment.metrics._image_sample import AveragedSample, ImageSample
 from sksegment.metrics._overlap import iou_score
 from sksegment.metrics._score import SCORES, other_arguments, takes, unwrapped
+
+Weights = Sequence[NDArray[np.float64]] | None
 
 
 def image_scores(
@@ -32,16 +35,18 @@ def image_scores(
     y_true : array-like of shape (n, height, width) or sequence of mask or of path
         True masks.
     y_pred : array-like of shape (n, height, width) or sequence of mask or of path
-        Predicted masks; for a score of probabilities, what `predict_proba` returns.
+        Predicted masks; for a score of probabilities of `sksegment.metrics`, such as
+        `pixel_log_loss`, what `predict_proba` returns. Functions of your own get masks.
     score : callable, default=iou_score
         A score function, `score(y_true, y_pred, **kwargs)`, which returns a number.
-        :func:`functools.partial` binds its arguments.
+        :func:`functools.partial` binds its arguments. Scorers are no score functions.
     labels : array-like of shape (n_classes,), default=None
         All classes of the task; by default those that occur.
     ignore_label : object, default=None
         The true label of pixels that do not count.
     sample_weight : sequence of array-like of shape (height, width), default=None
-        Weights of the pixels. One weight per image changes no score of an image.
+        Weights of the pixels. One weight per image changes no score of an image; an
+        image of weight 0 has none (NaN).
 
     Returns
     -------
@@ -52,7 +57,8 @@ def image_scores(
     Raises
     ------
     ValueError, TypeError
-        As the score function; if `score` is not callable, or does not return a number.
+        As the score function; if `score` is not callable, or does not return a number;
+        if weights are given that it does not take, or binds already.
 
     See Also
     --------
@@ -101,13 +107,16 @@ def sample_images(
     """
     if not callable(score):
         raise TypeError(f"score is {score!r}; expected a score function.")
+    _check_no_scorer(score)
     function, keywords = unwrapped(score)
+    sample_weight = _only_weights(keywords.pop("sample_weight", None), sample_weight)
     known = {"labels": labels, "ignore_label": ignore_label, **keywords}
     if function not in SCORES:
-        values = [
-            _score_alone(function, masks, run, known, sample_weight) for run in runs
-        ]
-        return AveragedSample(np.concatenate(values), np.ones(len(runs) * len(masks)))
+        weights = as_weights(sample_weight, len(masks))
+        _check_takes_weights(function, weights)
+        values = [_score_alone(function, masks, run, known, weights) for run in runs]
+        of_images = _weights_of_images(weights, len(masks))
+        return AveragedSample(np.concatenate(values), np.tile(of_images, len(runs)))
     arguments = other_arguments(function, keywords)
     if over is not None:
         arguments["over"] = over
@@ -121,17 +130,54 @@ def sample_images(
     return entry.sample(accumulator, **arguments)
 
 
+def _check_no_scorer(score: Any) -> None:
+    """Reject what scores an estimator; that of scikit-learn keeps its function, too."""
+    of_scorer = getattr(score, "_func", getattr(score, "_score_func", None))
+    if of_scorer is not None:
+        raise TypeError(
+            f"score is {score!r}, a scorer, which takes an estimator; expected its "
+            f"score function: score={getattr(of_scorer, '__name__', of_scorer)}."
+        )
+
+
+def _only_weights(bound: Any, passed: Any) -> Any:
+    """Return the weights that the score binds, or those of the call."""
+    if bound is not None and passed is not None:
+        raise TypeError(
+            "sample_weight was given, and score binds another; expected one of them."
+        )
+    return passed if bound is None else bound
+
+
+def _check_takes_weights(function: Callable[..., Any], weights: Weights) -> None:
+    """Reject weights of pixels for a function that could not use them."""
+    if weights is None or takes(function, "sample_weight"):
+        return
+    if any(weight.ndim for weight in weights):
+        raise TypeError(
+            f"sample_weight holds weights of pixels, but score={function!r} takes "
+            f"none: it has no argument of that name. Expected one weight per image, or "
+            f"a score function with the argument sample_weight."
+        )
+
+
+def _weights_of_images(weights: Weights, n_images: int) -> NDArray[np.float64]:
+    """Return what each image counts in a mean of scores."""
+    if weights is None:
+        return np.ones(n_images)
+    return np.array([weight_of_image(weight) for weight in weights])
+
+
 def _score_alone(
     function: Callable[..., Any],
     masks: ImageList,
     predictions: Any,
     keywords: dict[str, Any],
-    sample_weight: Any,
+    weights: Weights,
 ) -> NDArray[np.float64]:
     """Call a function of the user's own for each image."""
     predicted = as_masks(predictions, "y_pred")
     check_numbers(masks, predicted)
-    weights = as_weights(sample_weight, len(masks))
     values = []
     for index, (mask, prediction) in enumerate(zip(masks, predicted, strict=True)):
         if weights is not None:

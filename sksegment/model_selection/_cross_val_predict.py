@@ -171,6 +171,7 @@ def _spread(
     probabilities: NDArray[Any], places: NDArray[np.intp], n_classes: int
 ) -> NDArray[Any]:
     spread = np.zeros((n_classes, *probabilities.shape[1:]), probabilities.dtype)
+    spread[:, np.isnan(probabilities[0])] = np.nan  # where there are no data
     spread[places] = probabilities
     return spread
 

@@ -203,6 +203,12 @@ def _pack_estimator(estimator: Any, arrays: Arrays) -> Packed:
 def _pack_pipeline(pipeline: Pipeline, arrays: Arrays) -> Packed:
     _check_pipeline(pipeline)
     *steps, (last_name, last) = pipeline.steps
+    if type(last) in (VotingSegmenter, TemperatureScaling, FrozenEstimator):
+        raise TypeError(
+            f"save_model was given a Pipeline that ends with a {type(last).__name__}; "
+            f"expected one that ends with an FCNSegmenter: put such Pipelines into the "
+            f"{type(last).__name__}. joblib.dump saves other estimators."
+        )
     # First: if the Pipeline is of another kind, its last step is the one to name.
     packed = _pack_segmenter(last, arrays)
     augmenters = [[name, _pack_step(step, name, arrays)] for name, step in steps]

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 from torch import nn
 
 from helpers.segmenter import small, weights
 from sksegment.augmentation import RandomFlip
+from sksegment.losses import CrossEntropyLoss
 
 
 def test_fitted_attributes(fitted: Any) -> None:
@@ -95,6 +97,33 @@ def test_validation_data_are_judged_after_each_epoch(data: Any) -> None:
     ).mean()
     assert last["valid_loss"] == pytest.approx(log_loss, rel=1e-4)
     assert segmenter.n_iter_ == 3
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_the_validation_loss_with_class_weights_is_that_of_all_pixels(
+    own: bool, data: Any
+) -> None:
+    X, y = data
+    shares = torch.tensor([1.0, 5.0, 10.0, 0.5])[: len(np.unique(y))]
+    named = dict(enumerate(shares.tolist()))
+    loss = {"loss": CrossEntropyLoss(shares)} if own else {"class_weight": named}
+    segmenter = small(**loss).fit(X, y, X_val=X, y_val=y)
+    logs = torch.from_numpy(segmenter.predict_proba(X)).log()
+    expected = F.nll_loss(logs, torch.from_numpy(y).long(), shares).item()
+    found = segmenter.history_[-1]["valid_loss"]
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_other_validation_losses_are_averaged_by_pixels(data: Any) -> None:
+    images, masks = [data[0][0], data[0][1, :8]], [data[1][0], data[1][1, :8]]
+
+    def loss_of(part: slice) -> Any:
+        segmenter = small(loss="dice", class_weight={0: 5.0})
+        segmenter.fit(*data, X_val=images[part], y_val=masks[part])
+        return segmenter.history_[-1]["valid_loss"]
+
+    alone = [loss_of(slice(0, 1)), loss_of(slice(1, 2))]
+    assert loss_of(slice(0, 2)) == pytest.approx(np.average(alone, weights=[2, 1]))
 
 
 def test_early_stopping_keeps_the_best_epoch(data: Any) -> None:

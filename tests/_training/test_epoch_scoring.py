@@ -131,6 +131,25 @@ def test_ignored_pixels_do_not_count():
     assert recorded(model) == pytest.approx(recorded(model, "valid_iou"), abs=1e-12)
 
 
+@pytest.mark.parametrize("labels", [{"nodata_label": 255}, {"ignore_label": 255}])
+def test_pixels_without_data_do_not_count(labels):
+    images = X.copy()
+    images[:, :5] = np.nan
+    callbacks = (
+        scoring(),
+        scoring(on_train=True, name="train"),
+        scoring(neg_pixel_log_loss_scorer, name="log loss"),
+    )
+    model = segmenter(*callbacks, nodata=np.nan, **labels)
+    model.fit(images, y, X_val=images[:3], y_val=y[:3])
+    held_out = images[:3], y[:3]
+    assert recorded(model) == pytest.approx(recorded(model, "valid_iou"), abs=1e-12)
+    assert recorded(model)[-1] == pytest.approx(model.score(*held_out), abs=1e-12)
+    assert recorded(model, "train")[-1] == pytest.approx(model.score(images, y))
+    log_loss = neg_pixel_log_loss_scorer(model, *held_out)
+    assert recorded(model, "log loss")[-1] == pytest.approx(log_loss)
+
+
 def test_early_stopping_and_partial_fit_score_too():
     model = segmenter(scoring(), early_stopping=True).fit(X, y)
     assert recorded(model) == pytest.approx(recorded(model, "valid_iou"), abs=1e-12)

@@ -165,6 +165,13 @@ def test_pipelines_and_ensembles_are_calibrated() -> None:
     assert_allclose(nested.predict_proba(X), expected, atol=1e-6)
 
 
+def test_augmentation_in_front_is_refused_with_the_pipeline_to_take() -> None:
+    scaling = TemperatureScaling(small(max_epochs=1), cv=2)
+    cure = r"TemperatureScaling\(make_pipeline\(RandomFlip\(\), FCNSegmenter"
+    with pytest.raises(TypeError, match=cure):
+        make_pipeline(RandomFlip(), scaling).fit(X, y)
+
+
 def test_parameters_clone_and_pickle() -> None:
     model = TemperatureScaling(small(max_epochs=8), cv=2)
     model.set_params(estimator__depth=2)

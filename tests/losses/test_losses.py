@@ -299,6 +299,15 @@ def test_combined_loss_is_the_sum():
     torch.testing.assert_close(CombinedLoss(*parts)(*arguments), expected)
 
 
+@pytest.mark.parametrize("make", [CrossEntropyLoss, DiceLoss, FocalLoss, LovaszLoss])
+@pytest.mark.parametrize("n_weights", [1, 3, 5])
+def test_class_weights_must_be_as_many_as_classes(make, n_weights):
+    loss = CombinedLoss(make(torch.ones(n_weights)))
+    told = rf"{make.__name__} has shape \({n_weights},\), but there are 4 classes"
+    with pytest.raises(ValueError, match=told):
+        loss(*batch())
+
+
 def test_class_weights_move_with_the_loss():
     loss = make_loss("cross_entropy", CLASS_WEIGHT).to("meta")
     assert loss.class_weight.device.type == "meta"

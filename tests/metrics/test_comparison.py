@@ -15,6 +15,7 @@ from sksegment.metrics import (
     hausdorff_distance,
     image_scores,
     iou_score,
+    pixel_accuracy_score,
     pixel_log_loss,
 )
 from sksegment.metrics._averaging import Averaging
@@ -157,6 +158,27 @@ def test_functions_of_ones_own_are_averaged_over_images():
     y_true, a, b = predictions(9, [0.2, 0.4])
     got = compare_scores(y_true, a, b, score=share)
     assert got.difference == pytest.approx(share(y_true, a) - share(y_true, b))
+
+
+def test_weights_of_images_count_in_the_mean_of_ones_own_function():
+    def share(y_true, y_pred, sample_weight=None):
+        return float((y_true == y_pred).mean())
+
+    y_true, a, b = predictions(9, [0.2, 0.4])
+    weights = np.arange(9.0)  # the first image takes no part
+    got = compare_scores(y_true, a, b, score=share, sample_weight=weights)
+    own = partial(pixel_accuracy_score, over="images")
+    assert got == compare_scores(y_true, a, b, score=own, sample_weight=weights)
+    assert got.n_images == 8
+
+
+def test_weights_bound_to_the_score_are_those_of_the_call():
+    y_true, a, b = predictions(9, [0.2, 0.4])
+    weights = np.random.default_rng(0).random(y_true.shape)
+    bound = partial(iou_score, sample_weight=weights)
+    got = compare_scores(y_true, a, b, score=bound)
+    assert got == compare_scores(y_true, a, b, sample_weight=weights)
+    assert got.score_a == pytest.approx(iou_score(y_true, a, sample_weight=weights))
 
 
 def test_probabilities_are_compared_in_images_of_any_size():

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from skimage.io import imsave
-from sklearn.metrics import jaccard_score
+from sklearn.metrics import jaccard_score, make_scorer
 
 from sksegment.metrics import (
     boundary_f1_score,
@@ -17,6 +17,7 @@ from sksegment.metrics import (
     hausdorff_distance,
     image_scores,
     iou_score,
+    iou_scorer,
     mean_accuracy_score,
     pixel_accuracy_score,
     pixel_log_loss,
@@ -168,10 +169,46 @@ def test_labels_bound_to_the_score_win():
     )
 
 
+@pytest.mark.parametrize("score", [iou_score, pixel_accuracy_score])
+def test_weights_bound_to_the_score_are_those_of_the_call(score):
+    y_true, y_pred = masks()
+    pixels = [np.random.default_rng(i).random(m.shape) for i, m in enumerate(y_true)]
+    bound = image_scores(y_true, y_pred, score=partial(score, sample_weight=pixels))
+    passed = image_scores(y_true, y_pred, score=score, sample_weight=pixels)
+    np.testing.assert_array_equal(bound, passed)
+    assert (bound != image_scores(y_true, y_pred, score=score)).all()
+
+
+def test_bound_weights_are_divided_among_the_calls_of_ones_own_function():
+    y_true, y_pred = masks()
+    pixels = [np.random.default_rng(i).random(m.shape) for i, m in enumerate(y_true)]
+    own = partial(weighted_share, sample_weight=pixels)
+    np.testing.assert_allclose(
+        image_scores(y_true, y_pred, score=own),
+        image_scores(y_true, y_pred, score=pixel_accuracy_score, sample_weight=pixels),
+    )
+
+
+def weighted_share(y_true, y_pred, *, sample_weight):
+    return float(np.average(y_true == y_pred, weights=sample_weight))
+
+
+def test_weights_that_would_be_dropped_are_refused():
+    y_true, y_pred = masks()
+    pixels = [np.ones(mask.shape) for mask in y_true]
+    with pytest.raises(TypeError, match="sample_weight holds weights of pixels, but"):
+        image_scores(y_true, y_pred, score=lambda true, pred: 1.0, sample_weight=pixels)
+    bound = partial(iou_score, sample_weight=pixels)
+    with pytest.raises(TypeError, match="score binds another; expected one of them"):
+        image_scores(y_true, y_pred, score=bound, sample_weight=pixels)
+
+
 @pytest.mark.parametrize(
     ("score", "error", "message"),
     [
         ("iou", TypeError, "score is 'iou'; expected a score function"),
+        (iou_scorer, TypeError, "iou_scorer, a scorer, .* score=iou_score"),
+        (make_scorer(dice_score), TypeError, "a scorer, .* score=dice_score"),
         (partial(iou_score, average=None), ValueError, "average is None in score"),
         (lambda y_true, y_pred: [1, 2], ValueError, r"shape \(2,\) for image 0"),
         (partial(iou_score, exclude=(8,)), ValueError, "exclude holds 8"),

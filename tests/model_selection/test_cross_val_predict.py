@@ -100,6 +100,17 @@ def test_a_class_that_a_fold_lacks_gets_no_probability() -> None:
     assert (found[3:, 2] > 0).all()
 
 
+def test_without_data_no_class_has_a_probability() -> None:
+    masks, images = np.where(y == 2, 1, y), X.copy()
+    masks[0, :4], images[:, -3:] = 2, np.nan
+    model = small(classes=None, nodata=np.nan, nodata_label=255)
+    with pytest.warns(RuntimeWarning, match=r"Fold 0 .*classes="):
+        found = cross_val_predict(model, images, masks, cv=2, method="predict_proba")
+    assert np.isnan(found[:, :, -3:]).all()
+    assert not np.isnan(found[:, :, :-3]).any()
+    assert (found[:3, 2, :-3] == 0).all()
+
+
 def test_the_stratified_splitter() -> None:
     found = cross_val_predict(small(), X, y, cv=StratifiedImageKFold(2))
     assert found.shape == y.shape

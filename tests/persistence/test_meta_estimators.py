@@ -57,6 +57,14 @@ def test_an_ensemble_comes_back(voting: VotingSegmenter, path: Path) -> None:
     assert type(again.named_estimators_.frozen) is FrozenEstimator
 
 
+def test_a_pipeline_that_ends_with_one_is_refused_by_its_name(
+    voting: VotingSegmenter, path: Path
+) -> None:
+    told = "given a Pipeline that ends with a VotingSegmenter; .* put such Pipelines"
+    with pytest.raises(TypeError, match=told):
+        save_model(make_pipeline(RandomFlip(), voting), path)
+
+
 def test_it_can_be_trained_again(voting: VotingSegmenter, path: Path) -> None:
     save_model(voting, path)
     again = load_model(path).fit(X, y)
