@@ -241,7 +241,7 @@ def _byte_blocks(
 
 
 def _are_never_negative(*masks: NDArray[Any]) -> bool:
-    return all(mask.dtype.kind in "bu" for mask in masks)
+    return all(mask.dtype.kind in ("b", "u") for mask in masks)
 
 
 def _as_bytes(block: NDArray[Any], low: int) -> NDArray[np.uint8]:
