@@ -24,7 +24,11 @@ from sksegment._inputs.members import (
     normalized_weights,
 )
 from sksegment._inputs.nodata import fitted_nodata
-from sksegment._inputs.pipelines import final_estimator, fit_with_weights
+from sksegment._inputs.pipelines import (
+    final_estimator,
+    fit_with_weights,
+    set_input_channels,
+)
 from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
 from sksegment._prediction.of_estimator import predictor_of_estimator
@@ -76,7 +80,8 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
     classes_ : ndarray of shape (n_classes,)
         The label values of the classes, sorted; the same for all members.
     n_features_in_ : int
-        Channels of the images; only there if a member has it.
+        Channels of the images; only there if a member has it, and no step of its
+        Pipeline changes images before.
     stride_ : int
         Spacing, in pixels, of the grid on which all members treat positions alike.
     margin_ : int or None
@@ -277,8 +282,8 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
         ValueError, TypeError
             If an input is invalid, or `y` holds a label outside `classes_`.
         """
-        images = self._images(X)  # an invalid X raises before y is looked at
-        return float(iou_scorer(self, images.items, y, sample_weight=sample_weight))
+        self._images(X)  # an invalid X raises before y is looked at
+        return float(iou_scorer(self, X, y, sample_weight=sample_weight))
 
     @property
     def named_estimators(self) -> Bunch:
@@ -371,12 +376,10 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
     def _adopt(self, named: Named) -> Self:
         """Take over fitted members; nothing has been changed until here."""
         check_alike(named)
-        first = final_estimator(named[0][1])
         self.estimators_ = [member for _, member in named]
         self.named_estimators_ = Bunch(**dict(named))
-        self.classes_ = first.classes_
-        if hasattr(first, "n_features_in_"):
-            self.n_features_in_ = first.n_features_in_
+        self.classes_ = final_estimator(self.estimators_[0]).classes_
+        set_input_channels(self, self.estimators_)
         predictor = self._predictor()
         self.stride_, self.margin_ = predictor.stride, predictor.margin
         return self

@@ -11,7 +11,7 @@ from sklearn.pipeline import _name_estimators
 
 from sksegment._inputs.containers import as_array
 from sksegment._inputs.labels import format_labels
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.pipelines import changing_steps, final_estimator
 
 Named = list[tuple[str, Any]]
 # What all members must have in common, those that have it.
@@ -92,11 +92,7 @@ def check_alike(named: Named) -> None:
                 f"after fit; expected a segmenter."
             )
     for attribute in SHARED:
-        known = [
-            (name, getattr(final_estimator(member), attribute))
-            for name, member in named
-            if hasattr(final_estimator(member), attribute)
-        ]
+        known = _known(named, attribute)
         for name, value in known[1:]:
             # NaN equals itself only as it is written.
             is_same = np.array_equal(value, known[0][1])
@@ -107,6 +103,18 @@ def check_alike(named: Named) -> None:
                     + CURE_OF_CLASSES
                     * (attribute == "classes_")
                 )
+
+
+def _known(named: Named, attribute: str) -> Named:
+    """Return the values of an attribute, by the names of the members that have it."""
+    if attribute == "n_features_in_":  # behind steps, that of what they hand on
+        named = [(name, one) for name, one in named if not changing_steps(one)]
+    finals = [(name, final_estimator(member)) for name, member in named]
+    return [
+        (name, getattr(final, attribute))
+        for name, final in finals
+        if hasattr(final, attribute)
+    ]
 
 
 def _format(value: Any) -> str:

@@ -16,6 +16,39 @@ def final_estimator(estimator: Any) -> Any:
             return estimator
 
 
+def changing_steps(estimator: Any) -> list[Any]:
+    """Return the fitted steps that change images before the last estimator predicts."""
+    found: list[Any] = []
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif isinstance(getattr(estimator, "steps", None), list):
+            *before, (_, estimator) = estimator.steps
+            found += [step for _, step in before if not _does_nothing(step)]
+        else:
+            return found
+
+
+def input_channels(estimator: Any) -> int | None:
+    """Return the channels of the images that a fitted estimator takes, if known."""
+    if changing_steps(estimator):
+        return None  # the last estimator knows what the steps hand on
+    return getattr(final_estimator(estimator), "n_features_in_", None)
+
+
+def set_input_channels(model: Any, members: list[Any]) -> None:
+    """Set `n_features_in_` of a model to that of its members; of none, delete it."""
+    vars(model).pop("n_features_in_", None)  # of an earlier fit
+    known = [n for n in map(input_channels, members) if n is not None]
+    if known:
+        model.n_features_in_ = known[0]
+
+
+def _does_nothing(step: Any) -> bool:
+    # Augmenters are told by their method: this floor does not know the classes.
+    return step in (None, "passthrough") or hasattr(step, "augment")
+
+
 def fit_with_weights(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Any:
     """Fit a segmenter, or a Pipeline that ends in one; None passes no weights on."""
     if sample_weight is None:

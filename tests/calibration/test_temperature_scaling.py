@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sksegment import FCNSegmenter, iou_scorer
 from sksegment._prediction import held_out
@@ -163,6 +164,18 @@ def test_pipelines_and_ensembles_are_calibrated() -> None:
     nested = VotingSegmenter.from_fitted([calibrated, voting])
     expected = (calibrated.predict_proba(X) + voting.predict_proba(X)) / 2
     assert_allclose(nested.predict_proba(X), expected, atol=1e-6)
+
+
+def test_steps_before_the_segmenter_are_given_the_array() -> None:
+    grey = X[..., 0]
+    step = FunctionTransformer(lambda images: np.stack([images] * 3, axis=-1))
+    pipeline = make_pipeline(step, small(max_epochs=8)).fit(grey, y)
+    model = TemperatureScaling(FrozenEstimator(pipeline)).fit(grey, y)
+    logs = np.log(pipeline.predict_proba(grey)) / model.temperature_
+    expected = np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)
+    assert_allclose(model.predict_proba(grey), expected, atol=1e-5)
+    assert model.score(grey, y) == pipeline.score(grey, y)
+    assert not hasattr(model, "n_features_in_")
 
 
 def test_parameters_clone_and_pickle() -> None:

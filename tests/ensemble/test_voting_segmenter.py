@@ -17,6 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sksegment import FCNSegmenter, iou_scorer
 from sksegment._prediction import tilewise
@@ -142,6 +143,48 @@ def test_segmenters_of_other_packages_take_part(members: Members) -> None:
     assert_allclose(both.predict_proba(X), expected, atol=1e-6)
     assert both.margin_ is None
     assert both.n_features_in_ == 3
+
+
+def doubled(images: Any) -> Any:
+    return 2 * images
+
+
+def stacked(images: Any) -> Any:
+    return np.stack([images] * 3, axis=-1)
+
+
+def all_stacked(images: Any) -> Any:
+    return [*map(stacked, images)]
+
+
+@pytest.mark.parametrize(
+    "step, form, images",
+    [
+        (doubled, np.array, X),
+        (stacked, np.array, X[..., 0]),
+        (all_stacked, list, X[..., 0]),
+    ],
+)
+def test_steps_before_a_member_are_given_what_the_user_passed(
+    step: Any, form: Any, images: Any
+) -> None:
+    given = form(images)
+    pipeline = make_pipeline(FunctionTransformer(step), small()).fit(given, y)
+    both = VotingSegmenter.from_fitted([pipeline, pipeline])
+    found, expected = both.predict_proba(given), pipeline.predict_proba(given)
+    assert_allclose(np.stack(found), np.stack(expected), atol=1e-6)
+    assert_array_equal(np.stack(both.predict(given)), np.stack(pipeline.predict(given)))
+    assert both.score(given, y) == iou_scorer(pipeline, given, y)
+
+
+def test_channels_behind_a_step_are_not_those_of_the_images() -> None:
+    grey = X[..., 0]
+    pipeline = make_pipeline(FunctionTransformer(stacked), small()).fit(grey, y)
+    alone = VotingSegmenter.from_fitted([pipeline])
+    assert not hasattr(alone, "n_features_in_")
+    mixed = {"pipeline": pipeline, "alone": small().fit(grey, y)}
+    assert voting(mixed).n_features_in_ == 1
+    assert_allclose(voting(mixed).predict_proba(grey), mean_of(mixed, grey), atol=1e-6)
 
 
 def test_ensembles_nest(members: Members) -> None:
