@@ -18,6 +18,7 @@ from sksegment._inputs.members import (
     Named,
     check_alike,
     check_is_member,
+    fitted_positions,
     is_dropped,
     named_members,
     named_pairs,
@@ -294,8 +295,9 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
     def weights_(self) -> NDArray[np.float64]:
         """How much each of `estimators_` counts; they sum to 1."""
         # A member that is dropped now counts until the next fit.
-        fitted = [name in self.named_estimators_ for name, _ in self.estimators]
-        return normalized_weights(self.weights, np.array(fitted))
+        named = named_pairs(self.estimators)
+        positions = fitted_positions(named, self.named_estimators_)
+        return normalized_weights(self.weights, positions, len(named))
 
     @property
     def ignore_label(self) -> Any:
@@ -369,8 +371,8 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
             raise ValueError("All estimators are dropped; expected one that is not.")
         for name, member in kept:
             check_is_member(name, member)
-        are_kept = [not is_dropped(member) for _, member in named]
-        normalized_weights(self.weights, np.array(are_kept))
+        positions = fitted_positions(named, [name for name, _ in kept])
+        normalized_weights(self.weights, positions, len(named))
         return kept
 
     def _adopt(self, named: Named) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,16 +65,38 @@ def check_is_member(name: str, member: Any) -> None:
         )
 
 
-def normalized_weights(weights: Any, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the weights of the members that are kept, summing to 1."""
+def fitted_positions(named: Named, fitted: Iterable[str]) -> list[int]:
+    """Return where fitted members stand in a list that may have changed since.
+
+    Raises
+    ------
+    ValueError
+        If one is no longer there.
+    """
+    names = [name for name, _ in named]
+    for name in fitted:
+        if name not in names:
+            raise ValueError(
+                f"The fitted member {name!r} is not in estimators, which holds "
+                f"{', '.join(map(repr, names))}; expected all fitted members. Fit "
+                f"again after a change of estimators, or leave a member out with "
+                f"weights."
+            )
+    return [names.index(name) for name in fitted]
+
+
+def normalized_weights(
+    weights: Any, kept: Sequence[int], n_members: int
+) -> NDArray[np.float64]:
+    """Return the weights at the positions of what is kept, summing to 1."""
     if weights is None:
-        return np.full(kept.sum(), 1 / kept.sum())
+        return np.full(len(kept), 1 / len(kept))
     array = as_array(weights, "weights")
-    if array.dtype.kind not in "biuf" or array.shape != kept.shape:
+    if array.dtype.kind not in "biuf" or array.shape != (n_members,):
         raise ValueError(
-            f"weights is {weights!r}; expected {len(kept)} numbers, one per estimator."
+            f"weights is {weights!r}; expected {n_members} numbers, one per estimator."
         )
-    array = array[kept].astype(np.float64)
+    array = array[list(kept)].astype(np.float64)
     if not (np.isfinite(array).all() and array.min() >= 0 and array.sum() > 0):
         raise ValueError(
             f"weights is {weights!r}; expected finite numbers of at least 0, one of "

@@ -349,6 +349,33 @@ def test_a_member_that_is_dropped_counts_until_the_next_fit(
     assert len(ensemble.weights_) == 3
 
 
+def test_weights_belong_to_names_after_a_change_of_estimators(
+    members: Members,
+) -> None:
+    ensemble = voting(members)
+    turned = ensemble.estimators[::-1]
+    ensemble.set_params(estimators=turned, weights=[5, 0, 1])
+    expected = mean_of(members, X, [1, 0, 5])
+    assert_allclose(ensemble.predict_proba(X), expected, atol=1e-6)
+    more = [("new", small()), *turned]  # counts from the next fit on
+    ensemble.set_params(estimators=more, weights=[9, 5, 0, 1])
+    assert_allclose(ensemble.predict_proba(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [["one"], ["new"], ["one", "new", "views"]])
+@pytest.mark.parametrize("weights", [None, [1, 2, 3]])
+def test_a_fitted_member_that_is_gone_is_named(
+    members: Members, names: list[str], weights: Any
+) -> None:
+    ensemble = voting(members, weights=weights)
+    ensemble.set_params(estimators=[(name, small()) for name in names])
+    with pytest.raises(ValueError, match=r"'(one|deep)' is not in estimators.*again"):
+        ensemble.predict(X)
+    ensemble.set_params(estimators=[])
+    with pytest.raises(TypeError, match="list of"):
+        ensemble.predict(X)
+
+
 def test_weights_of_several_lengths_are_named(members: Members) -> None:
     with pytest.raises(ValueError, match="weights is not a rectangular array"):
         voting(members, weights=[[1], [1, 2], [3]])
