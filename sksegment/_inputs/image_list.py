@@ -93,7 +93,7 @@ class ImageList(Sequence[NDArray[Any]]):
 
         That is one array, or a list, and grey images without an axis of channels.
         """
-        if self.is_flat:
+        if self.is_flat and all(image.shape[-1] == 1 for image in images):
             images = [image[..., 0] for image in images]
         return np.stack(images) if self.is_array else list(images)
 
