@@ -116,15 +116,21 @@ def check_alike(named: Named) -> None:
     for attribute in SHARED:
         known = _known(named, attribute)
         for name, value in known[1:]:
-            # NaN equals itself only as it is written.
-            is_same = np.array_equal(value, known[0][1])
-            if not is_same and repr(value) != repr(known[0][1]):
+            if not _are_same(value, known[0][1]):
                 raise ValueError(
                     f"The member {name!r} has {attribute}={_format(value)}, but "
                     f"{known[0][0]!r} has {_format(known[0][1])}; expected the same."
                     + CURE_OF_CLASSES
                     * (attribute == "classes_")
                 )
+
+
+def _are_same(value: Any, other: Any) -> bool:
+    both_nan = all(
+        isinstance(one, (float, np.floating)) and np.isnan(one)
+        for one in (value, other)
+    )
+    return both_nan or np.array_equal(value, other)
 
 
 def _known(named: Named, attribute: str) -> Named:

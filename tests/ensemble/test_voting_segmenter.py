@@ -330,6 +330,17 @@ def test_members_with_another_ignored_label_are_named(members: Members) -> None:
         voting({"one": members["one"], "marked": marked})
 
 
+def test_members_with_the_same_mark_of_missing_data_in_other_types() -> None:
+    marks = (float("nan"), np.float32("nan"), np.float64("nan"))
+    alike = {str(n): small(nodata=m, nodata_label=9) for n, m in enumerate(marks)}
+    images = np.where(np.arange(24)[:, np.newaxis, np.newaxis] < 3, np.nan, X)
+    fitted = {name: member.fit(images, y) for name, member in alike.items()}
+    assert (voting(fitted).predict(images)[:, :3] == 9).all()
+    other = small(nodata=-1, nodata_label=9).fit(X, y)
+    with pytest.raises(ValueError, match="'other' has nodata=-1"):
+        voting({**fitted, "other": other})
+
+
 @pytest.mark.parametrize(
     "weights", [[1, 2], [1, -1, 2], [0, 0, 0], [1, np.nan, 1], "abc", [[1, 2, 3]]]
 )
