@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import Tags, _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed  # joblib's lose the config
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_integer, is_integer

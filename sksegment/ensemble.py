@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.parallel import Parallel, delayed  # joblib's lose the config
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.documentation_link import DocumentationLinkMixin

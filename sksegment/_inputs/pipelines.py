@@ -50,9 +50,36 @@ def _does_nothing(step: Any) -> bool:
 
 
 def fit_with_weights(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Any:
-    """Fit a segmenter, or a Pipeline that ends in one; None passes no weights on."""
+    """Fit a segmenter, Pipeline or search; None passes no weights on."""
     if sample_weight is None:
         return estimator.fit(X, y)
+    # Imported here: it takes a second, which computing scores alone does not need.
+    from sklearn import get_config
+
+    # Where scikit-learn routes metadata, the Pipeline knows which step asked for it.
+    is_routed = get_config()["enable_metadata_routing"]
+    name = "sample_weight" if is_routed else weights_argument(estimator)
+    return estimator.fit(X, y, **{name: sample_weight})
+
+
+def weights_argument(estimator: Any) -> str:
+    """Return the argument of `fit` by which weights reach the last estimator inside.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sksegment._inputs.pipelines import weights_argument
+    >>> weights_argument(make_pipeline(LogisticRegression()))
+    'logisticregression__sample_weight'
+    """
+    from sklearn.utils.validation import has_fit_parameter
+
     steps = getattr(estimator, "steps", None)
-    prefix = f"{steps[-1][0]}__" if isinstance(steps, list) else ""
-    return estimator.fit(X, y, **{f"{prefix}sample_weight": sample_weight})
+    if isinstance(steps, list):
+        name, last = steps[-1]
+        return f"{name}__{weights_argument(last)}"
+    # A search hands the arguments of fit on as they are.
+    is_search = not has_fit_parameter(estimator, "sample_weight")
+    inside = getattr(estimator, "estimator", None) if is_search else None
+    return "sample_weight" if inside is None else weights_argument(inside)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -132,6 +133,20 @@ def test_weights_count_like_copies() -> None:
     weighted = TemperatureScaling(frozen).fit(scores, masks, sample_weight=weights)
     copied = TemperatureScaling(frozen).fit(scores[copies], masks[copies])
     assert weighted.temperature_ == pytest.approx(copied.temperature_, rel=1e-3)
+
+
+def test_weights_reach_a_pipeline_with_and_without_routing() -> None:
+    weights = np.array([1, 3, 1, 2, 1, 1])
+    pipeline = make_pipeline(RandomFlip(), small(classes=[0, 1, 2], max_epochs=8))
+    expected = clone(pipeline).fit(X, y, fcnsegmenter__sample_weight=weights)
+    plain = TemperatureScaling(pipeline, cv=2).fit(X, y, weights)
+    with config_context(enable_metadata_routing=True):
+        pipeline[-1].set_fit_request(sample_weight=True)
+        routed = TemperatureScaling(pipeline, cv=2).fit(X, y, weights)
+    assert routed.temperature_ == plain.temperature_
+    for model in (plain, routed):
+        found = model.estimator_.predict_proba(X)
+        assert_array_equal(found, expected.predict_proba(X))
 
 
 def test_ignored_pixels_do_not_count() -> None:

@@ -11,12 +11,13 @@ import pytest
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sksegment import FCNSegmenter, iou_scorer
@@ -252,6 +253,54 @@ def test_weights_of_images_reach_members_and_pipelines() -> None:
     assert_array_equal(ensemble.estimators_[0].predict_proba(X), alone.predict_proba(X))
     alone = clone(pipeline).fit(X, y, fcnsegmenter__sample_weight=weights)
     assert_array_equal(ensemble.estimators_[1].predict_proba(X), alone.predict_proba(X))
+
+
+WEIGHTS = np.array([1, 1, 1, 0, 0, 2])
+
+
+def weighted() -> Any:
+    """Return the probabilities of an augmented network that is trained with weights."""
+    alone = make_pipeline(RandomFlip(), small())
+    return alone.fit(X, y, fcnsegmenter__sample_weight=WEIGHTS).predict_proba(X)
+
+
+def test_weights_reach_pipelines_in_searches_and_pipelines() -> None:
+    inner = make_pipeline(RandomFlip(), small())
+    search = GridSearchCV(inner, {"fcnsegmenter__depth": [1]}, cv=2)
+    nested = [
+        Pipeline([("inner", inner)]),
+        search,
+        Pipeline([("search", search)]),
+        VotingSegmenter([("a", inner)]),
+    ]
+    members = [(str(number), one) for number, one in enumerate(nested)]
+    ensemble = VotingSegmenter(members).fit(X, y, sample_weight=WEIGHTS)
+    for member in ensemble.estimators_:
+        assert_array_equal(member.predict_proba(X), weighted())
+
+
+def test_weights_are_routed() -> None:
+    with config_context(enable_metadata_routing=True):
+        asking = small().set_fit_request(sample_weight=True)
+        asking.set_score_request(sample_weight=True)
+        inner = make_pipeline(RandomFlip(), asking)
+        search = GridSearchCV(inner, {"fcnsegmenter__depth": [1]}, cv=2)
+        pairs = [("a", inner), ("b", search)]
+        ensemble = VotingSegmenter(pairs).fit(X, y, sample_weight=WEIGHTS)
+    for member in ensemble.estimators_:
+        assert_array_equal(member.predict_proba(X), weighted())
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_weights_that_no_step_asked_for_are_refused(n_jobs: int | None) -> None:
+    members = [(name, make_pipeline(RandomFlip(), small())) for name in "ab"]
+    ensemble = VotingSegmenter(members, n_jobs=n_jobs)
+    with (
+        config_context(enable_metadata_routing=True),
+        parallel_config(backend="threading"),
+        pytest.raises(ValueError, match="set_fit_request"),
+    ):
+        ensemble.fit(X, y, sample_weight=WEIGHTS)
 
 
 def test_frozen_members_are_not_trained_again(members: Members) -> None:
