@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils import Tags, _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed  # joblib's lose the config
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_integer, is_integer
 from sksegment._inputs.documentation_link import DocumentationLinkMixin
 from sksegment._inputs.image_list import ImageList, as_images, as_masks, check_pairs
 from sksegment._inputs.labels import format_labels
-from sksegment._inputs.pipelines import final_estimator, fit_with_weights
+from sksegment._inputs.pipelines import (
+    final_estimator,
+    fit_with_weights,
+    set_input_channels,
+)
 from sksegment._inputs.sample_weight import as_weights
 from sksegment._prediction.collect import collect
 from sksegment._prediction.held_out import (
@@ -101,7 +105,8 @@ class TemperatureScaling(
     classes_ : ndarray of shape (n_classes,)
         The label values of the classes, sorted.
     n_features_in_ : int
-        Channels of the images; only there if `estimator_` has it.
+        Channels of the images; only there if `estimator_` has it, and no step of a
+        Pipeline changes images before.
     stride_, margin_ : int
         Those of `estimator_`; `margin_` is None if tiles are not exact.
 
@@ -275,8 +280,8 @@ class TemperatureScaling(
         ValueError, TypeError
             If an input is invalid, or `y` holds a label outside `classes_`.
         """
-        images = self._images(X)  # an invalid X raises before y is looked at
-        return float(iou_scorer(self, images.items, y, sample_weight=sample_weight))
+        self._images(X)  # an invalid X raises before y is looked at
+        return float(iou_scorer(self, X, y, sample_weight=sample_weight))
 
     @property
     def ignore_label(self) -> Any:
@@ -331,8 +336,7 @@ class TemperatureScaling(
         final = final_estimator(fitted)
         self.estimator_, self.temperature_ = fitted, temperature
         self.classes_ = final.classes_
-        if hasattr(final, "n_features_in_"):
-            self.n_features_in_ = final.n_features_in_
+        set_input_channels(self, [fitted])
         predictor = self._predictor()
         self.stride_, self.margin_ = predictor.stride, predictor.margin
         return self

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.parallel import Parallel, delayed  # joblib's lose the config
 from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.documentation_link import DocumentationLinkMixin
@@ -18,13 +18,18 @@ from sksegment._inputs.members import (
     Named,
     check_alike,
     check_is_member,
+    fitted_positions,
     is_dropped,
     named_members,
     named_pairs,
     normalized_weights,
 )
 from sksegment._inputs.nodata import fitted_nodata
-from sksegment._inputs.pipelines import final_estimator, fit_with_weights
+from sksegment._inputs.pipelines import (
+    final_estimator,
+    fit_with_weights,
+    set_input_channels,
+)
 from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
 from sksegment._prediction.of_estimator import predictor_of_estimator
@@ -76,7 +81,8 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
     classes_ : ndarray of shape (n_classes,)
         The label values of the classes, sorted; the same for all members.
     n_features_in_ : int
-        Channels of the images; only there if a member has it.
+        Channels of the images; only there if a member has it, and no step of its
+        Pipeline changes images before.
     stride_ : int
         Spacing, in pixels, of the grid on which all members treat positions alike.
     margin_ : int or None
@@ -277,8 +283,8 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
         ValueError, TypeError
             If an input is invalid, or `y` holds a label outside `classes_`.
         """
-        images = self._images(X)  # an invalid X raises before y is looked at
-        return float(iou_scorer(self, images.items, y, sample_weight=sample_weight))
+        self._images(X)  # an invalid X raises before y is looked at
+        return float(iou_scorer(self, X, y, sample_weight=sample_weight))
 
     @property
     def named_estimators(self) -> Bunch:
@@ -289,8 +295,9 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
     def weights_(self) -> NDArray[np.float64]:
         """How much each of `estimators_` counts; they sum to 1."""
         # A member that is dropped now counts until the next fit.
-        fitted = [name in self.named_estimators_ for name, _ in self.estimators]
-        return normalized_weights(self.weights, np.array(fitted))
+        named = named_pairs(self.estimators)
+        positions = fitted_positions(named, self.named_estimators_)
+        return normalized_weights(self.weights, positions, len(named))
 
     @property
     def ignore_label(self) -> Any:
@@ -364,19 +371,17 @@ class VotingSegmenter(DocumentationLinkMixin, ClassifierMixin, _BaseComposition)
             raise ValueError("All estimators are dropped; expected one that is not.")
         for name, member in kept:
             check_is_member(name, member)
-        are_kept = [not is_dropped(member) for _, member in named]
-        normalized_weights(self.weights, np.array(are_kept))
+        positions = fitted_positions(named, [name for name, _ in kept])
+        normalized_weights(self.weights, positions, len(named))
         return kept
 
     def _adopt(self, named: Named) -> Self:
         """Take over fitted members; nothing has been changed until here."""
         check_alike(named)
-        first = final_estimator(named[0][1])
         self.estimators_ = [member for _, member in named]
         self.named_estimators_ = Bunch(**dict(named))
-        self.classes_ = first.classes_
-        if hasattr(first, "n_features_in_"):
-            self.n_features_in_ = first.n_features_in_
+        self.classes_ = final_estimator(self.estimators_[0]).classes_
+        set_input_channels(self, self.estimators_)
         predictor = self._predictor()
         self.stride_, self.margin_ = predictor.stride, predictor.margin
         return self

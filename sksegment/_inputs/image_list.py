@@ -44,6 +44,8 @@ class ImageList(Sequence[NDArray[Any]]):
         What the user calls them.
     nodata : float or int, default=None
         The value that marks pixels of images without data.
+    is_flat : bool, default=False
+        Whether the user's images have two axes, and are grey.
     """
 
     items: Sequence[Any]
@@ -51,6 +53,7 @@ class ImageList(Sequence[NDArray[Any]]):
     is_mask: bool
     argument: str = "X"
     nodata: float | None = None
+    is_flat: bool = False
 
     def __len__(self) -> int:
         return len(self.items)
@@ -84,6 +87,15 @@ class ImageList(Sequence[NDArray[Any]]):
             name += f" of {self.argument}"
         item = self.items[index]
         return f"{name} ({str(item)!r})" if is_path(item) else name
+
+    def contained(self, images: Sequence[NDArray[Any]]) -> Any:
+        """Return checked images, or parts, in the form in which the user gave all.
+
+        That is one array, or a list, and grey images without an axis of channels.
+        """
+        if self.is_flat and all(image.shape[-1] == 1 for image in images):
+            images = [image[..., 0] for image in images]
+        return np.stack(images) if self.is_array else list(images)
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> ImageList:
         """Return the items at `indices`, in that order, as a list: none is copied."""
@@ -127,11 +139,12 @@ def as_images(
     """
     container = array_or_items(X, "X")
     if not isinstance(container, np.ndarray):
-        return ImageList(container, is_array=False, is_mask=False, nodata=nodata)
+        is_flat = len(getattr(container[0], "shape", ())) == 2
+        return ImageList(container, False, False, nodata=nodata, is_flat=is_flat)
     _check_image_axes(container, n_channels)
-    if container.ndim == 3:
-        container = container[..., np.newaxis]
-    return ImageList(container, True, is_mask=False, nodata=nodata)  # type: ignore[arg-type]
+    is_flat = container.ndim == 3
+    items: Any = container[..., np.newaxis] if is_flat else container
+    return ImageList(items, True, False, nodata=nodata, is_flat=is_flat)
 
 
 def as_masks(y: Any, argument: str = "y") -> ImageList:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from sklearn.pipeline import _name_estimators
 
 from sksegment._inputs.containers import as_array
 from sksegment._inputs.labels import format_labels
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.pipelines import changing_steps, final_estimator
 
 Named = list[tuple[str, Any]]
 # What all members must have in common, those that have it.
@@ -65,16 +65,38 @@ def check_is_member(name: str, member: Any) -> None:
         )
 
 
-def normalized_weights(weights: Any, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the weights of the members that are kept, summing to 1."""
+def fitted_positions(named: Named, fitted: Iterable[str]) -> list[int]:
+    """Return where fitted members stand in a list that may have changed since.
+
+    Raises
+    ------
+    ValueError
+        If one is no longer there.
+    """
+    names = [name for name, _ in named]
+    for name in fitted:
+        if name not in names:
+            raise ValueError(
+                f"The fitted member {name!r} is not in estimators, which holds "
+                f"{', '.join(map(repr, names))}; expected all fitted members. Fit "
+                f"again after a change of estimators, or leave a member out with "
+                f"weights."
+            )
+    return [names.index(name) for name in fitted]
+
+
+def normalized_weights(
+    weights: Any, kept: Sequence[int], n_members: int
+) -> NDArray[np.float64]:
+    """Return the weights at the positions of what is kept, summing to 1."""
     if weights is None:
-        return np.full(kept.sum(), 1 / kept.sum())
+        return np.full(len(kept), 1 / len(kept))
     array = as_array(weights, "weights")
-    if array.dtype.kind not in "biuf" or array.shape != kept.shape:
+    if array.dtype.kind not in "biuf" or array.shape != (n_members,):
         raise ValueError(
-            f"weights is {weights!r}; expected {len(kept)} numbers, one per estimator."
+            f"weights is {weights!r}; expected {n_members} numbers, one per estimator."
         )
-    array = array[kept].astype(np.float64)
+    array = array[list(kept)].astype(np.float64)
     if not (np.isfinite(array).all() and array.min() >= 0 and array.sum() > 0):
         raise ValueError(
             f"weights is {weights!r}; expected finite numbers of at least 0, one of "
@@ -92,21 +114,35 @@ def check_alike(named: Named) -> None:
                 f"after fit; expected a segmenter."
             )
     for attribute in SHARED:
-        known = [
-            (name, getattr(final_estimator(member), attribute))
-            for name, member in named
-            if hasattr(final_estimator(member), attribute)
-        ]
+        known = _known(named, attribute)
         for name, value in known[1:]:
-            # NaN equals itself only as it is written.
-            is_same = np.array_equal(value, known[0][1])
-            if not is_same and repr(value) != repr(known[0][1]):
+            if not _are_same(value, known[0][1]):
                 raise ValueError(
                     f"The member {name!r} has {attribute}={_format(value)}, but "
                     f"{known[0][0]!r} has {_format(known[0][1])}; expected the same."
                     + CURE_OF_CLASSES
                     * (attribute == "classes_")
                 )
+
+
+def _are_same(value: Any, other: Any) -> bool:
+    both_nan = all(
+        isinstance(one, (float, np.floating)) and np.isnan(one)
+        for one in (value, other)
+    )
+    return both_nan or np.array_equal(value, other)
+
+
+def _known(named: Named, attribute: str) -> Named:
+    """Return the values of an attribute, by the names of the members that have it."""
+    if attribute == "n_features_in_":  # behind steps, that of what they hand on
+        named = [(name, one) for name, one in named if not changing_steps(one)]
+    finals = [(name, final_estimator(member)) for name, member in named]
+    return [
+        (name, getattr(final, attribute))
+        for name, final in finals
+        if hasattr(final, attribute)
+    ]
 
 
 def _format(value: Any) -> str:

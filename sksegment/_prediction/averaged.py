@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.image_list import ImageList
 from sksegment._inputs.probabilities import mean_probabilities
 from sksegment._prediction.tilewise import PartPredictor
 
@@ -44,6 +45,11 @@ class AveragedPredictor:
     def stride(self) -> int:
         """The grid that fits all members."""
         return lcm(*(predictor.stride for predictor in self.predictors))
+
+    def given(self, images: ImageList) -> AveragedPredictor:
+        """Return the predictor with members for images in this form."""
+        members = [predictor.given(images) for predictor in self.predictors]
+        return replace(self, predictors=members)
 
     def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]

@@ -15,7 +15,7 @@ from scipy.special import logsumexp
 from sksegment._inputs.image_list import as_images, as_masks, check_pair, check_pairs
 from sksegment._inputs.labels import IGNORED, LabelEncoder
 from sksegment._inputs.nodata import fitted_ignore_label, fitted_nodata, split_off
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.pipelines import final_estimator, input_channels
 from sksegment._inputs.sample_weight import as_weights, check_weight_size
 from sksegment._prediction.of_estimator import predictor_of_estimator
 from sksegment._prediction.tilewise import predict_tilewise
@@ -113,7 +113,7 @@ def held_out_pixels(
     """
     fitted, nodata = final_estimator(estimator), fitted_nodata(estimator)
     value = None if nodata is None else nodata.value
-    images = as_images(X, getattr(fitted, "n_features_in_", None), value)
+    images = as_images(X, input_channels(estimator), value)
     masks = as_masks(y)
     weights = as_weights(sample_weight, len(masks))
     check_pairs(images, masks)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.image_list import ImageList
+from sksegment._inputs.pipelines import changing_steps, final_estimator
 from sksegment._prediction.tilewise import PartPredictor
 
 
@@ -21,7 +22,7 @@ def predictor_of_estimator(estimator: Any) -> PartPredictor:
     images: it is not known what they look at.
     """
     fitted = final_estimator(estimator)
-    if hasattr(fitted, "_predictor") and _leaves_images_alone(estimator):
+    if hasattr(fitted, "_predictor") and not changing_steps(estimator):
         predictor: PartPredictor = fitted._predictor()
         return predictor
     return EstimatorPredictor(estimator)
@@ -35,11 +36,18 @@ class EstimatorPredictor:
     ----------
     estimator : object
         A fitted segmenter.
+    contained : callable, default=list
+        Puts images into the container that the estimator is given.
     """
 
     estimator: Any
+    contained: Callable[[Sequence[NDArray[Any]]], Any] = list
     margin: int | None = None
     stride: int = 1
+
+    def given(self, images: ImageList) -> EstimatorPredictor:
+        """Return a predictor that hands images on in the container of these."""
+        return replace(self, contained=images.contained)
 
     def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
@@ -50,7 +58,8 @@ class EstimatorPredictor:
     def parts(self, parts: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         """Yield the probabilities of whole images, one at a time."""
         for image in parts:
-            yield np.asarray(self.estimator.predict_proba([image])[0])
+            X = self.contained([image])
+            yield np.asarray(self.estimator.predict_proba(X)[0])
 
     def members(self) -> tuple[Sequence[PartPredictor], NDArray[np.float64]]:
         """Raise: nothing is known of its members."""
@@ -59,19 +68,3 @@ class EstimatorPredictor:
             f"members nor views to disagree; expected a VotingSegmenter or an "
             f"FCNSegmenter, or method='entropy' or 'margin'."
         )
-
-
-def _leaves_images_alone(estimator: Any) -> bool:
-    """Tell whether all steps before the last do nothing at prediction."""
-    while hasattr(estimator, "best_estimator_"):
-        estimator = estimator.best_estimator_
-    steps = getattr(estimator, "steps", None)
-    if not isinstance(steps, list):
-        return True
-    *before, (_, last) = steps
-    return all(map(_does_nothing, before)) and _leaves_images_alone(last)
-
-
-def _does_nothing(step: tuple[str, Any]) -> bool:
-    # Augmenters are told by their method: this floor does not know the classes.
-    return step[1] in (None, "passthrough") or hasattr(step[1], "augment")

@@ -107,6 +107,10 @@ class Predictor:
         """Yield the probabilities, (n_classes, height, width), of each image."""
         return self.parts(self.check_images(images, images.name))
 
+    def given(self, images: ImageList) -> Predictor:
+        """Return the predictor itself: all forms of images are alike to it."""
+        return self
+
     def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
     ) -> Iterator[NDArray[Any]]:

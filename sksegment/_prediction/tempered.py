@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.image_list import ImageList
 from sksegment._prediction.tilewise import PartPredictor
 
 
@@ -54,6 +55,10 @@ class TemperedPredictor:
     def stride(self) -> int:
         """That of the predictor."""
         return self.predictor.stride
+
+    def given(self, images: ImageList) -> TemperedPredictor:
+        """Return the predictor for images in this form."""
+        return replace(self, predictor=self.predictor.given(images))
 
     def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]

@@ -33,6 +33,9 @@ class PartPredictor(Protocol):
     def stride(self) -> int:
         """The grid, in pixels, on which parts must begin."""
 
+    def given(self, images: ImageList) -> PartPredictor:
+        """Return the predictor for images in this form."""
+
     def check_images(
         self, images: Iterable[NDArray[Any]], name: Callable[[int], str]
     ) -> Iterator[NDArray[Any]]:
@@ -61,6 +64,7 @@ def predict_tilewise(
     reduce : callable
         Maps (n_classes, height, width) to (..., height, width), pixel by pixel.
     """
+    predictor = predictor.given(images)
     side = max(isqrt(MAX_VALUES // n_classes), MIN_SIDE)
     for group in _groups(predictor.check_images(images, images.name), side**2):
         height, width = group[0].shape[:2]

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sksegment._inputs.checks import check_choice
 from sksegment._inputs.image_list import as_images
 from sksegment._inputs.nodata import fitted_nodata
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.pipelines import final_estimator, input_channels
 from sksegment._inputs.probabilities import UNCERTAINTIES, disagreement
 from sksegment._prediction.averaged import AveragedPredictor
 from sksegment._prediction.collect import collect
@@ -89,7 +89,7 @@ def predict_uncertainty(model: Any, X: Any, method: str = "entropy") -> NDArray[
     fitted = final_estimator(model)
     nodata = fitted_nodata(model)
     value = None if nodata is None else nodata.value
-    images = as_images(X, getattr(fitted, "n_features_in_", None), value)
+    images = as_images(X, input_channels(model), value)
     predictor, reduce = _mapping(predictor_of_estimator(model), method)
     maps = predict_tilewise(predictor, images, len(fitted.classes_), reduce)
     return collect(maps, len(images), images.is_array)

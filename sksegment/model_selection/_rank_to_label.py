@@ -12,7 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_choice, check_integer, height_and_width
 from sksegment._inputs.image_list import ImageList, as_images
-from sksegment._inputs.pipelines import final_estimator
+from sksegment._inputs.pipelines import (
+    changing_steps,
+    final_estimator,
+    input_channels,
+)
 from sksegment._inputs.probabilities import UNCERTAINTIES, disagreement
 
 METHODS = (*UNCERTAINTIES, "disagreement")
@@ -22,8 +26,6 @@ METHODS = (*UNCERTAINTIES, "disagreement")
 CANDIDATES = 4
 # Pieces that are predicted at once.
 BATCH_SIZE = 8
-# The positions of a square: quarter turns, and whether it is mirrored.
-VIEWS = tuple(product(range(4), (False, True)))
 
 
 def rank_to_label(
@@ -117,16 +119,16 @@ def rank_to_label(
         None if window_size is None else height_and_width("window_size", window_size)
     )
     check_is_fitted(model)
-    segmenters = _with_networks(model)
-    first = segmenters[0]
-    images = as_images(X_pool, first.n_features_in_, getattr(first, "nodata", None))
+    networks = _networks(model)
+    nodata = getattr(networks[0][1], "nodata", None)
+    images = as_images(X_pool, input_channels(model), nodata)
     places, uncertainties, features = [], [], []
     pieces = _pieces(images, sides)
     while batch := [*islice(pieces, BATCH_SIZE)]:
         places += [place for place, _ in batch]
-        pixels = [piece for _, piece in batch]
-        uncertainties += _mean_uncertainties(model, pixels, method)
-        features += _features(segmenters, pixels)
+        X = images.contained([piece for _, piece in batch])
+        uncertainties += _mean_uncertainties(model, X, method)
+        features += _features(networks, X)
     if n > len(places):
         raise ValueError(
             f"n is {n}, but the pool holds {len(places)} "
@@ -155,33 +157,48 @@ def _pieces(
             yield (index, row, column), window
 
 
-def _with_networks(model: Any) -> list[Any]:
-    """Return the segmenters with a network inside a model."""
-    fitted = final_estimator(model)
+def _networks(model: Any) -> list[tuple[list[Any], Any]]:
+    """Return the segmenters with a network inside a model, and the steps before each.
+
+    The steps are those that change images.
+    """
+    steps, fitted = changing_steps(model), final_estimator(model)
     if hasattr(fitted, "network_"):
-        return [fitted]
-    if hasattr(fitted, "estimators_"):
-        return [one for member in fitted.estimators_ for one in _with_networks(member)]
-    if hasattr(fitted, "estimator_"):
-        return _with_networks(fitted.estimator_)
-    raise TypeError(
-        f"The model is a {type(fitted).__name__} without a network_, by which images "
-        f"are compared; expected an FCNSegmenter, or an ensemble or Pipeline of them."
-    )
+        return [(steps, fitted)]
+    inside = getattr(fitted, "estimators_", None)
+    if inside is None and hasattr(fitted, "estimator_"):
+        inside = [fitted.estimator_]
+    if inside is None:
+        raise TypeError(
+            f"The model is a {type(fitted).__name__} without a network_, by which "
+            f"images are compared; expected an FCNSegmenter, or an ensemble or "
+            f"Pipeline of them."
+        )
+    found = [pair for member in inside for pair in _networks(member)]
+    return [([*steps, *more], segmenter) for more, segmenter in found]
 
 
-def _mean_uncertainties(
-    model: Any, pieces: list[NDArray[Any]], method: str
-) -> list[float]:
-    """Return the uncertainty of each piece, averaged over its pixels."""
+def _images_for(fitted: Any, X: Any) -> ImageList:
+    """Return images as a model of this package takes them."""
+    return as_images(X, input_channels(fitted), getattr(fitted, "nodata", None))
+
+
+def _transformed(steps: Sequence[Any], X: Any) -> Any:
+    """Return images behind the steps of a Pipeline."""
+    for step in steps:
+        X = step.transform(X)
+    return X
+
+
+def _mean_uncertainties(model: Any, X: Any, method: str) -> list[float]:
+    """Return the uncertainty of each image, averaged over its pixels."""
     if method in UNCERTAINTIES:
         uncertainty = UNCERTAINTIES[method]
-        maps = map(uncertainty, model.predict_proba(pieces))
-        return [_mean_where_known(values) for values in maps]
-    answers, weights = _member_answers(model, pieces)
+        return [_mean_where_known(uncertainty(one)) for one in model.predict_proba(X)]
+    answers, weights = _member_answers(model, X)
     return [
-        _mean_where_known(disagreement(of_piece, weights))
-        for of_piece in zip(*answers, strict=True)
+        _mean_where_known(disagreement(of_image, weights))
+        for of_image in zip(*answers, strict=True)
     ]
 
 
@@ -192,38 +209,35 @@ def _mean_where_known(uncertainty: NDArray[Any]) -> float:
 
 
 def _member_answers(
-    model: Any, pieces: list[NDArray[Any]]
-) -> tuple[list[Any], NDArray[np.float64]]:
+    model: Any, X: Any
+) -> tuple[list[Iterator[NDArray[Any]]], NDArray[np.float64]]:
     """Return the probabilities by each member, or by each view of a single model."""
-    members = getattr(final_estimator(model), "estimators_", None)
-    if members is None:
-        answers = [_view_answers(model, pieces, *view) for view in VIEWS]
-        return answers, np.full(len(VIEWS), 1 / len(VIEWS))
-    answers = [member.predict_proba(pieces) for member in members]
-    return answers, final_estimator(model).weights_
-
-
-def _view_answers(
-    model: Any, pieces: list[NDArray[Any]], quarters: int, mirrored: bool
-) -> list[NDArray[Any]]:
-    """Predict pieces turned by quarters and mirrored, and turn the answers back."""
-    turned = [np.rot90(piece, quarters) for piece in pieces]
-    if mirrored:
-        turned = [np.fliplr(piece) for piece in turned]
-    answers = [np.moveaxis(answer, 0, -1) for answer in model.predict_proba(turned)]
-    if mirrored:
-        answers = [np.fliplr(answer) for answer in answers]
-    return [np.moveaxis(np.rot90(answer, -quarters), -1, 0) for answer in answers]
+    fitted = final_estimator(model)
+    if not hasattr(fitted, "_predictor"):
+        raise TypeError(
+            f"The model is a {type(fitted).__name__}, which has neither members nor "
+            f"views to disagree; expected a VotingSegmenter or an FCNSegmenter, or "
+            f"method='entropy' or 'margin'."
+        )
+    images = _images_for(fitted, _transformed(changing_steps(model), X))
+    predictor = fitted._predictor().given(images)
+    checked = [*predictor.check_images(images, images.name)]
+    members, weights = predictor.members()
+    return [member.parts(checked) for member in members], weights
 
 
 def _features(
-    segmenters: Sequence[Any], pieces: list[NDArray[Any]]
+    networks: list[tuple[list[Any], Any]], X: Any
 ) -> list[NDArray[np.float32]]:
+    """Return what all networks together see in each image."""
     # Imported here: splitters are used where torch is not needed.
     from sksegment.model_selection._pooled_features import pooled_features
 
-    seen = [[pooled_features(one, piece) for piece in pieces] for one in segmenters]
-    return [np.concatenate(of_piece) for of_piece in zip(*seen, strict=True)]
+    seen = [
+        [pooled_features(one, image) for image in _images_for(one, behind)]
+        for one, behind in ((one, _transformed(steps, X)) for steps, one in networks)
+    ]
+    return [np.concatenate(of_image) for of_image in zip(*seen, strict=True)]
 
 
 def _spread_out(

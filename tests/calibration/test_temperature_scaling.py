@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sksegment import FCNSegmenter, iou_scorer
 from sksegment._prediction import held_out
@@ -133,6 +135,20 @@ def test_weights_count_like_copies() -> None:
     assert weighted.temperature_ == pytest.approx(copied.temperature_, rel=1e-3)
 
 
+def test_weights_reach_a_pipeline_with_and_without_routing() -> None:
+    weights = np.array([1, 3, 1, 2, 1, 1])
+    pipeline = make_pipeline(RandomFlip(), small(classes=[0, 1, 2], max_epochs=8))
+    expected = clone(pipeline).fit(X, y, fcnsegmenter__sample_weight=weights)
+    plain = TemperatureScaling(pipeline, cv=2).fit(X, y, weights)
+    with config_context(enable_metadata_routing=True):
+        pipeline[-1].set_fit_request(sample_weight=True)
+        routed = TemperatureScaling(pipeline, cv=2).fit(X, y, weights)
+    assert routed.temperature_ == plain.temperature_
+    for model in (plain, routed):
+        found = model.estimator_.predict_proba(X)
+        assert_array_equal(found, expected.predict_proba(X))
+
+
 def test_ignored_pixels_do_not_count() -> None:
     scores, masks = drawn(n=3, size=40)
     marked = np.where(np.arange(40) < 20, 9, masks)
@@ -170,6 +186,18 @@ def test_augmentation_in_front_is_refused_with_the_pipeline_to_take() -> None:
     cure = r"TemperatureScaling\(make_pipeline\(RandomFlip\(\), FCNSegmenter"
     with pytest.raises(TypeError, match=cure):
         make_pipeline(RandomFlip(), scaling).fit(X, y)
+
+
+def test_steps_before_the_segmenter_are_given_the_array() -> None:
+    grey = X[..., 0]
+    step = FunctionTransformer(lambda images: np.stack([images] * 3, axis=-1))
+    pipeline = make_pipeline(step, small(max_epochs=8)).fit(grey, y)
+    model = TemperatureScaling(FrozenEstimator(pipeline)).fit(grey, y)
+    logs = np.log(pipeline.predict_proba(grey)) / model.temperature_
+    expected = np.exp(logs) / np.exp(logs).sum(axis=1, keepdims=True)
+    assert_allclose(model.predict_proba(grey), expected, atol=1e-5)
+    assert model.score(grey, y) == pipeline.score(grey, y)
+    assert not hasattr(model, "n_features_in_")
 
 
 def test_parameters_clone_and_pickle() -> None:

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sksegment import FCNSegmenter
 from sksegment._prediction import tilewise
@@ -111,6 +112,19 @@ def test_pipelines_and_calibrated_models(
     assert predict_uncertainty(pipeline, X, method).shape == y.shape
     calibrated = TemperatureScaling(FrozenEstimator(ensemble)).fit(X, y)
     assert predict_uncertainty(calibrated, X, method).shape == y.shape
+
+
+@pytest.mark.parametrize(
+    "step, images",
+    [
+        (lambda images: images / 2, X),
+        (lambda images: np.stack([images] * 3, axis=-1), X[..., 0]),
+    ],
+)
+def test_steps_before_the_segmenter_are_given_the_array(step: Any, images: Any) -> None:
+    pipeline = make_pipeline(FunctionTransformer(step), small()).fit(images, y)
+    expected = scipy.stats.entropy(pipeline.predict_proba(images), axis=1)
+    assert_allclose(predict_uncertainty(pipeline, images), expected, atol=1e-5)
 
 
 def test_lists_give_an_object_array(model: FCNSegmenter) -> None:

@@ -11,12 +11,14 @@ import pytest
 from joblib import parallel_config
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sksegment import FCNSegmenter, iou_scorer
 from sksegment._prediction import tilewise
@@ -144,6 +146,48 @@ def test_segmenters_of_other_packages_take_part(members: Members) -> None:
     assert both.n_features_in_ == 3
 
 
+def doubled(images: Any) -> Any:
+    return 2 * images
+
+
+def stacked(images: Any) -> Any:
+    return np.stack([images] * 3, axis=-1)
+
+
+def all_stacked(images: Any) -> Any:
+    return [*map(stacked, images)]
+
+
+@pytest.mark.parametrize(
+    "step, form, images",
+    [
+        (doubled, np.array, X),
+        (stacked, np.array, X[..., 0]),
+        (all_stacked, list, X[..., 0]),
+    ],
+)
+def test_steps_before_a_member_are_given_what_the_user_passed(
+    step: Any, form: Any, images: Any
+) -> None:
+    given = form(images)
+    pipeline = make_pipeline(FunctionTransformer(step), small()).fit(given, y)
+    both = VotingSegmenter.from_fitted([pipeline, pipeline])
+    found, expected = both.predict_proba(given), pipeline.predict_proba(given)
+    assert_allclose(np.stack(found), np.stack(expected), atol=1e-6)
+    assert_array_equal(np.stack(both.predict(given)), np.stack(pipeline.predict(given)))
+    assert both.score(given, y) == iou_scorer(pipeline, given, y)
+
+
+def test_channels_behind_a_step_are_not_those_of_the_images() -> None:
+    grey = X[..., 0]
+    pipeline = make_pipeline(FunctionTransformer(stacked), small()).fit(grey, y)
+    alone = VotingSegmenter.from_fitted([pipeline])
+    assert not hasattr(alone, "n_features_in_")
+    mixed = {"pipeline": pipeline, "alone": small().fit(grey, y)}
+    assert voting(mixed).n_features_in_ == 1
+    assert_allclose(voting(mixed).predict_proba(grey), mean_of(mixed, grey), atol=1e-6)
+
+
 def test_ensembles_nest(members: Members) -> None:
     inner = voting({name: members[name] for name in ("one", "deep")})
     outer = VotingSegmenter.from_fitted([inner, members["views"]], weights=[2, 1])
@@ -209,6 +253,54 @@ def test_weights_of_images_reach_members_and_pipelines() -> None:
     assert_array_equal(ensemble.estimators_[0].predict_proba(X), alone.predict_proba(X))
     alone = clone(pipeline).fit(X, y, fcnsegmenter__sample_weight=weights)
     assert_array_equal(ensemble.estimators_[1].predict_proba(X), alone.predict_proba(X))
+
+
+WEIGHTS = np.array([1, 1, 1, 0, 0, 2])
+
+
+def weighted() -> Any:
+    """Return the probabilities of an augmented network that is trained with weights."""
+    alone = make_pipeline(RandomFlip(), small())
+    return alone.fit(X, y, fcnsegmenter__sample_weight=WEIGHTS).predict_proba(X)
+
+
+def test_weights_reach_pipelines_in_searches_and_pipelines() -> None:
+    inner = make_pipeline(RandomFlip(), small())
+    search = GridSearchCV(inner, {"fcnsegmenter__depth": [1]}, cv=2)
+    nested = [
+        Pipeline([("inner", inner)]),
+        search,
+        Pipeline([("search", search)]),
+        VotingSegmenter([("a", inner)]),
+    ]
+    members = [(str(number), one) for number, one in enumerate(nested)]
+    ensemble = VotingSegmenter(members).fit(X, y, sample_weight=WEIGHTS)
+    for member in ensemble.estimators_:
+        assert_array_equal(member.predict_proba(X), weighted())
+
+
+def test_weights_are_routed() -> None:
+    with config_context(enable_metadata_routing=True):
+        asking = small().set_fit_request(sample_weight=True)
+        asking.set_score_request(sample_weight=True)
+        inner = make_pipeline(RandomFlip(), asking)
+        search = GridSearchCV(inner, {"fcnsegmenter__depth": [1]}, cv=2)
+        pairs = [("a", inner), ("b", search)]
+        ensemble = VotingSegmenter(pairs).fit(X, y, sample_weight=WEIGHTS)
+    for member in ensemble.estimators_:
+        assert_array_equal(member.predict_proba(X), weighted())
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_weights_that_no_step_asked_for_are_refused(n_jobs: int | None) -> None:
+    members = [(name, make_pipeline(RandomFlip(), small())) for name in "ab"]
+    ensemble = VotingSegmenter(members, n_jobs=n_jobs)
+    with (
+        config_context(enable_metadata_routing=True),
+        parallel_config(backend="threading"),
+        pytest.raises(ValueError, match="set_fit_request"),
+    ):
+        ensemble.fit(X, y, sample_weight=WEIGHTS)
 
 
 def test_frozen_members_are_not_trained_again(members: Members) -> None:
@@ -287,6 +379,17 @@ def test_members_with_another_ignored_label_are_named(members: Members) -> None:
         voting({"one": members["one"], "marked": marked})
 
 
+def test_members_with_the_same_mark_of_missing_data_in_other_types() -> None:
+    marks = (float("nan"), np.float32("nan"), np.float64("nan"))
+    alike = {str(n): small(nodata=m, nodata_label=9) for n, m in enumerate(marks)}
+    images = np.where(np.arange(24)[:, np.newaxis, np.newaxis] < 3, np.nan, X)
+    fitted = {name: member.fit(images, y) for name, member in alike.items()}
+    assert (voting(fitted).predict(images)[:, :3] == 9).all()
+    other = small(nodata=-1, nodata_label=9).fit(X, y)
+    with pytest.raises(ValueError, match="'other' has nodata=-1"):
+        voting({**fitted, "other": other})
+
+
 @pytest.mark.parametrize(
     "weights", [[1, 2], [1, -1, 2], [0, 0, 0], [1, np.nan, 1], "abc", [[1, 2, 3]]]
 )
@@ -304,6 +407,33 @@ def test_a_member_that_is_dropped_counts_until_the_next_fit(
     ensemble.set_params(**{ensemble.estimators[1][0]: "drop"})
     assert_allclose(ensemble.predict_proba(X), before)
     assert len(ensemble.weights_) == 3
+
+
+def test_weights_belong_to_names_after_a_change_of_estimators(
+    members: Members,
+) -> None:
+    ensemble = voting(members)
+    turned = ensemble.estimators[::-1]
+    ensemble.set_params(estimators=turned, weights=[5, 0, 1])
+    expected = mean_of(members, X, [1, 0, 5])
+    assert_allclose(ensemble.predict_proba(X), expected, atol=1e-6)
+    more = [("new", small()), *turned]  # counts from the next fit on
+    ensemble.set_params(estimators=more, weights=[9, 5, 0, 1])
+    assert_allclose(ensemble.predict_proba(X), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [["one"], ["new"], ["one", "new", "views"]])
+@pytest.mark.parametrize("weights", [None, [1, 2, 3]])
+def test_a_fitted_member_that_is_gone_is_named(
+    members: Members, names: list[str], weights: Any
+) -> None:
+    ensemble = voting(members, weights=weights)
+    ensemble.set_params(estimators=[(name, small()) for name in names])
+    with pytest.raises(ValueError, match=r"'(one|deep)' is not in estimators.*again"):
+        ensemble.predict(X)
+    ensemble.set_params(estimators=[])
+    with pytest.raises(TypeError, match="list of"):
+        ensemble.predict(X)
 
 
 def test_weights_of_several_lengths_are_named(members: Members) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from sksegment import FCNSegmenter
 from sksegment.augmentation import RandomFlip
@@ -53,6 +55,56 @@ def test_the_views_of_one_model_disagree(model: FCNSegmenter) -> None:
     uncertain = predict_uncertainty(model, X, "disagreement").mean(axis=(1, 2))
     chosen = rank_to_label(model, X, n=1, method="disagreement")
     assert_array_equal(chosen, [uncertain.argmax()])
+
+
+def test_averaged_views_disagree_like_those_of_the_plain_model() -> None:
+    averaging = small(test_time_augmentation=True).fit(X[:6], y[:6])
+    expected = rank_to_label(small().fit(X[:6], y[:6]), X, n=5, method="disagreement")
+    found = rank_to_label(averaging, X, n=5, method="disagreement")
+    assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("method", ["entropy", "disagreement"])
+def test_a_frozen_ensemble_that_is_calibrated_has_the_members_of_the_ensemble(
+    ensemble: VotingSegmenter, method: str
+) -> None:
+    model = TemperatureScaling(FrozenEstimator(ensemble)).fit(X[:6], y[:6])
+    uncertain = predict_uncertainty(model, X, method).mean(axis=(1, 2))
+    found = rank_to_label(model, X, n=1, method=method)
+    assert_array_equal(found, [uncertain.argmax()])
+
+
+def inverted(images: Any) -> Any:
+    return 1 - images
+
+
+def in_color(images: Any) -> Any:
+    return np.stack([images, 1 - images], axis=-1)
+
+
+@pytest.mark.parametrize("method", ["entropy", "margin", "disagreement"])
+@pytest.mark.parametrize("step, pool", [(inverted, X), (in_color, X[..., 0])])
+@pytest.mark.parametrize("is_ensemble", [False, True])
+def test_steps_before_the_model_change_what_it_and_its_networks_see(
+    step: Any, pool: Any, is_ensemble: bool, method: str
+) -> None:
+    pair = [("a", small()), ("b", small(random_state=1))]
+    model = VotingSegmenter(pair) if is_ensemble else small()
+    model.fit(step(pool), y)
+    pipeline = make_pipeline(FunctionTransformer(step), FrozenEstimator(model))
+    expected = rank_to_label(model, step(pool), n=5, method=method)
+    assert_array_equal(rank_to_label(pipeline, pool, n=5, method=method), expected)
+
+
+def test_members_behind_steps_see_what_the_steps_hand_on() -> None:
+    grey = X[..., 0]
+    plain = small().fit(in_color(grey), y)
+    pipeline = make_pipeline(FunctionTransformer(in_color), FrozenEstimator(plain))
+    alone = VotingSegmenter.from_fitted([pipeline])
+    expected = rank_to_label(plain, in_color(grey), n=5)
+    assert_array_equal(rank_to_label(alone, grey, n=5), expected)
+    with_windows = rank_to_label(plain, in_color(grey), n=5, window_size=12)
+    assert_array_equal(rank_to_label(alone, grey, n=5, window_size=12), with_windows)
 
 
 def test_copies_of_one_scene_are_taken_once(model: FCNSegmenter) -> None:
@@ -116,6 +168,33 @@ def test_a_pool_smaller_than_n(model: FCNSegmenter) -> None:
         rank_to_label(model, X, n=21)
     with pytest.raises(ValueError, match="holds 4 windows"):
         rank_to_label(model, X[:1], n=5, window_size=12)
+
+
+class Wrapped(ClassifierMixin, BaseEstimator):
+    """A segmenter of another package around one of this."""
+
+    def fit(self, X: Any, y: Any) -> Wrapped:
+        self.estimator_ = small().fit(X, y)
+        self.classes_ = self.estimator_.classes_
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        return self.estimator_.predict_proba(X)
+
+
+def test_models_of_other_packages_have_no_members() -> None:
+    model = Wrapped().fit(X[:6], y[:6])
+    assert_array_equal(
+        rank_to_label(model, X, n=3), rank_to_label(model.estimator_, X, n=3)
+    )
+    with pytest.raises(TypeError, match=r"Wrapped.*expected a VotingSegmenter"):
+        rank_to_label(model, X, n=3, method="disagreement")
+
+
+def test_a_colored_image_among_grey_ones_is_refused() -> None:
+    grey = small().fit(X[:6, ..., 0], y[:6])
+    with pytest.raises(ValueError, match="3 features"):
+        rank_to_label(grey, [X[0, ..., 0], X[1]], n=1)
 
 
 def test_other_bad_input(model: FCNSegmenter) -> None:
