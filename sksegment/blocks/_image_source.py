@@ -52,6 +52,17 @@ class ImageSource:
         """Whether windows are lazy arrays, which dask computes."""
         return hasattr(self.pixels, "__dask_graph__")
 
+    @property
+    def zarr_arrays(self) -> list[Any]:
+        """The arrays of zarr that windows are read from, also through dask."""
+        import zarr
+
+        layers = self.pixels.__dask_graph__().layers if self.is_dask else {}
+        # How dask calls the layer of an array that it was made of.
+        made_of = [name for name in layers if str(name).startswith("original-")]
+        held = [array for name in made_of for array in layers[name].values()]
+        return [one for one in (self.pixels, *held) if isinstance(one, zarr.Array)]
+
     def part(self, window: Window) -> Any:
         """Return a window: an array, or a lazy one."""
         return self.pixels[window]
