@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sksegment._inputs.checks import check_integer
+from sksegment._inputs.containers import as_array
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment._inputs.labels import (
     IGNORED,
@@ -223,7 +224,8 @@ def _contradictions(
     """Yield each image, compared with its probabilities."""
     for index, mask in enumerate(masks):
         codes = encoder.encode(mask, masks.name(index)).astype(np.intp)
-        proba = np.asarray(probabilities[index])
+        name = f"The probabilities of image {index}"
+        proba = as_array(probabilities[index], name)
         _check_shape(proba, mask.shape, len(order), index)
         # Without data, a segmenter with `nodata` gives NaN for all classes.
         missing = np.isnan(proba).all(axis=0)
@@ -231,7 +233,7 @@ def _contradictions(
         counted = codes != IGNORED
         # Pixels that do not count may hold anything, NaN included.
         proba = np.where(counted, proba[order], 1 / len(order)).astype(np.float32)
-        check_probabilities(proba, f"The probabilities of image {index}")
+        check_probabilities(proba, name)
         given = np.take_along_axis(proba, np.maximum(codes, 0)[np.newaxis], axis=0)[0]
         ratio = proba.max(axis=0) / np.maximum(given, SMALLEST)
         bins = np.log(np.maximum(ratio, 1)) / BIN_WIDTH
