@@ -6,6 +6,7 @@ import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,8 @@ class MemoryMap:
         Of the array.
     order : {"C", "F"}
         Its memory order.
+    mapped : memmap or None
+        The map itself, in the process that made it.
     """
 
     filename: str
@@ -91,12 +94,20 @@ class MemoryMap:
     offset: int
     shape: tuple[int, ...]
     order: Any
+    mapped: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "mapped": None}
 
     def __getitem__(self, window: Window) -> NDArray[Any]:
-        mapped = np.memmap(
+        # Opened by name, it might be another file that has taken the place since.
+        mapped = self.mapped if self.mapped is not None else self._opened()
+        return np.array(mapped[window])
+
+    def _opened(self) -> NDArray[Any]:
+        return np.memmap(
             self.filename, self.dtype, "r", self.offset, self.shape, self.order
         )
-        return np.array(mapped[window])
 
 
 def read_part(part: Any, window: Window, nodata: float | None = None) -> NDArray[Any]:
@@ -202,11 +213,33 @@ def _check_shape(shape: tuple[int, ...], n_channels: int) -> None:
 def _sendable(image: Any) -> Any:
     """Return an image in a form that is small to send to other processes."""
     is_whole_map = isinstance(image, np.memmap) and isinstance(image.base, mmap.mmap)
-    if not is_whole_map or image.filename is None:
+    if not is_whole_map or not _can_be_opened_again(image):
         return image
     order = "C" if image.flags.c_contiguous else "F"
     filename = os.path.abspath(image.filename)
-    return MemoryMap(filename, image.dtype, image.offset, image.shape, order)
+    return MemoryMap(filename, image.dtype, image.offset, image.shape, order, image)
+
+
+def _can_be_opened_again(image: np.memmap[Any, Any]) -> bool:
+    """Tell whether the name of a memory map still leads to what it shows.
+
+    Changes of a copy-on-write map stay in memory, and the file may have been replaced.
+    """
+    if image.filename is None or image.mode == "c":
+        return False
+    path = os.path.realpath(image.filename)
+    return os.path.isfile(path) and _mapped_path(image) in (path, None)
+
+
+def _mapped_path(image: np.memmap[Any, Any]) -> str | None:
+    """Return where the file that is mapped lies now; None where no system tells."""
+    maps = Path("/proc/self/maps")  # of Linux
+    for line in maps.read_bytes().splitlines() if maps.exists() else []:
+        span, *_, path = line.split(maxsplit=5)
+        start, stop = (int(number, 16) for number in span.split(b"-"))
+        if start <= image.ctypes.data < stop:
+            return os.fsdecode(path)
+    return None
 
 
 def _chunks_of(image: Any) -> tuple[int, int] | None:

@@ -228,6 +228,53 @@ def test_a_memory_map_is_sent_as_the_name_of_its_file(
     assert len(pickle.dumps(lazy)) < small - image.nbytes // 2
 
 
+def copied_on_write(image: np.ndarray, folder: Path) -> Any:
+    np.save(folder / "image.npy", np.zeros_like(image))
+    mapped = np.load(folder / "image.npy", mmap_mode="c")
+    mapped[:] = image
+    return mapped
+
+
+def replaced(image: np.ndarray, folder: Path) -> Any:
+    mapped = as_memory_map(image, folder)
+    np.zeros_like(image).tofile(folder / "other.bin")
+    (folder / "other.bin").replace(folder / "image.bin")
+    return mapped
+
+
+def unlinked(image: np.ndarray, folder: Path) -> Any:
+    mapped = as_memory_map(image, folder)
+    (folder / "image.bin").unlink()
+    return mapped
+
+
+MAPS: dict[str, Form] = {"copied on write": copied_on_write}
+if sys.platform == "linux":  # others keep the file, or do not tell which it is
+    MAPS |= {"replaced": replaced, "unlinked": unlinked}
+
+
+@pytest.mark.parametrize("form", MAPS)
+def test_a_memory_map_that_differs_from_its_file_is_predicted_as_it_is(
+    form: str, segmenter: FCNSegmenter, image: np.ndarray, tmp_path: Path
+) -> None:
+    expected = segmenter.predict([image])[0]
+    assert expected.any()
+    lazy = predict_blocks(segmenter, MAPS[form](image, tmp_path), block_size=90)
+    np.testing.assert_array_equal(lazy.compute(), expected)
+    sent = pickle.loads(pickle.dumps(lazy))  # as another process gets it
+    np.testing.assert_array_equal(sent.compute(), expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a mapped file is kept")
+def test_a_file_replaced_before_computing_does_not_change_the_image(
+    segmenter: FCNSegmenter, image: np.ndarray, tmp_path: Path
+) -> None:
+    lazy = predict_blocks(segmenter, as_memory_map(image, tmp_path), block_size=90)
+    np.zeros_like(image).tofile(tmp_path / "other.bin")
+    (tmp_path / "other.bin").replace(tmp_path / "image.bin")
+    np.testing.assert_array_equal(lazy.compute(), segmenter.predict([image])[0])
+
+
 def test_auto_takes_whole_chunks_and_never_more_than_the_image(
     segmenter: FCNSegmenter,
 ) -> None:
