@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.image import check_image, check_not_empty
+from sksegment._inputs.image import check_image, check_not_empty, from_torch
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, Window
 
@@ -140,7 +141,7 @@ def as_image_source(
     """
     if is_path(image):
         image = _opened(image, storage_options)
-    image = _array_of(image)
+    image = _array_of(from_torch(image, "image"))
     shape, dtype = tuple(image.shape), np.dtype(image.dtype)
     _check_shape(shape, n_channels)
     if dtype.kind not in "buif":
@@ -199,6 +200,7 @@ def _check_shape(shape: tuple[int, ...], n_channels: int) -> None:
         )
     if len(shape) not in (2, 3):
         raise ValueError(f"image has shape {shape}; {EXPECTED}.")
+    _check_known(shape)
     check_not_empty(shape, "image")
     found = shape[2] if len(shape) == 3 else 1
     if found != n_channels:
@@ -218,6 +220,15 @@ def _sendable(image: Any) -> Any:
     order = "C" if image.flags.c_contiguous else "F"
     filename = os.path.abspath(image.filename)
     return MemoryMap(filename, image.dtype, image.offset, image.shape, order, image)
+
+
+def _check_known(shape: tuple[Any, ...]) -> None:
+    """Reject what dask calls a shape before it has computed the chunks: NaN."""
+    if any(math.isnan(side) for side in shape):
+        raise ValueError(
+            f"image has shape {shape}, unknown before it is computed; expected numbers "
+            f"of pixels. Call image.compute_chunk_sizes() first."
+        )
 
 
 def _can_be_opened_again(image: np.memmap[Any, Any]) -> bool:

@@ -34,6 +34,9 @@ COMPARED = (
 )
 PLACE = "expected a place of its own for the result"
 
+# How addresses of files on this machine begin.
+LOCAL = ("file://", "local://")
+
 Identity = dict[str, Any]
 
 
@@ -129,7 +132,12 @@ def opened_result(
     OSError
         If it cannot be written.
     """
+    from fsspec.core import url_to_fs
+
     options = None if storage_options is None else dict(storage_options)
+    if isinstance(store, str) and store.startswith(LOCAL):
+        # fsspec would make no folders, and write chunks in place.
+        store, options = url_to_fs(store)[1], None
     found = _array_at(store, options)
     if found is not None:
         _check_not_image(found, plan.source, store)

@@ -13,6 +13,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -51,6 +52,7 @@ FORMS: dict[str, Form] = {
     "zarr": as_zarr,
     "path": lambda image, folder: as_zarr(image, folder).store.root,
     "address": lambda image, folder: f"file://{as_zarr(image, folder).store.root}",
+    "tensor": lambda image, folder: torch.tensor(image),
     "dask": lambda image, folder: da.from_array(image, chunks=(70, 33, 2)),
     "memory map": as_memory_map,
     "part of a memory map": lambda image, folder: as_memory_map(image, folder)[3:, 2:],
@@ -353,6 +355,11 @@ def test_a_dataset_is_refused_with_its_variables(segmenter: FCNSegmenter) -> Non
         (np.zeros((0, 20, 3)), ValueError, "empty"),
         (np.zeros((20, 20, 3), complex), TypeError, "complex128; expected real"),
         (np.ma.zeros((20, 20, 3)), TypeError, "masked array"),
+        (
+            da.zeros((20, 20, 3))[da.ones(20) > 0],
+            ValueError,
+            r"unknown before it is computed.*compute_chunk_sizes\(\)",
+        ),
         ([np.zeros((20, 20, 3))], TypeError, "is a list; expected one image"),
         (None, TypeError, "NoneType; expected one image"),
         ("nowhere.zarr", FileNotFoundError, "'nowhere.zarr', where no zarr array is"),

@@ -80,7 +80,7 @@ def test_string_classes_are_stored_as_codes(
     np.testing.assert_array_equal(names, segmenter.predict([image])[0].astype("U"))
 
 
-@pytest.mark.parametrize("place", ["memory", "group", "store"])
+@pytest.mark.parametrize("place", ["memory", "file", "group", "store"])
 def test_stores_of_other_kinds_hold_results_and_resume(
     place: str,
     segmenter: FCNSegmenter,
@@ -90,6 +90,7 @@ def test_stores_of_other_kinds_hold_results_and_resume(
 ) -> None:
     store: Any = {
         "memory": f"memory://{tmp_path.name}/a.zarr",
+        "file": f"file://{tmp_path}/new/a.zarr",
         "group": tmp_path / "scene.zarr" / "labels",
         "store": zarr.storage.MemoryStore(),
     }[place]
