@@ -52,13 +52,18 @@ array or a list.
             f"{name} is a {type(data).__name__}, whose items have no positions; "
             f"{TAKE_A_LIST}"
         )
+    check_not_masked(name, data, cure)
+    for index, item in _containers_in(data):
+        check_ordered(f"{name}[{index}]", item, cure)
+
+
+def check_not_masked(name: str, data: Any, cure: str = FILL_IT) -> None:
+    """Reject a masked array."""
     if isinstance(data, np.ma.MaskedArray):
         raise TypeError(
             f"{name} is a masked array, whose mask would be lost; expected a plain "
             f"array. {cure}"
         )
-    for index, item in _containers_in(data):
-        check_ordered(f"{name}[{index}]", item, cure)
 
 
 def has_no_order(data: Any) -> bool:
@@ -91,10 +96,25 @@ def _containers_in(data: Any) -> Iterator[tuple[int, Any]]:
                 yield index, item
 
 
-def as_array(data: Any, name: str) -> NDArray[Any]:
-    """Return what numpy makes of data, in errors that name it."""
+def converted(data: Any) -> NDArray[Any]:
+    """Return what numpy makes of data; a masked array stays one.
+
+    dask drops the mask when numpy asks for an array, and keeps it when it computes.
+    """
+    is_dask = hasattr(data, "__dask_graph__") and hasattr(data, "compute")
+    return np.asanyarray(data.compute() if is_dask else data)
+
+
+def as_array(data: Any, name: str, cure: str = FILL_IT) -> NDArray[Any]:
+    """Return what numpy makes of data, in errors that name it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is no array, or a masked one: lazy arrays show that here only.
+    """
     try:
-        return np.asarray(data)
+        array = converted(data)
     except ValueError as error:
         raise ValueError(f"{name} is not a rectangular array: {error}") from error
     except (TypeError, RuntimeError, LookupError, AttributeError) as error:
@@ -102,3 +122,5 @@ def as_array(data: Any, name: str) -> NDArray[Any]:
             f"{name} is a {type(data).__name__}, which numpy cannot take as an array: "
             f"{error}"
         ) from error
+    check_not_masked(name, array, cure)
+    return np.asarray(array)

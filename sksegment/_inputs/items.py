@@ -202,12 +202,13 @@ def _checked_array(data: Any, argument: str) -> NDArray[Any]:
     # Imported here: it takes a second, which computing scores alone does not need.
     from sklearn.utils import check_array
 
-    found = as_array(data, argument)
+    found = as_array(data, argument, MARK_IGNORED)
     _check_kind(found.dtype, argument)
     check_text(found, data, argument)
     try:
         array: NDArray[Any] = check_array(
-            data,
+            # Of a list, scikit-learn leaves objects what they are.
+            data if found.dtype == object else found,
             # Masks may be strings, which "numeric" would reject.
             dtype="numeric" if argument == "X" else None,
             ensure_2d=False,

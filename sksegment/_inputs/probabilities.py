@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.containers import check_ordered
+from sksegment._inputs.containers import as_array, check_ordered
 
 # How far the probabilities of a pixel may be from summing to one: float16 rounding
 # stays below it.
@@ -28,7 +28,7 @@ def as_probabilities(
     check_ordered(argument, probabilities)
     if isinstance(probabilities, (list, tuple)):
         return probabilities
-    array = np.asarray(probabilities)
+    array = as_array(probabilities, argument)
     if array.ndim != 4 and not (array.ndim == 1 and array.dtype == object):
         raise ValueError(
             f"{argument} has shape {array.shape}; expected (n, n_classes, height, "

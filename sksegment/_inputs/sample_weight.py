@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.containers import check_ordered
+from sksegment._inputs.containers import (
+    as_array,
+    check_not_masked,
+    check_ordered,
+    converted,
+)
 from sksegment._inputs.image import from_torch
 
 WEIGHTLESS = "Give masked pixels no weight: sample_weight.filled(0)."
@@ -74,7 +79,8 @@ def _weight_items(sample_weight: Any) -> list[Any]:
     check_ordered("sample_weight", sample_weight, WEIGHTLESS)
     sample_weight = from_torch(sample_weight, "sample_weight")
     if not hasattr(sample_weight, "__iter__"):
-        sample_weight = np.asarray(sample_weight)  # it may convert itself
+        # It may convert itself.
+        sample_weight = as_array(sample_weight, "sample_weight", WEIGHTLESS)
     if isinstance(sample_weight, np.ndarray) and sample_weight.ndim not in (1, 3):
         raise ValueError(
             f"Sample weights must be 1D, (n,), or (n, height, width); got shape "
@@ -86,9 +92,14 @@ def _weight_items(sample_weight: Any) -> list[Any]:
 def _weight_array(item: Any, index: int) -> NDArray[np.float64]:
     name = f"sample_weight of image {index}"
     try:
-        return np.asarray(from_torch(item, name), np.float64)
+        array = converted(from_torch(item, name))
+        if array.dtype.kind == "c":
+            raise TypeError("it is complex.")
+        weight = np.asarray(array, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} is not an array of numbers: {error}") from error
+    check_not_masked(name, array, WEIGHTLESS)
+    return weight
 
 
 def _check_weight(weight: NDArray[np.float64], index: int) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sksegment._inputs.image import check_image, check_not_empty
+from sksegment._inputs.image import check_image, check_not_empty, from_torch
 from sksegment._inputs.image_files import is_path
 from sksegment._inputs.image_list import CHANNELS_FIRST_HINT, Window
 
@@ -52,6 +54,17 @@ class ImageSource:
         """Whether windows are lazy arrays, which dask computes."""
         return hasattr(self.pixels, "__dask_graph__")
 
+    @property
+    def zarr_arrays(self) -> list[Any]:
+        """The arrays of zarr that windows are read from, also through dask."""
+        import zarr
+
+        layers = self.pixels.__dask_graph__().layers if self.is_dask else {}
+        # How dask calls the layer of an array that it was made of.
+        made_of = [name for name in layers if str(name).startswith("original-")]
+        held = [array for name in made_of for array in layers[name].values()]
+        return [one for one in (self.pixels, *held) if isinstance(one, zarr.Array)]
+
     def part(self, window: Window) -> Any:
         """Return a window: an array, or a lazy one."""
         return self.pixels[window]
@@ -73,6 +86,8 @@ class MemoryMap:
         Of the array.
     order : {"C", "F"}
         Its memory order.
+    mapped : memmap or None
+        The map itself, in the process that made it.
     """
 
     filename: str
@@ -80,12 +95,20 @@ class MemoryMap:
     offset: int
     shape: tuple[int, ...]
     order: Any
+    mapped: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "mapped": None}
 
     def __getitem__(self, window: Window) -> NDArray[Any]:
-        mapped = np.memmap(
+        # Opened by name, it might be another file that has taken the place since.
+        mapped = self.mapped if self.mapped is not None else self._opened()
+        return np.array(mapped[window])
+
+    def _opened(self) -> NDArray[Any]:
+        return np.memmap(
             self.filename, self.dtype, "r", self.offset, self.shape, self.order
         )
-        return np.array(mapped[window])
 
 
 def read_part(part: Any, window: Window, nodata: float | None = None) -> NDArray[Any]:
@@ -118,7 +141,7 @@ def as_image_source(
     """
     if is_path(image):
         image = _opened(image, storage_options)
-    image = _array_of(image)
+    image = _array_of(from_torch(image, "image"))
     shape, dtype = tuple(image.shape), np.dtype(image.dtype)
     _check_shape(shape, n_channels)
     if dtype.kind not in "buif":
@@ -177,6 +200,7 @@ def _check_shape(shape: tuple[int, ...], n_channels: int) -> None:
         )
     if len(shape) not in (2, 3):
         raise ValueError(f"image has shape {shape}; {EXPECTED}.")
+    _check_known(shape)
     check_not_empty(shape, "image")
     found = shape[2] if len(shape) == 3 else 1
     if found != n_channels:
@@ -191,11 +215,42 @@ def _check_shape(shape: tuple[int, ...], n_channels: int) -> None:
 def _sendable(image: Any) -> Any:
     """Return an image in a form that is small to send to other processes."""
     is_whole_map = isinstance(image, np.memmap) and isinstance(image.base, mmap.mmap)
-    if not is_whole_map or image.filename is None:
+    if not is_whole_map or not _can_be_opened_again(image):
         return image
     order = "C" if image.flags.c_contiguous else "F"
     filename = os.path.abspath(image.filename)
-    return MemoryMap(filename, image.dtype, image.offset, image.shape, order)
+    return MemoryMap(filename, image.dtype, image.offset, image.shape, order, image)
+
+
+def _check_known(shape: tuple[Any, ...]) -> None:
+    """Reject what dask calls a shape before it has computed the chunks: NaN."""
+    if any(math.isnan(side) for side in shape):
+        raise ValueError(
+            f"image has shape {shape}, unknown before it is computed; expected numbers "
+            f"of pixels. Call image.compute_chunk_sizes() first."
+        )
+
+
+def _can_be_opened_again(image: np.memmap[Any, Any]) -> bool:
+    """Tell whether the name of a memory map still leads to what it shows.
+
+    Changes of a copy-on-write map stay in memory, and the file may have been replaced.
+    """
+    if image.filename is None or image.mode == "c":
+        return False
+    path = os.path.realpath(image.filename)
+    return os.path.isfile(path) and _mapped_path(image) in (path, None)
+
+
+def _mapped_path(image: np.memmap[Any, Any]) -> str | None:
+    """Return where the file that is mapped lies now; None where no system tells."""
+    maps = Path("/proc/self/maps")  # of Linux
+    for line in maps.read_bytes().splitlines() if maps.exists() else []:
+        span, *_, path = line.split(maxsplit=5)
+        start, stop = (int(number, 16) for number in span.split(b"-"))
+        if start <= image.ctypes.data < stop:
+            return os.fsdecode(path)
+    return None
 
 
 def _chunks_of(image: Any) -> tuple[int, int] | None:

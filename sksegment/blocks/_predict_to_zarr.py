@@ -79,7 +79,7 @@ def predict_to_zarr(
         If the segmenter is not fitted.
     ValueError, TypeError
         If `image` is not one image with the channels of training, the network looks at
-        the whole image, or `store` holds anything but the same result.
+        the whole image, or `store` holds anything but the same result, say the image.
     OSError
         If the store cannot be written, say because the disk is full, or the cluster was
         lost; finished blocks stay.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ COMPARED = (
     "method",
 )
 PLACE = "expected a place of its own for the result"
+
+# How addresses of files on this machine begin.
+LOCAL = ("file://", "local://")
 
 Identity = dict[str, Any]
 
@@ -124,12 +128,19 @@ def opened_result(
     Raises
     ------
     ValueError
-        If the array of another result, or anything else, is there.
+        If the array of another result, the image, or anything else, is there.
     OSError
         If it cannot be written.
     """
+    from fsspec.core import url_to_fs
+
     options = None if storage_options is None else dict(storage_options)
+    if isinstance(store, str) and store.startswith(LOCAL):
+        # fsspec would make no folders, and write chunks in place.
+        store, options = url_to_fs(store)[1], None
     found = _array_at(store, options)
+    if found is not None:
+        _check_not_image(found, plan.source, store)
     if found is not None and not overwrite:
         _check_same(found, identity, store)
         return found
@@ -172,6 +183,37 @@ def _check_no_other_files(store: Any) -> None:
             f"store={store!r} is a folder with other files, such as {min(names)!r}; "
             f"{PLACE}."
         )
+
+
+def _check_not_image(found: Any, source: ImageSource, store: Any) -> None:
+    """Reject the place of the image, which overwriting would remove."""
+    place = place_of(found)
+    if any(place_of(array).is_relative_to(place) for array in source.zarr_arrays):
+        raise ValueError(
+            f"store={store!r} is where the image lies, which would be lost; {PLACE}."
+        )
+
+
+def place_of(array: Any) -> PurePath:
+    """Say where an array of zarr lies: in a folder, its links followed, or elsewhere.
+
+    Examples
+    --------
+    >>> import zarr
+    >>> from sksegment.blocks._result_store import place_of
+    >>> array = zarr.create_array("memory://scenes", name="a", shape=(3,), dtype="u1")
+    >>> place_of(array).as_posix()
+    'memory:/scenes/a'
+    """
+    store, system = array.store, getattr(array.store, "fs", None)
+    root = getattr(store, "root", None)
+    protocol = getattr(system, "protocol", "")
+    if "file" in protocol:
+        root = store.path
+    if root is not None:
+        return Path(root, array.path).resolve()
+    address = str(store) if system is None else f"{protocol}:{store.path}"
+    return PurePath(address, array.path)
 
 
 def _check_same(found: Any, identity: Identity, store: Any) -> None:

@@ -6,9 +6,8 @@ import math
 from collections import defaultdict
 from typing import Any
 
-import numpy as np
-
 from sksegment._inputs.checks import as_float, is_number
+from sksegment._inputs.containers import converted
 from sksegment._inputs.image import from_torch
 from sksegment._inputs.items import as_items, not_images_error
 from sksegment._inputs.own_masks import is_own_mask
@@ -120,7 +119,7 @@ def _items(data: Any, argument: str) -> list[Any]:
     items = as_items(data, argument)
     if items is None:
         # Masked arrays are kept as such: they are a finding.
-        array = np.asanyarray(from_torch(data, argument))
+        array = converted(from_torch(data, argument))
         if not array.ndim:
             raise not_images_error(data, argument)
         items = list(array)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.checks import LISTED
+from sksegment._inputs.containers import converted
 from sksegment._inputs.image import check_image, check_mask, from_torch, show_palette
 from sksegment._inputs.image_files import (
     find_lossy_codec,
@@ -47,7 +48,10 @@ def read_picture(
     """Read an image, and tell why `fit` would reject it, if it would."""
     try:
         picture = _quietly(read_image, image) if is_path(image) else show_palette(image)
-        return np.asarray(from_torch(picture, "An image")), _refusal(picture, nodata)
+        pixels = converted(from_torch(picture, "An image"))
+        # A lazy array is read once.
+        checked = pixels if pixels.dtype.kind in "buif" else picture
+        return np.asarray(pixels), _refusal(checked, nodata)
     except (OSError, ValueError) as error:
         return None, [Note("unreadable", f"{error}")]
     except TypeError as error:  # a tensor that numpy cannot hold
@@ -109,10 +113,11 @@ def reading_hint(path: Any) -> str:
 
 def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     """Return a mask that is in memory as an array, if it is one."""
-    if isinstance(mask, np.ma.MaskedArray):
-        return None, [Note("masked", "A mask is a masked array; fit takes plain ones.")]
     try:
-        pixels = np.asarray(from_torch(mask, "A mask"))
+        pixels = converted(from_torch(mask, "A mask"))
+        if isinstance(pixels, np.ma.MaskedArray):
+            text = "A mask is a masked array; fit takes plain ones."
+            return None, [Note("masked", text)]
         if pixels.dtype.kind in "OT":
             pixels = np.array(pixels.tolist())
     except ValueError as error:
@@ -122,7 +127,7 @@ def _plain_labels(mask: Any) -> tuple[NDArray[Any] | None, list[Note]]:
     if not pixels.ndim or pixels.dtype.kind not in "buifUS":
         text = f"A mask is a {type(mask).__name__} ({pixels.dtype}) without labels."
         return None, [Note("axes", text)]
-    return pixels, []
+    return np.asarray(pixels), []
 
 
 def _quietly(read: Any, path: Any) -> NDArray[Any]:

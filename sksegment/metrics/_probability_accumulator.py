@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sksegment._inputs.containers import as_array
 from sksegment._inputs.labels import LabelEncoder, unique_labels
 from sksegment._inputs.probabilities import as_probabilities, check_probabilities
 from sksegment.metrics._accumulator import (
@@ -64,7 +65,9 @@ class ProbabilityAccumulator(ABC):
         self, mask: NDArray[Any], prediction: NDArray[Any], weight: Weight, index: int
     ) -> None:
         """Count the pixels of image `index`."""
-        proba = self._check_shape(np.asarray(prediction), index)
+        proba = self._check_shape(
+            as_array(prediction, f"y_proba of image {index}"), index
+        )
         check_size(mask, proba.shape[1:], "y_proba", index)
         blocks = (mask[rows] for rows in row_blocks(mask.shape))
         values = unique_labels(blocks, self._encoder.ignore_label)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from sksegment import FCNSegmenter
-from sksegment.datasets import make_shapes
+from sksegment.datasets import check_masks, find_mask_errors, make_shapes
+from sksegment.metrics import iou_score, pixel_log_loss
 
 SIZE, CROP = 64, 16
 
@@ -119,3 +120,79 @@ def test_a_part_of_a_masked_array_is_refused_as_the_whole(
     X, y = shapes
     with pytest.raises(TypeError, match="masked array"):
         fit([np.ma.masked_less(image, 0.1) for image in X], [*y])
+
+
+class Wrapped:
+    """An object that numpy converts to what it holds; counts how often."""
+
+    def __init__(self, held: np.ndarray) -> None:
+        self.held, self.shape, self.conversions = held, held.shape, 0
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        self.conversions += 1
+        return self.held
+
+
+def as_lazy(array: np.ndarray) -> Any:
+    dask_array = pytest.importorskip(
+        "dask.array", reason="needs pip install 'sksegment[dask]'"
+    )
+    return dask_array.from_array(array, asarray=False)
+
+
+HIDDEN: dict[str, Callable[[np.ndarray], Any]] = {
+    "object": Wrapped,
+    "dask": as_lazy,
+    "objects": lambda array: [Wrapped(one) for one in array],
+    "dask arrays": lambda array: [as_lazy(one) for one in array],
+}
+PROBA = np.full((3, 3, SIZE, SIZE), 1 / 3)
+REFUSING: dict[str, Callable[[np.ndarray, np.ndarray, Any], Any]] = {
+    "X": lambda X, y, hide: fit(hide(X), y),
+    "y": lambda X, y, hide: fit(X, hide(y)),
+    "predict": lambda X, y, hide: FITTED.predict(hide(X)),
+    "sample_weight": lambda X, y, hide: FITTED.score(X, y, hide(np.ones(y.shape))),
+    "y_true": lambda X, y, hide: iou_score(hide(y), y),
+    "y_pred": lambda X, y, hide: iou_score(y, hide(y)),
+    "y_proba": lambda X, y, hide: pixel_log_loss(y, hide(PROBA)),
+    "probabilities": lambda X, y, hide: find_mask_errors(y, hide(PROBA)),
+}
+FITTED = fit(*make_shapes(n_samples=3, size=SIZE, n_classes=3, random_state=0))
+
+
+@pytest.mark.parametrize("form", HIDDEN)
+@pytest.mark.parametrize("argument", REFUSING)
+def test_masked_arrays_inside_others_are_refused(
+    argument: str, form: str, shapes: tuple[np.ndarray, np.ndarray]
+) -> None:
+    def hide(array: np.ndarray) -> Any:
+        return HIDDEN[form](np.ma.masked_array(array, array > 0.5))
+
+    with pytest.raises(TypeError, match=r"is a masked array.*filled\("):
+        REFUSING[argument](*shapes, hide)
+
+
+@pytest.mark.parametrize("form", HIDDEN)
+def test_masked_arrays_inside_others_are_found(
+    form: str, shapes: tuple[np.ndarray, np.ndarray]
+) -> None:
+    X, y = shapes
+    images = HIDDEN[form](np.ma.masked_array(X, X > 0.5))
+    (finding,) = check_masks(images, y)
+    assert (finding.kind, "masked array" in f"{finding}") == ("image", True)
+    (finding,) = check_masks(X, HIDDEN[form](np.ma.masked_array(y, y == 1)))
+    assert finding.kind == "masked"
+
+
+def test_an_array_that_numpy_converts_is_converted_once(
+    shapes: tuple[np.ndarray, np.ndarray],
+) -> None:
+    X, y = shapes
+    images, masks = Wrapped(X), Wrapped(y)
+    segmenter = fit(images, masks)
+    assert (images.conversions, masks.conversions) == (1, 1)
+    np.testing.assert_array_equal(segmenter.predict(images), segmenter.predict(X))
+    assert images.conversions == 2
+    images = [Wrapped(image) for image in X]
+    check_masks(images, y)
+    assert {image.conversions for image in images} == {1}

@@ -13,6 +13,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -51,6 +52,7 @@ FORMS: dict[str, Form] = {
     "zarr": as_zarr,
     "path": lambda image, folder: as_zarr(image, folder).store.root,
     "address": lambda image, folder: f"file://{as_zarr(image, folder).store.root}",
+    "tensor": lambda image, folder: torch.tensor(image),
     "dask": lambda image, folder: da.from_array(image, chunks=(70, 33, 2)),
     "memory map": as_memory_map,
     "part of a memory map": lambda image, folder: as_memory_map(image, folder)[3:, 2:],
@@ -228,6 +230,53 @@ def test_a_memory_map_is_sent_as_the_name_of_its_file(
     assert len(pickle.dumps(lazy)) < small - image.nbytes // 2
 
 
+def copied_on_write(image: np.ndarray, folder: Path) -> Any:
+    np.save(folder / "image.npy", np.zeros_like(image))
+    mapped = np.load(folder / "image.npy", mmap_mode="c")
+    mapped[:] = image
+    return mapped
+
+
+def replaced(image: np.ndarray, folder: Path) -> Any:
+    mapped = as_memory_map(image, folder)
+    np.zeros_like(image).tofile(folder / "other.bin")
+    (folder / "other.bin").replace(folder / "image.bin")
+    return mapped
+
+
+def unlinked(image: np.ndarray, folder: Path) -> Any:
+    mapped = as_memory_map(image, folder)
+    (folder / "image.bin").unlink()
+    return mapped
+
+
+MAPS: dict[str, Form] = {"copied on write": copied_on_write}
+if sys.platform == "linux":  # others keep the file, or do not tell which it is
+    MAPS |= {"replaced": replaced, "unlinked": unlinked}
+
+
+@pytest.mark.parametrize("form", MAPS)
+def test_a_memory_map_that_differs_from_its_file_is_predicted_as_it_is(
+    form: str, segmenter: FCNSegmenter, image: np.ndarray, tmp_path: Path
+) -> None:
+    expected = segmenter.predict([image])[0]
+    assert expected.any()
+    lazy = predict_blocks(segmenter, MAPS[form](image, tmp_path), block_size=90)
+    np.testing.assert_array_equal(lazy.compute(), expected)
+    sent = pickle.loads(pickle.dumps(lazy))  # as another process gets it
+    np.testing.assert_array_equal(sent.compute(), expected)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a mapped file is kept")
+def test_a_file_replaced_before_computing_does_not_change_the_image(
+    segmenter: FCNSegmenter, image: np.ndarray, tmp_path: Path
+) -> None:
+    lazy = predict_blocks(segmenter, as_memory_map(image, tmp_path), block_size=90)
+    np.zeros_like(image).tofile(tmp_path / "other.bin")
+    (tmp_path / "other.bin").replace(tmp_path / "image.bin")
+    np.testing.assert_array_equal(lazy.compute(), segmenter.predict([image])[0])
+
+
 def test_auto_takes_whole_chunks_and_never_more_than_the_image(
     segmenter: FCNSegmenter,
 ) -> None:
@@ -306,6 +355,11 @@ def test_a_dataset_is_refused_with_its_variables(segmenter: FCNSegmenter) -> Non
         (np.zeros((0, 20, 3)), ValueError, "empty"),
         (np.zeros((20, 20, 3), complex), TypeError, "complex128; expected real"),
         (np.ma.zeros((20, 20, 3)), TypeError, "masked array"),
+        (
+            da.zeros((20, 20, 3))[da.ones(20) > 0],
+            ValueError,
+            r"unknown before it is computed.*compute_chunk_sizes\(\)",
+        ),
         ([np.zeros((20, 20, 3))], TypeError, "is a list; expected one image"),
         (None, TypeError, "NoneType; expected one image"),
         ("nowhere.zarr", FileNotFoundError, "'nowhere.zarr', where no zarr array is"),

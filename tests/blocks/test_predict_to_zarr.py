@@ -80,7 +80,7 @@ def test_string_classes_are_stored_as_codes(
     np.testing.assert_array_equal(names, segmenter.predict([image])[0].astype("U"))
 
 
-@pytest.mark.parametrize("place", ["memory", "group", "store"])
+@pytest.mark.parametrize("place", ["memory", "file", "group", "store"])
 def test_stores_of_other_kinds_hold_results_and_resume(
     place: str,
     segmenter: FCNSegmenter,
@@ -90,6 +90,7 @@ def test_stores_of_other_kinds_hold_results_and_resume(
 ) -> None:
     store: Any = {
         "memory": f"memory://{tmp_path.name}/a.zarr",
+        "file": f"file://{tmp_path}/new/a.zarr",
         "group": tmp_path / "scene.zarr" / "labels",
         "store": zarr.storage.MemoryStore(),
     }[place]
@@ -324,6 +325,66 @@ def test_what_somebody_else_put_there_is_left_alone(
     with pytest.raises(ValueError, match="a folder with other files"):
         predict_to_zarr(segmenter, image, tmp_path / "folder", overwrite=True)
     assert (tmp_path / "folder" / "thesis.txt").exists()
+
+
+def link_to(folder: Path) -> Path:
+    link = folder.with_name("link.zarr")
+    link.symlink_to(folder, target_is_directory=True)
+    return link
+
+
+SAME_PLACE: dict[str, Callable[[Path], tuple[Any, Any]]] = {
+    "path": lambda path: (path, str(path)),
+    "zarr array": lambda path: (zarr.open_array(path), path),
+    "dask array": lambda path: (da.from_zarr(str(path)), path),
+    "address": lambda path: (f"file://{path}", path),
+    "store is an address": lambda path: (path, f"file://{path}"),
+    "link": lambda path: (link_to(path), path),
+    "relative": lambda path: (path, os.path.relpath(path)),
+    "store": lambda path: (path, zarr.storage.LocalStore(path)),
+}
+
+
+@pytest.mark.parametrize("form", SAME_PLACE)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_image_is_never_overwritten(
+    form: str,
+    overwrite: bool,
+    segmenter: FCNSegmenter,
+    image: np.ndarray,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "image.zarr"
+    zarr.create_array(path, data=image)
+    given, store = SAME_PLACE[form](path)
+    with pytest.raises(ValueError, match="is where the image lies"):
+        predict_to_zarr(segmenter, given, store, overwrite=overwrite)
+    np.testing.assert_array_equal(zarr.open_array(path, mode="r")[:], image)
+
+
+@pytest.mark.parametrize("place", ["memory", "store"])
+def test_images_outside_the_disk_are_never_overwritten(
+    place: str, segmenter: FCNSegmenter, image: np.ndarray, tmp_path: Path
+) -> None:
+    here = {
+        "memory": f"memory://{tmp_path.name}/image.zarr",
+        "store": zarr.storage.MemoryStore(),
+    }[place]
+    array = zarr.create_array(here, data=image)
+    with pytest.raises(ValueError, match="is where the image lies"):
+        predict_to_zarr(segmenter, array, here, overwrite=True)
+    np.testing.assert_array_equal(array[:], image)
+
+
+def test_the_array_beside_the_image_may_be_overwritten(
+    segmenter: FCNSegmenter, image: np.ndarray, tmp_path: Path
+) -> None:
+    group = zarr.create_group(tmp_path / "scene.zarr")
+    group.create_array("image", data=image)
+    place = tmp_path / "scene.zarr" / "image-labels"
+    zarr.create_array(place, shape=(3, 3), dtype="u1")
+    labels = predict_to_zarr(segmenter, group["image"], place, overwrite=True)
+    np.testing.assert_array_equal(labels[:], segmenter.predict([image])[0])
 
 
 def test_a_read_only_store_is_named(
