@@ -148,8 +148,8 @@ def nothing_labelled_message(ignore_label: Any) -> str:
     ignored = (
         ""
         if ignore_label is None
-        else f"are ignored ({ignore_label!r}, the label of ignore_label, or of pixels "
-        f"that nodata marks) or "
+        else f"are ignored (ignore_label={ignore_label!r}, which pixels that nodata "
+        f"marks have, too) or "
     )
     return (
         f"No pixel of y takes part: all {ignored}have weight 0; expected at least one "
