@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 
 from sksegment._inputs.image_list import ImageList, as_masks
 from sksegment.metrics._accumulator import Accumulator, Weight
-from sksegment.metrics._score import SCORES, other_arguments, unwrapped
+from sksegment.metrics._score import (
+    FROM_ESTIMATOR,
+    SCORES,
+    other_arguments,
+    unwrapped,
+)
 
 
 class Together:
@@ -36,6 +41,16 @@ class Together:
             accumulator.add(mask, prediction, weight, index)
 
 
+def _check_left_to_report(function: Callable[..., Any], keywords: Any) -> None:
+    """Reject bound arguments that the report has for all of its columns."""
+    for name in FROM_ESTIMATOR:
+        if keywords.get(name) is not None:
+            raise ValueError(
+                f"extra_scores holds {function!r}, which binds {name}; expected it as "
+                f"an argument of the report, whose columns all look at the same pixels."
+            )
+
+
 class ExtraScore:
     """A score function as a column of the report.
 
@@ -59,6 +74,7 @@ class ExtraScore:
                 f"sksegment.metrics that have a parameter average, such as "
                 f"boundary_f1_score."
             )
+        _check_left_to_report(function, keywords)
         self.name = plain.__name__.removesuffix("_score")
         self._score = SCORES[plain]
         self._arguments = other_arguments(plain, keywords)

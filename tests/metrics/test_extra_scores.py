@@ -101,3 +101,15 @@ def test_scores_that_average_no_classes_are_refused(score):
     y_true, y_pred = masks()
     with pytest.raises(ValueError, match=r"extra_scores holds .* parameter average"):
         segmentation_report(y_true, y_pred, extra_scores=[score])
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [{"sample_weight": np.ones(3)}, {"labels": [0, 1]}, {"ignore_label": 0}],
+    ids=str,
+)
+def test_what_the_report_has_for_all_columns_is_not_bound(bound):
+    y_true = y_pred = np.zeros((3, 4, 5), int)
+    score = partial(boundary_f1_score, **bound)
+    with pytest.raises(ValueError, match=f"binds {next(iter(bound))}; expected it as"):
+        segmentation_report(y_true, y_pred, extra_scores=[score])
