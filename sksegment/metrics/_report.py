@@ -115,7 +115,8 @@ def segmentation_report(
         Further scores of classes, one column and one mean each, such as
         `[boundary_f1_score, hausdorff_distance]`. They are functions of
         `sksegment.metrics` with a parameter `average`; :func:`functools.partial` binds
-        their arguments.
+        their arguments, but for `labels`, `ignore_label` and `sample_weight`, which all
+        columns share.
     sample_weight : array-like of shape (n,) or (n, height, width), or sequence of \
             array-like of shape (height, width), default=None
         Weights, one per image or one per pixel.
