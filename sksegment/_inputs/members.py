@@ -65,6 +65,15 @@ def check_is_member(name: str, member: Any) -> None:
         )
 
 
+def no_members_error(model: Any) -> TypeError:
+    """Return the error for a model whose answers cannot disagree."""
+    return TypeError(
+        f"The model is a {type(model).__name__}, which has neither members nor views "
+        f"to disagree; expected a VotingSegmenter or an FCNSegmenter, or "
+        f"method='entropy' or 'margin'."
+    )
+
+
 def fitted_positions(named: Named, fitted: Iterable[str]) -> list[int]:
     """Return where fitted members stand in a list that may have changed since.
 

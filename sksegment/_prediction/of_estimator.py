@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sksegment._inputs.image_list import ImageList
+from sksegment._inputs.members import no_members_error
 from sksegment._inputs.pipelines import changing_steps, final_estimator
 from sksegment._prediction.tilewise import PartPredictor
 
@@ -63,8 +64,4 @@ class EstimatorPredictor:
 
     def members(self) -> tuple[Sequence[PartPredictor], NDArray[np.float64]]:
         """Raise: nothing is known of its members."""
-        raise TypeError(
-            f"The estimator is a {type(self.estimator).__name__}, which has neither "
-            f"members nor views to disagree; expected a VotingSegmenter or an "
-            f"FCNSegmenter, or method='entropy' or 'margin'."
-        )
+        raise no_members_error(self.estimator)

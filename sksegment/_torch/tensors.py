@@ -69,18 +69,19 @@ def standardize(pixels: Tensor, scale: Scale, device: torch.device) -> Tensor:
     NaN, which `with_nan` puts where there is no data, becomes the mean.
     """
     arithmetic = arithmetic_device(device)
-    values = to_device(pixels, arithmetic).double().reshape(-1, pixels.shape[-1])
+    values = to_device(pixels, arithmetic).double().contiguous()
+    # Copied, unlike the batch: in a memory-mapped model file they are read-only.
     lowest, highest, mean, std = (
         to_device(torch.tensor(channels, device="cpu"), arithmetic)
         for channels in (*scale.limits(), scale.mean, scale.std)
     )
-    for rows, n_pixels in long_rows(values):
+    for rows, n_pixels in long_rows(values.view(-1, pixels.shape[-1])):
         rows.clamp_(lowest.repeat(n_pixels), highest.repeat(n_pixels))
         rows -= mean.repeat(n_pixels)
         rows /= std.repeat(n_pixels)
     if scale.nodata is not None:
         values = values.nan_to_num_(nan=0.0)
-    return values.reshape(pixels.shape).float().to(device).permute(0, 3, 1, 2)
+    return values.float().to(device).permute(0, 3, 1, 2)
 
 
 def long_rows(pixels: Tensor) -> Iterator[tuple[Tensor, int]]:

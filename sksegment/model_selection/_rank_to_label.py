@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sksegment._inputs.checks import check_choice, check_integer, height_and_width
 from sksegment._inputs.image_list import ImageList, as_images
+from sksegment._inputs.members import no_members_error
 from sksegment._inputs.pipelines import (
     changing_steps,
     final_estimator,
@@ -214,11 +215,7 @@ def _member_answers(
     """Return the probabilities by each member, or by each view of a single model."""
     fitted = final_estimator(model)
     if not hasattr(fitted, "_predictor"):
-        raise TypeError(
-            f"The model is a {type(fitted).__name__}, which has neither members nor "
-            f"views to disagree; expected a VotingSegmenter or an FCNSegmenter, or "
-            f"method='entropy' or 'margin'."
-        )
+        raise no_members_error(fitted)
     images = _images_for(fitted, _transformed(changing_steps(model), X))
     predictor = fitted._predictor().given(images)
     checked = [*predictor.check_images(images, images.name)]

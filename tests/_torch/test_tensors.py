@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
 
 from sksegment._inputs.channel_scale import Scale
-from sksegment._torch.tensors import FEW_CHANNELS, ROW_LENGTH, images_to_tensor
+from sksegment._torch.tensors import (
+    FEW_CHANNELS,
+    ROW_LENGTH,
+    images_to_tensor,
+    standardize,
+)
 
 CPU = torch.device("cpu")
 # Fewer pixels than a row holds, a whole number of rows, and some more.
@@ -30,3 +37,15 @@ def test_each_channel_is_clipped_and_standardised(n_channels, size, dtype):
     np.testing.assert_array_equal(
         found.permute(0, 2, 3, 1).numpy(), expected.astype(np.float32)
     )
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
+def test_the_memory_order_of_pixels_does_not_matter(order):
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (2, 9, 40, 3), generator=generator, dtype=torch.uint8)
+    low, high = np.zeros(3), np.full(3, 255.0)
+    scale = Scale(np.array([1.0, 2, 3]), np.array([4.0, 5, 6]), low, high)
+    back = [order.index(axis) for axis in range(4)]
+    reordered = pixels.permute(order).contiguous().permute(back)
+    expected = standardize(pixels, scale, CPU)
+    assert torch.equal(standardize(reordered, scale, CPU), expected)

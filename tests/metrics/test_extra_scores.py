@@ -108,7 +108,7 @@ def test_scores_that_average_no_classes_are_refused(score):
     [{"sample_weight": np.ones(3)}, {"labels": [0, 1]}, {"ignore_label": 0}],
     ids=str,
 )
-def test_what_the_report_has_for_all_columns_is_not_bound(bound):
+def test_arguments_that_all_columns_share_are_refused_in_a_score(bound):
     y_true = y_pred = np.zeros((3, 4, 5), int)
     score = partial(boundary_f1_score, **bound)
     with pytest.raises(ValueError, match=f"binds {next(iter(bound))}; expected it as"):
